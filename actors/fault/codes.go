@@ -1,0 +1,174 @@
+package fault
+
+// Code is the stable, dotted name of a failure. The list is append-only: a code that was published keeps its meaning.
+type Code string
+
+// Error makes a Code usable as a target of errors.Is.
+func (c Code) Error() string { return string(c) }
+
+// Description is what the registry knows about a code.
+type Description struct {
+	Class Class
+	Text  string // what happened, lower case, no full stop
+	Hint  string // what to do about it
+}
+
+// The codes. What each means, whose fault it is and what to do stands in the registry below.
+const (
+	GuestNotWasm           Code = "guest.not_wasm"
+	GuestTruncated         Code = "guest.truncated"
+	GuestVersion           Code = "guest.wrong_version"
+	GuestComponent         Code = "guest.component"
+	GuestInvalid           Code = "guest.invalid_module"
+	GuestUnknownImport     Code = "guest.unknown_import"
+	GuestMissingExport     Code = "guest.missing_export"
+	GuestBadSignature      Code = "guest.bad_signature"
+	GuestCodeTooLarge      Code = "guest.code_too_large"
+	GuestDecompressionBomb Code = "guest.decompression_bomb"
+	GuestBadCompression    Code = "guest.bad_compression"
+	GuestPrepareCPU        Code = "guest.prepare_cpu_limit"
+	GuestPrepareMemory     Code = "guest.prepare_memory_limit"
+	GuestStartTrap         Code = "guest.start_trap"
+	GuestTrap              Code = "guest.trap"
+	GuestExit              Code = "guest.exit"
+	GuestBadOutput         Code = "guest.bad_output"
+	GuestOutputLimit       Code = "guest.output_limit"
+	GuestCPULimit          Code = "guest.cpu_limit"
+	GuestWallLimit         Code = "guest.wall_limit"
+	GuestMemory            Code = "guest.memory"
+	GuestStack             Code = "guest.stack"
+
+	SuspectWorkerDied  Code = "suspect.worker_died"
+	SuspectWallLimit   Code = "suspect.wall_limit"
+	SuspectBadReply    Code = "suspect.bad_reply"
+	SuspectArtifact    Code = "suspect.artifact_rejected"
+	SuspectPrepareDied Code = "suspect.prepare_worker_died"
+	SuspectPrepareWall Code = "suspect.prepare_wall_limit"
+
+	HostUnsupported     Code = "host.unsupported"
+	HostWorkerMissing   Code = "host.worker_missing"
+	HostWorkerMismatch  Code = "host.worker_mismatch"
+	HostSpawnFailed     Code = "host.spawn_failed"
+	HostDataDir         Code = "host.data_dir_unwritable"
+	HostDataDirNewer    Code = "host.data_dir_newer"
+	HostDataDirLocked   Code = "host.data_dir_locked"
+	HostDataDirCorrupt  Code = "host.data_dir_corrupt"
+	HostDiskFull        Code = "host.disk_full"
+	HostDiskIO          Code = "host.disk_io"
+	HostArtifactMissing Code = "host.artifact_missing"
+	HostArtifactCorrupt Code = "host.artifact_corrupt"
+	HostMemory          Code = "host.out_of_memory"
+	HostEngine          Code = "host.engine_self_test"
+	HostGaveUp          Code = "host.actor_gave_up"
+
+	BusyQueueFull Code = "busy.queue_full"
+	BusyDraining  Code = "busy.draining"
+	BusyDisk      Code = "busy.disk_space"
+
+	CallerInvalid      Code = "caller.invalid_request"
+	CallerConfig       Code = "caller.invalid_config"
+	CallerNotFound     Code = "caller.not_found"
+	CallerDenied       Code = "caller.denied"
+	CallerConflict     Code = "caller.conflict"
+	CallerQuota        Code = "caller.quota"
+	CallerParamsTooBig Code = "caller.params_too_large"
+	CallerClosed       Code = "caller.host_closed"
+	CallerUnreachable  Code = "caller.host_unreachable"
+
+	CanceledCaller   Code = "canceled.caller_left"
+	CanceledDeadline Code = "canceled.deadline"
+	CanceledStopped  Code = "canceled.host_stopped"
+
+	BugUnexpected Code = "bug.unexpected"
+	BugPanic      Code = "bug.panic"
+	BugProtocol   Code = "bug.protocol"
+	BugNoAnswer   Code = "bug.no_answer"
+)
+
+var registry = map[Code]Description{
+	GuestNotWasm:           {Guest, "the code is not WebAssembly", "pass a .wasm binary; text format must be assembled first (wat2wasm)"},
+	GuestTruncated:         {Guest, "the code ends in the middle of a section", "the file is incomplete: build or download it again"},
+	GuestVersion:           {Guest, "the code has a binary version other than 1", "build a core WebAssembly 1.0/2.0 module"},
+	GuestComponent:         {Guest, "the code is a WebAssembly component, not a core module", "build a core module (for Rust: target wasm32-wasip1) or extract it with 'wasm-tools component unbundle'"},
+	GuestInvalid:           {Guest, "the code is not a valid module", "rebuild it with a current toolchain; 'troupe artifact check' shows the reason"},
+	GuestUnknownImport:     {Guest, "the code imports something that the host does not offer", "remove the import, or use --missing-imports=trap to let it trap only when it is called"},
+	GuestMissingExport:     {Guest, "the code does not export what was asked for", "choose one of the exports that 'troupe artifact check' lists"},
+	GuestBadSignature:      {Guest, "the export has a signature that does not fit this kind of call", "--invoke takes functions over numbers, --entry takes (i32, i32) -> i64"},
+	GuestCodeTooLarge:      {Guest, "the code is larger than the limit", "shrink the module (strip names, optimise for size) or raise the host's code limit"},
+	GuestDecompressionBomb: {Guest, "the compressed code inflates beyond the limit", "raise the host's inflated code limit if the module is honest"},
+	GuestBadCompression:    {Guest, "the compressed code is damaged", "compress it again with zstd behind the 8 byte magic prefix"},
+	GuestPrepareCPU:        {Guest, "compiling the code used up the CPU limit of preparation", "split very large functions, or raise the preparation budget"},
+	GuestPrepareMemory:     {Guest, "compiling the code used up the memory limit of preparation", "split very large functions, or raise the preparation memory limit"},
+	GuestStartTrap:         {Guest, "the start function of the module failed", "run it under a debugger: initialisation must not trap"},
+	GuestTrap:              {Guest, "the guest trapped", "the trap message names the function"},
+	GuestExit:              {Guest, "the guest exited with a non-zero code", "see the guest's own output"},
+	GuestBadOutput:         {Guest, "the guest returned an output range outside of its memory", "return (length << 32) | pointer with both inside linear memory"},
+	GuestOutputLimit:       {Guest, "the guest wrote more than the output limit", "write less, or raise the output limit of the run"},
+	GuestCPULimit:          {Guest, "the guest used up its CPU limit", "raise --cpu if the work is honest"},
+	GuestWallLimit:         {Guest, "the guest waited longer than its wall limit", "raise --wall, or close the guest's input"},
+	GuestMemory:            {Guest, "the guest needed more memory than its limit", "raise --memory"},
+	GuestStack:             {Guest, "the guest exhausted the call stack", "recurse less deeply"},
+
+	SuspectWorkerDied:  {Suspect, "the worker process died during the run", "retry; if it repeats with this code only, blame the code, else check the machine's memory"},
+	SuspectWallLimit:   {Suspect, "the run passed its wall limit while it was not waiting", "the machine may be overloaded: retry, or raise --wall"},
+	SuspectBadReply:    {Suspect, "the worker sent a reply that breaks the protocol", "retry; if it repeats, treat the code as hostile"},
+	SuspectArtifact:    {Suspect, "the worker could not load the artifact", "it is prepared again; if it repeats, check the machine's memory"},
+	SuspectPrepareDied: {Suspect, "the prepare worker died", "retry; if it repeats with this code only, blame the code, else check the machine's memory"},
+	SuspectPrepareWall: {Suspect, "preparation passed its wall limit", "the machine may be overloaded: retry, or raise the preparation budget"},
+
+	HostUnsupported:     {Host, "this operating system is not supported", "run Troupe on Linux"},
+	HostWorkerMissing:   {Host, "no worker program was found", "install troupe-worker beside the executable or name it in the config, or call worker.Main() first thing in main"},
+	HostWorkerMismatch:  {Host, "the worker program belongs to another build", "install troupe and troupe-worker of the same version, then restart the host"},
+	HostSpawnFailed:     {Host, "a worker process could not be started", "check the limits on processes, memory and open files"},
+	HostDataDir:         {Host, "the data directory cannot be used", "make it a directory that this user may write, or choose another with --data-dir"},
+	HostDataDirNewer:    {Host, "the data directory was written by a newer version", "upgrade troupe, or choose another --data-dir"},
+	HostDataDirLocked:   {Host, "another host uses the data directory", "stop that host or choose another --data-dir"},
+	HostDataDirCorrupt:  {Host, "the state database is damaged", "restore the state folder from a backup; it is never dropped automatically"},
+	HostDiskFull:        {Host, "the disk is full", "free some space; the host recovers by itself"},
+	HostDiskIO:          {Host, "the disk failed", "check the disk and the kernel log"},
+	HostArtifactMissing: {Host, "the artifact is not in the store", "it is prepared again when it is needed"},
+	HostArtifactCorrupt: {Host, "the stored artifact failed its verification", "it is dropped and prepared again; check the disk if this repeats"},
+	HostMemory:          {Host, "the host has not enough memory", "lower the number of workers or the memory limits"},
+	HostEngine:          {Host, "the engine failed its start-up self-test", "reinstall: this build does not fit its WebAssembly engine"},
+	HostGaveUp:          {Host, "a part of the host failed too often and was stopped", "see the log for the first failure, then restart the host"},
+
+	BusyQueueFull: {Busy, "the queue is full", "retry later"},
+	BusyDraining:  {Busy, "the host is stopping", "retry when it is up again"},
+	BusyDisk:      {Busy, "there is not enough free disk space to accept new work", "free some space; the host recovers by itself"},
+
+	CallerInvalid:      {Caller, "the request is not valid", "see the message"},
+	CallerConfig:       {Caller, "the configuration is not valid", "see the message"},
+	CallerNotFound:     {Caller, "no such thing", "list what exists first"},
+	CallerDenied:       {Caller, "not allowed", "use the account that runs the host"},
+	CallerConflict:     {Caller, "the target changed or is in use", "look again, then retry"},
+	CallerQuota:        {Caller, "the tenant's quota is used up", "unpin something first"},
+	CallerParamsTooBig: {Caller, "the input is larger than the limit", "pass less input"},
+	CallerClosed:       {Caller, "the host is closed", "start a host first"},
+	CallerUnreachable:  {Caller, "no host answers", "start one with 'troupe serve', or check --data-dir"},
+
+	CanceledCaller:   {Canceled, "the caller left", ""},
+	CanceledDeadline: {Canceled, "the deadline of the request passed", "raise --timeout"},
+	CanceledStopped:  {Canceled, "the host stopped before the run ended", "run it again"},
+
+	BugUnexpected: {Bug, "an unexpected error", "please report it with the log"},
+	BugPanic:      {Bug, "a recovered panic", "please report it with the log"},
+	BugProtocol:   {Bug, "a broken invariant", "please report it with the log"},
+	BugNoAnswer:   {Bug, "a part of the host did not answer", "please report it with the log"},
+}
+
+// Describe returns the entry of a code; an unknown code is described as a bug.
+func Describe(c Code) Description {
+	if d, ok := registry[c]; ok {
+		return d
+	}
+	return Description{Class: Bug, Text: "unregistered error code " + Quote(string(c)), Hint: "please report it"}
+}
+
+// Codes returns all registered codes, in no particular order.
+func Codes() []Code {
+	out := make([]Code, 0, len(registry))
+	for c := range registry {
+		out = append(out, c)
+	}
+	return out
+}

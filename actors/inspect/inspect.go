@@ -1,0 +1,110 @@
+package inspect
+
+import "time"
+
+// Actor is the snapshot of one actor that its loop published last.
+type Actor struct {
+	Path        string    `json:"path"` // e.g. "troupe/execute/worker-3"
+	Kind        string    `json:"kind"`
+	Incarnation uint64    `json:"incarnation"`
+	State       string    `json:"state"` // starting, idle, busy, backoff, stopping, stopped, gave_up
+	Since       time.Time `json:"since"`
+	Depth       int       `json:"mailbox_depth"`
+	Cap         int       `json:"mailbox_cap"`
+	OldestSince time.Time `json:"oldest_since,omitzero"` // when the oldest waiting message was accepted
+	Handling    string    `json:"handling,omitempty"`    // Go type of the message being handled
+	HandledAt   time.Time `json:"handling_since,omitzero"`
+	Accepted    uint64    `json:"accepted_total"`
+	Handled     uint64    `json:"handled_total"`
+	Refused     uint64    `json:"refused_total"`
+	Restarts    int       `json:"restarts"`
+	MaxRestarts int       `json:"max_restarts"`
+	NextRestart time.Time `json:"next_restart,omitzero"`
+	LastFault   string    `json:"last_fault,omitempty"`
+}
+
+// Artifact is one entry of the artifact cache.
+type Artifact struct {
+	Key        string    `json:"key"`
+	CodeHash   string    `json:"code_hash"`
+	State      string    `json:"state"` // preparing, prepared, failed
+	Generation uint64    `json:"generation"`
+	Bytes      int64     `json:"bytes"`
+	Stored     bool      `json:"stored"` // false: served from memory only
+	Priority   string    `json:"priority,omitempty"`
+	Waiting    int       `json:"waiting"` // requests that wait for the preparation
+	InUse      int       `json:"in_use"`  // runs that use it now
+	Pins       []string  `json:"pins,omitempty"`
+	PreparedAt time.Time `json:"prepared_at,omitzero"`
+	LastNeeded time.Time `json:"last_needed,omitzero"`
+	PrepareCPU int64     `json:"prepare_cpu_us,omitempty"`
+	Fault      string    `json:"fault,omitempty"`
+	Message    string    `json:"message,omitempty"`
+	Failures   int       `json:"failures,omitempty"`
+}
+
+// Worker is one worker process.
+type Worker struct {
+	ID       string    `json:"id"`
+	Kind     string    `json:"kind"` // prepare, execute
+	PID      int       `json:"pid"`
+	State    string    `json:"state"` // starting, idle, busy
+	Tenant   string    `json:"tenant,omitempty"`
+	Artifact string    `json:"artifact,omitempty"`
+	Runs     uint64    `json:"runs"`
+	Since    time.Time `json:"since"`
+	Sandbox  string    `json:"sandbox"`
+}
+
+// Queue is the state of the prepare or the execute queue.
+type Queue struct {
+	Name     string         `json:"name"`
+	Cap      int            `json:"cap"`
+	Parked   map[string]int `json:"parked"` // by priority
+	Running  int            `json:"running"`
+	Workers  int            `json:"workers"`
+	Soft     int            `json:"soft_workers"`
+	Hard     int            `json:"hard_workers"`
+	Refused  uint64         `json:"refused_total"`
+	OldestAt time.Time      `json:"oldest_since,omitzero"`
+}
+
+// Health is one lasting condition that an operator should know.
+type Health struct {
+	Code    string    `json:"code"`
+	Level   string    `json:"level"` // warning, error
+	Message string    `json:"message"`
+	Hint    string    `json:"hint,omitempty"`
+	Since   time.Time `json:"since"`
+}
+
+// Store is the state of the artifact store.
+type Store struct {
+	Entries       int       `json:"entries"`
+	Bytes         int64     `json:"bytes"`      // sum of stored artifacts
+	DiskBytes     int64     `json:"disk_bytes"` // allocated blocks of the database files
+	LimitBytes    int64     `json:"limit_bytes"`
+	MemoryBytes   int64     `json:"memory_bytes"` // sealed files held in memory
+	FreeBytes     int64     `json:"free_bytes"`   // free on the file system
+	ReserveBytes  int64     `json:"reserve_bytes"`
+	BallastBytes  int64     `json:"ballast_bytes"`
+	ReadOnlySince time.Time `json:"read_only_since,omitzero"`
+}
+
+// Host is everything at once.
+type Host struct {
+	Version   string     `json:"version"`
+	BuildID   string     `json:"build_id"`
+	Name      string     `json:"name"`
+	StartedAt time.Time  `json:"started_at"`
+	DataDir   string     `json:"data_dir"`
+	Sandbox   string     `json:"sandbox"`
+	Ready     bool       `json:"ready"`
+	Draining  bool       `json:"draining"`
+	Health    []Health   `json:"health"`
+	Actors    []Actor    `json:"actors"`
+	Queues    []Queue    `json:"queues"`
+	Workers   []Worker   `json:"workers"`
+	Artifacts []Artifact `json:"artifacts"`
+	Store     Store      `json:"store"`
+}

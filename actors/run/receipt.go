@@ -1,0 +1,91 @@
+package run
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"time"
+	"unicode/utf8"
+
+	"github.com/troupehost/troupe/actors/fault"
+)
+
+// Usage is what one run used, as the host measured it; a worker's own word is used for MemoryPeakBytes only, which is
+// bounded by the limit.
+type Usage struct {
+	CPU             time.Duration // CPU time of the worker process during the run (user + system)
+	Wall            time.Duration // from assignment to reply
+	MemoryPeakBytes int64         // linear memory
+}
+
+// Outcome is how a run ended: what a worker shell reports to the execute actor.
+type Outcome struct {
+	Fault     *fault.Error // nil: verdict ok
+	GuestExit int32        // exit code of a WASI command; valid if Exited
+	Exited    bool
+	Result    []byte // decimal numbers joined by a space (Invoke) or the returned bytes (Bytes)
+	Stdout    []byte // captured output, unless it was streamed to the caller
+	Stderr    []byte
+	Delivered int64 // output bytes that reached the caller while the run was going on; a retry is only possible at 0
+	Usage     Usage
+	Sandbox   string // the layers that held for this run, joined by "+"
+}
+
+// Receipt is what a run used and how it ended. The JSON form is a contract: fields are added, never renamed.
+type Receipt struct {
+	Verdict         string `json:"verdict"`           // "ok" or a fault class
+	Fault           string `json:"fault"`             // dotted code, "" if ok
+	Message         string `json:"message,omitempty"` // the fault in words
+	Hint            string `json:"hint,omitempty"`    // what to do about it
+	GuestExit       *int32 `json:"guest_exit"`        // exit code of a WASI command, else null
+	Result          Blob   `json:"result"`            // see Outcome.Result; null if there is none
+	Stdout          Blob   `json:"stdout"`            // captured output; null if it was streamed
+	Stderr          Blob   `json:"stderr"`            //
+	GasUsed         *int64 `json:"gas_used"`          // null: this build does not meter gas
+	InitGas         *int64 `json:"init_gas"`          // null: this build does not meter gas
+	CPUMicros       int64  `json:"cpu_us"`            // CPU time of the worker process, by the host's reading
+	WallMicros      int64  `json:"wall_us"`           // from assignment to reply
+	MemoryPeakBytes int64  `json:"memory_peak_bytes"` // linear memory
+	Cache           string `json:"cache"`             // "hit" or "miss"
+	CodeHash        string `json:"code_hash"`         // SHA-256 of the code as given, hex
+	Artifact        string `json:"artifact"`          // artifact key, hex
+	Sandbox         string `json:"sandbox"`           // the layers that held, joined by "+"
+	Attempts        int    `json:"attempts"`          // 1, or 2 after a suspect run was repeated
+}
+
+// Blob is bytes that print as a JSON string if they are UTF-8, else as {"base64": "..."}; nil prints as null.
+type Blob []byte
+
+// MarshalJSON implements json.Marshaler.
+func (b Blob) MarshalJSON() ([]byte, error) {
+	if b == nil {
+		return []byte("null"), nil
+	}
+	if utf8.Valid(b) {
+		return json.Marshal(string(b))
+	}
+	return json.Marshal(map[string]string{"base64": base64.StdEncoding.EncodeToString(b)})
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (b *Blob) UnmarshalJSON(p []byte) error {
+	if string(p) == "null" {
+		*b = nil
+		return nil
+	}
+	var s string
+	if json.Unmarshal(p, &s) == nil {
+		*b = Blob(s)
+		if *b == nil {
+			*b = Blob{}
+		}
+		return nil
+	}
+	var o struct {
+		Base64 []byte `json:"base64"`
+	}
+	if err := json.Unmarshal(p, &o); err != nil {
+		return err
+	}
+	*b = o.Base64
+	return nil
+}

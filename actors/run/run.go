@@ -1,0 +1,146 @@
+package run
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/troupehost/troupe/actors/fault"
+)
+
+// Priority orders preparation and sets shares in execution. It can only rise. The zero value means Normal in requests.
+type Priority uint8
+
+// The priorities, lowest first.
+const (
+	Background Priority = 1 + iota
+	Normal
+	High
+	Critical
+)
+
+var priorityNames = [...]string{"", "background", "normal", "high", "critical"}
+
+// String returns the lower-case name.
+func (p Priority) String() string {
+	if p == 0 || int(p) >= len(priorityNames) {
+		return fmt.Sprintf("priority(%d)", uint8(p))
+	}
+	return priorityNames[p]
+}
+
+// ParsePriority reads what String prints.
+func ParsePriority(s string) (Priority, error) {
+	for i, n := range priorityNames {
+		if i > 0 && strings.EqualFold(n, s) {
+			return Priority(i), nil
+		}
+	}
+	return 0, fault.New(fault.CallerInvalid, "priority", fault.Quote(s), nil).WithHint("choose background, normal, high or critical")
+}
+
+// Mode is the kind of entry of a run.
+type Mode uint8
+
+// The modes. The zero value means: Command if the code exports _start, else the request is refused.
+const (
+	Command Mode = 1 + iota // WASI preview 1 command: _start, argv, env, stdin, stdout, stderr, exit code
+	Invoke                  // any exported function over numbers
+	Bytes                   // PVF manner: name(ptr i32, len i32) -> i64, which packs (len << 32) | ptr
+)
+
+// String returns the lower-case name.
+func (m Mode) String() string {
+	switch m {
+	case Command:
+		return "command"
+	case Invoke:
+		return "invoke"
+	case Bytes:
+		return "bytes"
+	}
+	return fmt.Sprintf("mode(%d)", uint8(m))
+}
+
+// Entry says how to enter the code.
+type Entry struct {
+	Mode Mode     `json:"mode"`
+	Name string   `json:"name,omitempty"` // the export; empty for Command
+	Args []string `json:"args,omitempty"` // argv after the program name (Command), or numbers as text (Invoke)
+	Env  []string `json:"env,omitempty"`  // KEY=VALUE, Command only
+}
+
+// Limits is what a run may use. Zero means default; every limit holds by killing the worker if need be.
+type Limits struct {
+	CPU         time.Duration `json:"cpu"`          // CPU time of the worker process. Default 12 s. Range 1 ms to 24 h.
+	Wall        time.Duration `json:"wall"`         // wall time from assignment to reply. Default 4 x CPU. Range 1 ms to 7 days.
+	MemoryBytes int64         `json:"memory_bytes"` // linear memory, whole pages of 64 KiB. Default 128 MiB. Range 64 KiB to 4 GiB - 64 KiB.
+	OutputBytes int64         `json:"output_bytes"` // stdout + stderr + result bytes. Default 16 MiB. Range 0 (use NoOutput) to 1 GiB.
+}
+
+// Defaults and ranges of Limits.
+const (
+	DefaultCPU         = 12 * time.Second
+	WallFactor         = 4
+	DefaultMemoryBytes = int64(128 << 20)
+	DefaultOutputBytes = int64(16 << 20)
+	PageBytes          = int64(64 << 10)
+	MaxMemoryBytes     = int64(65535) * PageBytes // one page short of 4 GiB: the engine misbehaves at 65,536 pages
+	MaxCPU             = 24 * time.Hour
+	MaxWall            = 7 * 24 * time.Hour
+	MinTime            = time.Millisecond
+	MaxOutputBytes     = int64(1 << 30)
+)
+
+// WithDefaults returns l with each zero field replaced by its default.
+func (l Limits) WithDefaults() Limits {
+	if l.CPU == 0 {
+		l.CPU = DefaultCPU
+	}
+	if l.Wall == 0 {
+		l.Wall = min(WallFactor*l.CPU, MaxWall)
+	}
+	if l.MemoryBytes == 0 {
+		l.MemoryBytes = DefaultMemoryBytes
+	}
+	if l.OutputBytes == 0 {
+		l.OutputBytes = DefaultOutputBytes
+	}
+	return l
+}
+
+// Validate reports the first field outside of its range (caller.invalid_request). Zero fields are in range.
+func (l Limits) Validate() error {
+	bad := func(field, why string) error {
+		return fault.New(fault.CallerInvalid, "limits", field, nil).WithHint(field + " " + why)
+	}
+	switch {
+	case l.CPU != 0 && (l.CPU < MinTime || l.CPU > MaxCPU):
+		return bad("cpu", "must be between 1ms and 24h")
+	case l.Wall != 0 && (l.Wall < MinTime || l.Wall > MaxWall):
+		return bad("wall", "must be between 1ms and 168h")
+	case l.MemoryBytes != 0 && (l.MemoryBytes < PageBytes || l.MemoryBytes > MaxMemoryBytes):
+		return bad("memory", "must be between 64KiB and 4GiB less one page of 64KiB")
+	case l.OutputBytes < 0 || l.OutputBytes > MaxOutputBytes:
+		return bad("output", "must be between 1 byte and 1GiB")
+	}
+	return nil
+}
+
+// Imports says what happens to an import that the host does not offer.
+type Imports uint8
+
+// The policies. The zero value means RefuseMissing.
+const (
+	RefuseMissing Imports = 1 + iota // the code is refused: guest.unknown_import
+	TrapMissing                      // a missing function traps when it is called (the PVF way); other kinds are refused
+)
+
+// Determinism says which clock and random source the guest sees. The zero value means Deterministic.
+type Determinism uint8
+
+// The sources.
+const (
+	Deterministic Determinism = 1 + iota // a fixed clock that steps on each reading, a seeded random source
+	RealWorld                            // the machine's clock and random source
+)

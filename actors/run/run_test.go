@@ -1,0 +1,74 @@
+package run
+
+import (
+	"encoding/json"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/troupehost/troupe/actors/fault"
+)
+
+func TestLimitsDefaults(t *testing.T) {
+	got := Limits{CPU: time.Second}.WithDefaults()
+	want := Limits{CPU: time.Second, Wall: 4 * time.Second, MemoryBytes: 128 << 20, OutputBytes: 16 << 20}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestLimitsRanges(t *testing.T) {
+	for name, l := range map[string]Limits{
+		"cpu too small":          {CPU: time.Microsecond},
+		"cpu negative":           {CPU: -1},
+		"cpu too large":          {CPU: 25 * time.Hour},
+		"wall too large":         {Wall: 8 * 24 * time.Hour},
+		"memory below a page":    {MemoryBytes: 1},
+		"memory of 65,536 pages": {MemoryBytes: 1 << 32},
+		"output negative":        {OutputBytes: -1},
+		"output too large":       {OutputBytes: 1<<30 + 1},
+	} {
+		if err := l.Validate(); !errors.Is(err, fault.CallerInvalid) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := (Limits{}).Validate(); err != nil {
+		t.Errorf("zero limits: %v", err)
+	}
+	if err := (Limits{}).WithDefaults().Validate(); err != nil {
+		t.Errorf("defaults: %v", err)
+	}
+}
+
+func TestPriorityRoundTrip(t *testing.T) {
+	for p := Background; p <= Critical; p++ {
+		if got, err := ParsePriority(p.String()); err != nil || got != p {
+			t.Errorf("ParsePriority(%q) = %v, %v", p, got, err)
+		}
+	}
+	for _, s := range []string{"", "urgent", "priority(9)"} {
+		if _, err := ParsePriority(s); !errors.Is(err, fault.CallerInvalid) {
+			t.Errorf("ParsePriority(%q): %v", s, err)
+		}
+	}
+}
+
+func TestBlobJSONRoundTrip(t *testing.T) {
+	for _, row := range []struct {
+		b    Blob
+		want string
+	}{
+		{nil, `null`}, {Blob{}, `""`}, {Blob("69732"), `"69732"`}, {Blob{0xff, 0x00}, `{"base64":"/wA="}`},
+	} {
+		p, err := json.Marshal(row.b)
+		if err != nil || string(p) != row.want {
+			t.Errorf("Marshal(%v) = %s, %v; want %s", row.b, p, err, row.want)
+		}
+		var back Blob
+		if err := json.Unmarshal(p, &back); err != nil || !cmp.Equal(back, row.b) {
+			t.Errorf("back from %s: %#v, %v", p, back, err)
+		}
+	}
+}

@@ -1,0 +1,187 @@
+package artifacts
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"github.com/troupehost/troupe/actors/fault"
+)
+
+// CodeHash is the SHA-256 of the code as given (maybe compressed).
+type CodeHash [32]byte
+
+// HashCode returns the hash of code.
+func HashCode(code []byte) CodeHash { return sha256.Sum256(code) }
+
+// String returns 64 hex digits.
+func (h CodeHash) String() string { return hex.EncodeToString(h[:]) }
+
+// ParseCodeHash reads what String prints.
+func ParseCodeHash(s string) (CodeHash, error) {
+	b, err := parse32(s, "code hash")
+	return CodeHash(b), err
+}
+
+// Key names an artifact: whatever changes the produced bytes enters it, and nothing else does.
+type Key [32]byte
+
+// String returns 64 hex digits.
+func (k Key) String() string { return hex.EncodeToString(k[:]) }
+
+// IsZero reports whether k was never set.
+func (k Key) IsZero() bool { return k == Key{} }
+
+// ParseKey reads what String prints.
+func ParseKey(s string) (Key, error) {
+	b, err := parse32(s, "artifact key")
+	return Key(b), err
+}
+
+func parse32(s, what string) (out [32]byte, err error) {
+	b, err := hex.DecodeString(s)
+	if err != nil || len(b) != 32 {
+		return out, fault.New(fault.CallerInvalid, what, fault.Quote(s), nil).WithHint("pass 64 hex digits")
+	}
+	return [32]byte(b), nil
+}
+
+// Params are the settings that change the produced bytes.
+type Params struct {
+	MaxInflatedBytes int64 // limit of decompression; a module that needs more is refused
+}
+
+// Build says what made an artifact; an artifact of another Build is a miss.
+type Build struct {
+	Engine     string // name and version of the engine, e.g. "wazero v1.12.0"
+	Format     uint32 // version of the artifact format
+	Instrument uint32 // version of the instrumentation; 0: none
+	CPU        string // architecture and the CPU features that the compiler uses
+}
+
+// KeyOf returns the key of the artifact that build makes of code under params. The hash covers, each length-prefixed:
+// a domain tag, the code hash, the parameters and the build.
+func KeyOf(code CodeHash, p Params, b Build) Key {
+	h := sha256.New()
+	put := func(s []byte) {
+		var n [8]byte
+		binary.LittleEndian.PutUint64(n[:], uint64(len(s)))
+		h.Write(n[:])
+		h.Write(s)
+	}
+	num := func(v uint64) {
+		var n [8]byte
+		binary.LittleEndian.PutUint64(n[:], v)
+		put(n[:])
+	}
+	put([]byte("troupe artifact v1"))
+	put(code[:])
+	num(uint64(p.MaxInflatedBytes))
+	put([]byte(b.Engine))
+	num(uint64(b.Format))
+	num(uint64(b.Instrument))
+	put([]byte(b.CPU))
+	return Key(h.Sum(nil))
+}
+
+// Names of the parts of an artifact.
+const (
+	PartCode   = "code"   // the engine's compiled form: native code and its offsets
+	PartModule = "module" // the skeleton of the module: all sections but function bodies and custom sections
+)
+
+// Import is one import of the code.
+type Import struct {
+	Module string `json:"module"`
+	Name   string `json:"name"`
+	Kind   string `json:"kind"` // func, memory, table, global
+	Type   string `json:"type"` // e.g. "(i32, i32) -> (i64)"
+	Known  bool   `json:"known"`
+}
+
+// Export is one export of the code.
+type Export struct {
+	Name string `json:"name"`
+	Kind string `json:"kind"`
+	Type string `json:"type"`
+}
+
+// Module is what preparation learned of the code. Names come from the guest and were passed through fault.Quote only
+// where they are shown, since they must stay exact to be called.
+type Module struct {
+	Imports       []Import `json:"imports"`
+	Exports       []Export `json:"exports"`
+	MemoryPages   uint32   `json:"memory_pages"` // initial size of linear memory
+	MemoryMax     uint32   `json:"memory_max_pages"`
+	HasStart      bool     `json:"has_start"`
+	WasmBytes     int64    `json:"wasm_bytes"` // after decompression
+	NumFunctions  int      `json:"functions"`
+	CodeBytes     int64    `json:"code_bytes"` // compiled
+	DataBytes     int64    `json:"data_bytes"`
+	TableElements uint64   `json:"table_elements"`
+}
+
+// Part is one stored piece of an artifact.
+type Part struct {
+	Name   string   `json:"name"`
+	Bytes  int64    `json:"bytes"`
+	SHA256 [32]byte `json:"sha256"`
+}
+
+// Meta is everything about an artifact but its parts' bytes.
+type Meta struct {
+	Key         Key           `json:"-"`
+	Code        CodeHash      `json:"code_hash"`
+	Build       Build         `json:"build"`
+	Module      Module        `json:"module"`
+	Parts       []Part        `json:"parts"`
+	PreparedAt  time.Time     `json:"prepared_at"`
+	PrepareCPU  time.Duration `json:"prepare_cpu"` // CPU time of the prepare worker, by the host's account
+	PrepareWall time.Duration `json:"prepare_wall"`
+	PeakRSS     int64         `json:"peak_rss_bytes"` // of the prepare worker
+}
+
+// Bytes returns the size of all parts.
+func (m Meta) Bytes() int64 {
+	var n int64
+	for _, p := range m.Parts {
+		n += p.Bytes
+	}
+	return n
+}
+
+// Failure is a failed preparation; it is stored like an artifact, so that it is answered from there after a restart.
+type Failure struct {
+	Code    CodeHash      `json:"code_hash"`
+	Fault   fault.Code    `json:"fault"`
+	Message string        `json:"message"` // already quoted
+	Count   int           `json:"count"`   // failures so far
+	At      time.Time     `json:"at"`      // of the last one
+	CPU     time.Duration `json:"cpu"`     // what the attempt used
+	Budget  time.Duration `json:"budget"`  // the CPU budget under which it failed
+}
+
+// State is the state of an artifact in the cache.
+type State uint8
+
+// The states.
+const (
+	Preparing State = 1 + iota
+	Prepared
+	Failed
+)
+
+// String returns the lower-case name.
+func (s State) String() string {
+	switch s {
+	case Preparing:
+		return "preparing"
+	case Prepared:
+		return "prepared"
+	case Failed:
+		return "failed"
+	}
+	return fmt.Sprintf("state(%d)", uint8(s))
+}
