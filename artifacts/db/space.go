@@ -1,0 +1,103 @@
+package db
+
+import (
+	"sync"
+	"time"
+
+	"github.com/troupehost/troupe/actors/fault"
+)
+
+// Space guards the free space of the file system under the data directory.
+type Space struct {
+	fs      FS
+	dir     string
+	reserve int64
+	ballast *ballast
+
+	mu    sync.Mutex
+	free  int64
+	since time.Time // of the shortage; zero: none
+}
+
+// FS is the seam to the file system that tests replace. A nil field means the real thing.
+type FS struct {
+	// Free returns the bytes that this user may still write under dir.
+	Free func(dir string) (int64, error)
+	// Allocate gives a file n bytes of real blocks.
+	Allocate func(path string, n int64) error
+	// Now is the clock of the space guard.
+	Now func() time.Time
+}
+
+func (fs FS) withDefaults() FS {
+	if fs.Free == nil {
+		fs.Free = freeBytes
+	}
+	if fs.Allocate == nil {
+		fs.Allocate = allocate
+	}
+	if fs.Now == nil {
+		fs.Now = time.Now
+	}
+	return fs
+}
+
+// admit refuses a write that would leave less than the reserve.
+func (s *Space) admit(n int64) error { return s.check(s.reserve+n, "write") }
+
+// admitRemoval refuses only what is left of Badger's own needs: a delete is a write, too.
+func (s *Space) admitRemoval() error { return s.check(s.reserve/4, "remove") }
+
+func (s *Space) check(need int64, op string) error {
+	free, err := s.Poll()
+	if err != nil {
+		return fault.New(fault.HostDiskIO, op, "", err)
+	}
+	if free < need {
+		return fault.New(fault.BusyDisk, op, "", nil).WithRetryAfter(10 * time.Second)
+	}
+	return nil
+}
+
+// Poll looks at the file system: when less than half of the reserve is free the ballast is given up, and when there is
+// room for it again it is made again. The host polls each second, so that it sees others fill the disk.
+func (s *Space) Poll() (free int64, err error) {
+	free, err = s.fs.Free(s.dir)
+	if err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case free < s.reserve/2 && s.ballast.held():
+		s.ballast.drop()
+		free, err = s.fs.Free(s.dir)
+	case free > 2*s.reserve+s.ballast.size && !s.ballast.held():
+		s.ballast.make()
+		free, err = s.fs.Free(s.dir)
+	}
+	s.free = free
+	if short := free < s.reserve; short && s.since.IsZero() {
+		s.since = s.fs.Now()
+	} else if !short {
+		s.since = time.Time{}
+	}
+	return free, err
+}
+
+// Status is what the guard saw last.
+type Status struct {
+	FreeBytes, ReserveBytes, BallastBytes int64
+	ShortSince                            time.Time // zero: writes are admitted
+}
+
+// Status returns what the guard saw last.
+func (s *Space) Status() Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := Status{FreeBytes: s.free, ReserveBytes: s.reserve, ShortSince: s.since}
+	if s.ballast.held() {
+		st.BallastBytes = s.ballast.size
+	}
+	return st
+}

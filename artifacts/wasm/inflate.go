@@ -1,0 +1,42 @@
+package wasm
+
+import (
+	"bytes"
+	"errors"
+	"io"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/troupehost/troupe/actors/fault"
+)
+
+// CompressedPrefix stands before zstd-compressed code; the value is that of Substrate's maybe-compressed blobs.
+var CompressedPrefix = []byte{82, 188, 83, 118, 70, 219, 142, 5}
+
+// Inflate returns code as it is, or decompressed if it bears the prefix; never more than limit bytes. Memory stays
+// below limit plus a window that the limit bounds too.
+//
+// # Errors
+//
+// guest.decompression_bomb, guest.bad_compression.
+func Inflate(code []byte, limit int64) ([]byte, error) {
+	body, ok := bytes.CutPrefix(code, CompressedPrefix)
+	if !ok {
+		return code, nil
+	}
+	window := uint64(max(limit, int64(zstd.MinWindowSize)))
+	dec, err := zstd.NewReader(bytes.NewReader(body), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+		zstd.WithDecoderMaxMemory(uint64(limit)+1), zstd.WithDecoderMaxWindow(min(window, 64<<20)))
+	if err != nil {
+		return nil, fault.New(fault.GuestBadCompression, "inflate", "", err)
+	}
+	defer dec.Close()
+	out, err := io.ReadAll(io.LimitReader(dec, limit+1))
+	switch {
+	case int64(len(out)) > limit, errors.Is(err, zstd.ErrDecoderSizeExceeded), errors.Is(err, zstd.ErrWindowSizeExceeded):
+		return nil, fault.New(fault.GuestDecompressionBomb, "inflate", "", nil)
+	case err != nil:
+		return nil, fault.New(fault.GuestBadCompression, "inflate", "", err)
+	}
+	return out, nil
+}
