@@ -1,0 +1,117 @@
+package execute
+
+import (
+	"time"
+
+	"github.com/troupehost/troupe/actors/inspect"
+	"github.com/troupehost/troupe/actors/kernel"
+	"github.com/troupehost/troupe/actors/run"
+	"github.com/troupehost/troupe/artifacts"
+)
+
+// Message is what the execute actor receives.
+type Message interface{ executeMessage() }
+
+// Enqueue asks for one run.
+// Sent by: cache, when the artifact is prepared.
+// Answer: the outcome, exactly once; busy.queue_full at once if there is no room.
+// Races: a Cancel may overtake; it is then unknown and ignored.
+// Limits: Job.Deadline is when the run must have started.
+type Enqueue struct {
+	Job   Job
+	Reply kernel.Reply[run.Outcome]
+}
+
+// Cancel ends a run whose caller left.
+// Sent by: cache. Answer: the run's Enqueue is answered. Races: the run may have ended.
+type Cancel struct{ Run uint64 }
+
+// Release closes the idle workers of an artifact, so that it can be removed.
+// Sent by: cache, after it dropped an artifact. Answer: none.
+type Release struct{ Key artifacts.Key }
+
+// Inspect asks for the state of queue and workers.
+// Sent by: host. Answer: a snapshot.
+type Inspect struct{ Reply kernel.Reply[Snapshot] }
+
+// Snapshot is what Inspect answers.
+type Snapshot struct {
+	Queue   inspect.Queue
+	Workers []inspect.Worker
+}
+
+// finished says how a run ended on a worker.
+// Sent by: worker-N. Alive false: the worker ends now.
+type finished struct {
+	Worker  uint64
+	Run     uint64
+	Outcome run.Outcome
+	Alive   bool
+	PID     int
+}
+
+// exited says that a worker actor is gone, and its process with it.
+// Sent by: the kernel.
+type exited struct {
+	Worker uint64
+	Failed bool
+}
+
+// tick says that a deadline or an idle time may have passed.
+// Sent by: the shell's timer.
+type tick struct{}
+
+func (Enqueue) executeMessage()  {}
+func (Cancel) executeMessage()   {}
+func (Release) executeMessage()  {}
+func (Inspect) executeMessage()  {}
+func (finished) executeMessage() {}
+func (exited) executeMessage()   {}
+func (tick) executeMessage()     {}
+
+// Failed answers the sender when the message could not be handled.
+func (m Enqueue) Failed(err error) { m.Reply.Fail(err) }
+
+// Failed answers the sender when the message could not be handled.
+func (m Inspect) Failed(err error) { m.Reply.Fail(err) }
+
+// Effect is what the core wants done.
+type Effect interface{ executeEffect() }
+
+// StartWorker starts worker-N for a binding, with its first run.
+type StartWorker struct {
+	Worker uint64
+	Job    Job
+}
+
+// RunOn gives an idle worker a run.
+type RunOn struct {
+	Worker uint64
+	Job    Job
+}
+
+// StopWorker kills a worker.
+type StopWorker struct{ Worker uint64 }
+
+// Answer answers an Enqueue.
+type Answer struct {
+	Reply   kernel.Reply[run.Outcome]
+	Outcome run.Outcome
+	Err     error
+}
+
+// Show answers an Inspect.
+type Show struct {
+	Reply    kernel.Reply[Snapshot]
+	Snapshot Snapshot
+}
+
+// TickAt asks for a tick at a time.
+type TickAt struct{ At time.Time }
+
+func (StartWorker) executeEffect() {}
+func (RunOn) executeEffect()       {}
+func (StopWorker) executeEffect()  {}
+func (Answer) executeEffect()      {}
+func (Show) executeEffect()        {}
+func (TickAt) executeEffect()      {}

@@ -1,0 +1,183 @@
+package execute
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/kernel"
+	"github.com/troupehost/troupe/actors/run"
+)
+
+// Config is what the actor needs.
+type Config struct {
+	Limits
+	Workers Workers
+}
+
+const workerPrefix = "worker-"
+
+// Spawn starts the execute actor.
+func Spawn(parent kernel.Parent, cfg Config) (kernel.Ref[Message], error) {
+	return kernel.Spawn(parent, kernel.Options[Message]{
+		Name:    "execute",
+		Mailbox: max(cfg.Queue, 256),
+		New: func(*kernel.Ctx[Message]) kernel.Handler[Message] {
+			sh := &shell{port: cfg.Workers, workers: map[uint64]kernel.Ref[workerMessage]{}}
+			core := kernel.RunCore(NewState(cfg.Limits), sh.do)
+			return kernel.HandlerFunc[Message](func(c *kernel.Ctx[Message], m Message) {
+				if e, ok := m.(exited); ok {
+					delete(sh.workers, e.Worker)
+				}
+				core.Receive(c, m)
+			})
+		},
+		OnExit: func(path string, err error) Message {
+			_, name, _ := strings.Cut(path[strings.LastIndexByte(path, '/')+1:], workerPrefix)
+			n, _ := strconv.ParseUint(name, 10, 64)
+			return exited{Worker: n, Failed: err != nil}
+		},
+	})
+}
+
+type shell struct {
+	port    Workers
+	workers map[uint64]kernel.Ref[workerMessage]
+	untick  func()
+}
+
+func (sh *shell) do(c *kernel.Ctx[Message], e Effect) {
+	switch e := e.(type) {
+	case StartWorker:
+		sh.start(c, e)
+	case RunOn:
+		if err := sh.workers[e.Worker].Control(runJob{e.Job}); err != nil { // it is gone: exited follows and answers
+			sh.workers[e.Worker].Stop()
+		}
+	case StopWorker:
+		sh.workers[e.Worker].Stop()
+	case Answer:
+		if e.Err != nil {
+			e.Reply.Fail(e.Err)
+			return
+		}
+		e.Reply.Answer(e.Outcome)
+	case Show:
+		e.Reply.Answer(e.Snapshot)
+	case TickAt:
+		if sh.untick != nil {
+			sh.untick()
+		}
+		sh.untick = c.After(max(0, e.At.Sub(c.Now())), tick{})
+	}
+}
+
+// workerMessage is what a worker actor receives.
+type workerMessage interface{ workerMessage() }
+
+type (
+	runJob  struct{ job Job }
+	started struct {
+		worker Worker
+		err    error
+	}
+	ran struct {
+		job     Job
+		outcome run.Outcome
+		alive   bool
+	}
+	died struct{}
+)
+
+// Failed ends a process whose start nobody waits for any more.
+func (m started) Failed(error) {
+	if m.worker != nil {
+		m.worker.Close()
+	}
+}
+
+func (runJob) workerMessage()  {}
+func (started) workerMessage() {}
+func (ran) workerMessage()     {}
+func (died) workerMessage()    {}
+
+// workerActor owns one worker process: it starts it, gives it one run after another, and ends with it.
+type workerActor struct {
+	name   uint64
+	parent kernel.Ref[Message]
+	worker Worker
+	first  Job
+	busy   bool
+}
+
+func (sh *shell) start(c *kernel.Ctx[Message], e StartWorker) {
+	self := c.Self()
+	ref, err := kernel.Spawn(c, kernel.Options[workerMessage]{
+		Name: fmt.Sprint(workerPrefix, e.Worker),
+		Kind: "execute worker",
+		New: func(w *kernel.Ctx[workerMessage]) kernel.Handler[workerMessage] {
+			w.Go(func(ctx context.Context) workerMessage {
+				p, err := sh.port.Start(ctx, e.Job.Binding)
+				return started{p, err}
+			})
+			return &workerActor{name: e.Worker, parent: self, first: e.Job, busy: true}
+		},
+		Restart: kernel.Policy{Temporary: true},
+	})
+	if err != nil {
+		_ = self.Control(exited{Worker: e.Worker, Failed: true})
+		return
+	}
+	sh.workers[e.Worker] = ref
+}
+
+// Receive implements kernel.Handler.
+func (a *workerActor) Receive(c *kernel.Ctx[workerMessage], m workerMessage) {
+	switch m := m.(type) {
+	case started:
+		if m.err != nil {
+			_ = a.parent.Control(finished{Worker: a.name, Run: a.first.Run, Outcome: run.Outcome{Fault: fault.From(m.err)}})
+			c.Stop()
+			return
+		}
+		a.worker = m.worker
+		c.Go(func(ctx context.Context) workerMessage { // the end of an idle process is news
+			select {
+			case <-m.worker.Dead():
+			case <-ctx.Done():
+			}
+			return died{}
+		})
+		a.run(c, a.first)
+	case runJob:
+		a.run(c, m.job)
+	case ran:
+		a.busy = false
+		_ = a.parent.Control(finished{Worker: a.name, Run: m.job.Run, Outcome: m.outcome, Alive: m.alive, PID: a.worker.PID()})
+		if !m.alive {
+			c.Stop()
+		}
+	case died:
+		if !a.busy {
+			c.Stop()
+		}
+	}
+}
+
+func (a *workerActor) run(c *kernel.Ctx[workerMessage], j Job) {
+	a.busy = true
+	w := a.worker
+	c.Go(func(ctx context.Context) workerMessage {
+		out, alive := w.Run(ctx, j)
+		return ran{j, out, alive}
+	})
+}
+
+// Stopping kills the process; the actor's context has ended, so a run under way returns.
+func (a *workerActor) Stopping(*kernel.Ctx[workerMessage]) {
+	if a.worker != nil {
+		go a.worker.Close()
+	}
+}

@@ -1,0 +1,209 @@
+package prepare
+
+import (
+	"time"
+
+	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/inspect"
+	"github.com/troupehost/troupe/actors/kernel"
+	"github.com/troupehost/troupe/actors/run"
+)
+
+const (
+	maxSpawns    = 5
+	spawnBackoff = 200 * time.Millisecond // doubled after each failure
+	retryAfter   = time.Second            // what a refused caller is told
+)
+
+// State is the pure core of the prepare queue.
+type State struct {
+	limits   Limits
+	parked   [run.Critical + 1][]*job // by priority, first in first out
+	jobs     map[uint64]*job          // parked and running, by job id
+	running  map[uint64]*job          // by worker; a stopping worker keeps its slot until it is gone
+	nextName uint64
+	refused  uint64
+}
+
+// Limits bound the queue. Zero fields mean 256, 1 and Soft.
+type Limits struct {
+	Queue int // jobs that may be parked
+	Soft  int // jobs that may run
+	Hard  int // jobs that may run while a critical one is parked
+}
+
+type job struct {
+	Job
+	reply     kernel.Reply[Outcome]
+	since     time.Time
+	notBefore time.Time
+	spawns    int
+	worker    uint64 // 0: parked
+	answered  bool
+}
+
+// NewState returns an empty queue.
+func NewState(l Limits) *State {
+	if l.Queue == 0 {
+		l.Queue = 256
+	}
+	l.Soft = max(l.Soft, 1)
+	l.Hard = max(l.Hard, l.Soft)
+	return &State{limits: l, jobs: map[uint64]*job{}, running: map[uint64]*job{}}
+}
+
+// Step decides what one message means.
+func (s *State) Step(now time.Time, in Message) []Effect {
+	switch m := in.(type) {
+	case Enqueue:
+		if s.numParked() >= s.limits.Queue {
+			s.refused++
+			return []Effect{Answer{Reply: m.Reply, Err: fault.New(fault.BusyQueueFull, "prepare", "", nil).WithRetryAfter(retryAfter)}}
+		}
+		j := &job{Job: m.Job, reply: m.Reply, since: now}
+		s.jobs[j.ID] = j
+		s.park(j)
+	case Raise:
+		s.raise(m)
+	case Cancel:
+		return append(s.cancel(m.Job), s.schedule(now)...)
+	case ended:
+		return append(s.ended(now, m), s.schedule(now)...)
+	case exited:
+		return append(s.exited(m), s.schedule(now)...)
+	case Inspect:
+		return []Effect{Show{Reply: m.Reply, Queue: s.show()}}
+	}
+	return s.schedule(now)
+}
+
+func (s *State) numParked() int {
+	n := 0
+	for _, q := range s.parked {
+		n += len(q)
+	}
+	return n
+}
+
+func (s *State) park(j *job) { s.parked[j.Priority] = append(s.parked[j.Priority], j) }
+
+func (s *State) unpark(j *job) {
+	q := s.parked[j.Priority]
+	for i := range q {
+		if q[i] == j {
+			s.parked[j.Priority] = append(q[:i:i], q[i+1:]...)
+			return
+		}
+	}
+}
+
+func (s *State) raise(m Raise) {
+	j := s.jobs[m.Job]
+	if j == nil || m.Priority <= j.Priority || m.Priority > run.Critical {
+		return
+	}
+	if j.worker == 0 {
+		s.unpark(j)
+		defer s.park(j)
+	}
+	j.Priority = m.Priority
+}
+
+func (s *State) cancel(id uint64) []Effect {
+	j := s.jobs[id]
+	if j == nil {
+		return nil
+	}
+	delete(s.jobs, id)
+	j.answered = true
+	out := []Effect{Answer{Reply: j.reply, Err: fault.New(fault.CanceledCaller, "prepare", j.Code.String(), nil)}}
+	if j.worker == 0 {
+		s.unpark(j)
+		return out
+	}
+	return append(out, StopWorker{Worker: j.worker})
+}
+
+func (s *State) ended(now time.Time, m ended) []Effect {
+	j := s.running[m.Worker]
+	if j == nil {
+		return nil
+	}
+	delete(s.running, m.Worker)
+	if j.answered {
+		return nil
+	}
+	j.worker = 0
+	if f := m.Outcome.Fault; f != nil && f.Code == fault.HostSpawnFailed && j.spawns < maxSpawns {
+		delay := spawnBackoff << (j.spawns - 1)
+		j.notBefore = now.Add(delay)
+		s.parked[j.Priority] = append([]*job{j}, s.parked[j.Priority]...)
+		return []Effect{WakeAfter{Delay: delay}}
+	}
+	delete(s.jobs, j.ID)
+	return []Effect{Answer{Reply: j.reply, Outcome: m.Outcome}}
+}
+
+// exited frees the slot of a worker that ended without a word.
+func (s *State) exited(m exited) []Effect {
+	code := fault.CanceledStopped
+	if m.Failed {
+		code = fault.BugPanic
+	}
+	j := s.running[m.Worker]
+	if j == nil {
+		return nil
+	}
+	delete(s.running, m.Worker)
+	if j.answered {
+		return nil
+	}
+	delete(s.jobs, j.ID)
+	return []Effect{Answer{Reply: j.reply, Err: fault.New(code, "prepare", j.Code.String(), nil)}}
+}
+
+// schedule starts what may start: the highest priority first, in the order of arrival.
+func (s *State) schedule(now time.Time) []Effect {
+	var out []Effect
+	for {
+		limit := s.limits.Soft
+		if len(s.parked[run.Critical]) > 0 {
+			limit = s.limits.Hard
+		}
+		j := s.next(now)
+		if j == nil || len(s.running) >= limit {
+			return out
+		}
+		s.unpark(j)
+		s.nextName++
+		j.worker = s.nextName
+		j.spawns++
+		s.running[j.worker] = j
+		out = append(out, StartWorker{Worker: j.worker, Job: j.Job})
+	}
+}
+
+func (s *State) next(now time.Time) *job {
+	for p := run.Critical; p >= run.Background; p-- {
+		for _, j := range s.parked[p] {
+			if !j.notBefore.After(now) {
+				return j
+			}
+		}
+	}
+	return nil
+}
+
+func (s *State) show() inspect.Queue {
+	q := inspect.Queue{Name: "prepare", Cap: s.limits.Queue, Parked: map[string]int{}, Running: len(s.running), Workers: len(s.running),
+		Soft: s.limits.Soft, Hard: s.limits.Hard, Refused: s.refused}
+	for p := run.Background; p <= run.Critical; p++ {
+		q.Parked[p.String()] = len(s.parked[p])
+		for _, j := range s.parked[p] {
+			if q.OldestAt.IsZero() || j.since.Before(q.OldestAt) {
+				q.OldestAt = j.since
+			}
+		}
+	}
+	return q
+}

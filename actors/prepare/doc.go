@@ -1,0 +1,35 @@
+// Package prepare is the prepare queue: one job per artifact, priorities that only rise, one worker process per job.
+//
+// # Purpose
+//
+// [Spawn] starts the actor. It takes [Enqueue], keeps what cannot start yet in the order of priority, and runs each job
+// in a child actor that owns one prepare worker process through the port [Preparer].
+//
+// # Lifecycle
+//
+//	State    Event                     Next      Effect
+//	-        Enqueue, room             parked    schedule
+//	-        Enqueue, queue full       -         answer busy.queue_full
+//	parked   Raise                     parked    moved behind its equals of the higher priority
+//	parked   Cancel                    -         answer canceled.caller_left
+//	parked   a slot is free            running   start worker-N
+//	running  Raise                     running   priority is recorded
+//	running  Cancel                    stopping  stop worker-N, answer canceled.caller_left
+//	running  ended                     -         answer the outcome
+//	running  ended, spawn failed       parked    again after a back-off, five times at most
+//	running  worker-N given up         -         answer bug.panic
+//	stopping ended                     -         free the slot
+//
+// # Concurrency
+//
+// The core is pure and runs inside of the actor. Jobs of one priority start in the order in which they came.
+//
+// # Failure
+//
+// Every Enqueue is answered exactly once. A worker process that cannot be started is retried with back-off; what the
+// code did is the outcome's to say.
+//
+// # Limits
+//
+// Config.Queue jobs may be parked. Config.Soft jobs run at a time, Config.Hard while a critical job is parked.
+package prepare

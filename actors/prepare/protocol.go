@@ -1,0 +1,103 @@
+package prepare
+
+import (
+	"time"
+
+	"github.com/troupehost/troupe/actors/inspect"
+	"github.com/troupehost/troupe/actors/kernel"
+	"github.com/troupehost/troupe/actors/run"
+)
+
+// Message is what the prepare actor receives.
+type Message interface{ prepareMessage() }
+
+// Enqueue asks for one preparation.
+// Sent by: cache, once per artifact that is being prepared.
+// Answer: the outcome, exactly once; busy.queue_full at once if there is no room.
+// Races: a Cancel may arrive first if it overtakes; it is then unknown and ignored.
+type Enqueue struct {
+	Job   Job
+	Reply kernel.Reply[Outcome]
+}
+
+// Raise lifts the priority of a job; it never lowers it.
+// Sent by: cache, when somebody with a higher priority waits for the same artifact.
+// Answer: none. Races: the job may have ended.
+type Raise struct {
+	Job      uint64
+	Priority run.Priority
+}
+
+// Cancel ends a job for which nobody waits any more.
+// Sent by: cache. Answer: the job's Enqueue is answered canceled.caller_left. Races: the job may have ended.
+type Cancel struct{ Job uint64 }
+
+// Inspect asks for the state of the queue.
+// Sent by: host. Answer: a snapshot.
+type Inspect struct{ Reply kernel.Reply[inspect.Queue] }
+
+// ended says how a job ended.
+// Sent by: worker-N, once.
+type ended struct {
+	Worker  uint64
+	Outcome Outcome
+}
+
+// exited says that a worker actor is gone.
+// Sent by: the kernel, after ended unless the actor was given up or stopped.
+type exited struct {
+	Worker uint64
+	Failed bool
+}
+
+// wake says that a back-off is over.
+// Sent by: the shell's timer.
+type wake struct{}
+
+func (Enqueue) prepareMessage() {}
+func (Raise) prepareMessage()   {}
+func (Cancel) prepareMessage()  {}
+func (Inspect) prepareMessage() {}
+func (ended) prepareMessage()   {}
+func (exited) prepareMessage()  {}
+func (wake) prepareMessage()    {}
+
+// Failed answers the sender when the message could not be handled.
+func (m Enqueue) Failed(err error) { m.Reply.Fail(err) }
+
+// Failed answers the sender when the message could not be handled.
+func (m Inspect) Failed(err error) { m.Reply.Fail(err) }
+
+// Effect is what the core wants done.
+type Effect interface{ prepareEffect() }
+
+// StartWorker starts worker-N with a job.
+type StartWorker struct {
+	Worker uint64
+	Job    Job
+}
+
+// StopWorker kills the process of worker-N.
+type StopWorker struct{ Worker uint64 }
+
+// Answer answers an Enqueue.
+type Answer struct {
+	Reply   kernel.Reply[Outcome]
+	Outcome Outcome
+	Err     error
+}
+
+// Show answers an Inspect.
+type Show struct {
+	Reply kernel.Reply[inspect.Queue]
+	Queue inspect.Queue
+}
+
+// WakeAfter asks for a wake.
+type WakeAfter struct{ Delay time.Duration }
+
+func (StartWorker) prepareEffect() {}
+func (StopWorker) prepareEffect()  {}
+func (Answer) prepareEffect()      {}
+func (Show) prepareEffect()        {}
+func (WakeAfter) prepareEffect()   {}

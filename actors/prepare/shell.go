@@ -1,0 +1,91 @@
+package prepare
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/troupehost/troupe/actors/kernel"
+)
+
+// Config is what the actor needs.
+type Config struct {
+	Limits
+	Preparer Preparer
+}
+
+const workerPrefix = "worker-"
+
+// Spawn starts the prepare actor.
+func Spawn(parent kernel.Parent, cfg Config) (kernel.Ref[Message], error) {
+	return kernel.Spawn(parent, kernel.Options[Message]{
+		Name:    "prepare",
+		Mailbox: max(cfg.Queue, 256),
+		New: func(*kernel.Ctx[Message]) kernel.Handler[Message] {
+			sh := &shell{cfg: cfg, workers: map[uint64]kernel.Ref[workerMessage]{}}
+			core := kernel.RunCore(NewState(cfg.Limits), sh.do)
+			return kernel.HandlerFunc[Message](func(c *kernel.Ctx[Message], m Message) {
+				if e, ok := m.(exited); ok {
+					delete(sh.workers, e.Worker)
+				}
+				core.Receive(c, m)
+			})
+		},
+		OnExit: func(path string, err error) Message {
+			_, name, _ := strings.Cut(path[strings.LastIndexByte(path, '/')+1:], workerPrefix)
+			n, _ := strconv.ParseUint(name, 10, 64)
+			return exited{Worker: n, Failed: err != nil}
+		},
+	})
+}
+
+type shell struct {
+	cfg     Config
+	workers map[uint64]kernel.Ref[workerMessage]
+}
+
+func (sh *shell) do(c *kernel.Ctx[Message], e Effect) {
+	switch e := e.(type) {
+	case StartWorker:
+		sh.start(c, e)
+	case StopWorker:
+		sh.workers[e.Worker].Stop()
+	case Answer:
+		if e.Err != nil {
+			e.Reply.Fail(e.Err)
+			return
+		}
+		e.Reply.Answer(e.Outcome)
+	case Show:
+		e.Reply.Answer(e.Queue)
+	case WakeAfter:
+		c.After(e.Delay, wake{})
+	}
+}
+
+// workerMessage is what a worker actor receives: the result of its one job.
+type workerMessage struct{ outcome Outcome }
+
+// start spawns the actor that owns one worker process: it lives as long as the process, and the process dies with it.
+func (sh *shell) start(c *kernel.Ctx[Message], e StartWorker) {
+	self := c.Self()
+	ref, err := kernel.Spawn(c, kernel.Options[workerMessage]{
+		Name: fmt.Sprint(workerPrefix, e.Worker),
+		Kind: "prepare worker",
+		New: func(w *kernel.Ctx[workerMessage]) kernel.Handler[workerMessage] {
+			w.Log().Debug().Str("code_hash", e.Job.Code.String()).Stringer("priority", e.Job.Priority).Msg("preparing")
+			w.Go(func(ctx context.Context) workerMessage { return workerMessage{sh.cfg.Preparer.Prepare(ctx, e.Job)} })
+			return kernel.HandlerFunc[workerMessage](func(w *kernel.Ctx[workerMessage], m workerMessage) {
+				_ = self.Control(ended{Worker: e.Worker, Outcome: m.outcome})
+				w.Stop()
+			})
+		},
+		Restart: kernel.Policy{Temporary: true},
+	})
+	if err != nil {
+		_ = self.Control(exited{Worker: e.Worker, Failed: true})
+		return
+	}
+	sh.workers[e.Worker] = ref
+}
