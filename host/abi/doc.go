@@ -1,0 +1,9 @@
+// Package abi lists what a guest may import, as data: names and signatures.
+//
+// Purpose: judge imports without an engine; a test of host/engine compares the list with what the engine links.
+//
+// Lifecycle: none. Concurrency: immutable. Failure: none.
+//
+// Limits: WASI preview 1 with its 46 functions, and the allocator of the PVF manner. What a run is not granted (files,
+// sockets) links all the same and answers with its errno.
+package abi

@@ -1,0 +1,295 @@
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
+	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
+	"github.com/tetratelabs/wazero/sys"
+
+	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/run"
+	"github.com/troupehost/troupe/artifacts/wasm"
+	"github.com/troupehost/troupe/host/abi"
+)
+
+// App is a loaded artifact.
+type App struct {
+	rt       wazero.Runtime
+	compiled wazero.CompiledModule
+	module   *wasm.Module
+}
+
+// Load makes an app of the parts of an artifact. It never compiles.
+//
+// # Errors
+//
+// suspect.artifact_rejected: the parts do not fit this build or each other.
+func Load(ctx context.Context, skeleton, code []byte) (*App, error) {
+	rejected := func(err error) (*App, error) {
+		return nil, fault.New(fault.SuspectArtifact, "load", fault.Quote(firstLine(fmt.Sprint(err))), nil)
+	}
+	m, err := wasm.Scan(skeleton)
+	if err != nil {
+		return rejected(err)
+	}
+	h := &hook{entry: code}
+	rt, err := newRuntime(ctx, h)
+	if err != nil {
+		return nil, err
+	}
+	c, err := rt.CompileModule(ctx, skeleton)
+	if err == nil && (h.added != nil || h.misses > 0) {
+		err = errNoEntry
+	}
+	if err != nil {
+		_ = rt.Close(ctx)
+		return rejected(err)
+	}
+	a := &App{rt: rt, compiled: c, module: m}
+	if err := a.link(ctx); err != nil {
+		_ = rt.Close(ctx)
+		return rejected(err)
+	}
+	return a, nil
+}
+
+// Close frees the app.
+func (a *App) Close() error { return a.rt.Close(context.Background()) }
+
+// link instantiates what the module imports: WASI, the allocator, and a trap for every function that is not offered.
+// The policy of a run decides before it starts whether such traps may stand.
+func (a *App) link(ctx context.Context) error {
+	builders := map[string]wazero.HostModuleBuilder{}
+	for _, i := range a.module.Imports {
+		if i.Kind != wasm.Func {
+			continue
+		}
+		b := builders[i.Module]
+		if b == nil {
+			b = a.rt.NewHostModuleBuilder(i.Module)
+			switch i.Module {
+			case abi.WASI:
+				wasi_snapshot_preview1.NewFunctionExporter().ExportFunctions(b)
+			case abi.Env:
+				exportAllocator(b)
+			}
+			builders[i.Module] = b
+		}
+		if !abi.Known(i.Module, i.Name, i.Desc) {
+			t := a.module.Types[i.TypeIndex]
+			b.NewFunctionBuilder().WithGoModuleFunction(missing(i.Module, i.Name), t.Params, t.Results).Export(i.Name)
+		}
+	}
+	for _, b := range builders {
+		if _, err := b.Instantiate(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// missing traps: the guest called an import that the host does not offer.
+func missing(module, name string) api.GoModuleFunc {
+	return func(context.Context, api.Module, []uint64) {
+		panic(fault.New(fault.GuestUnknownImport, "call", fault.Quote(module+"."+name), nil))
+	}
+}
+
+// Spec is one run.
+type Spec struct {
+	Entry       run.Entry
+	MemoryBytes int64
+	OutputBytes int64
+	Imports     run.Imports
+	Determinism run.Determinism
+	Input       []byte
+}
+
+// IO is where a run's bytes come from and go to. An error of Stdin or Output ends the run: the host is gone.
+type IO struct {
+	Stdin  func(p []byte) (int, error)
+	Output func(stderr bool, p []byte) error
+}
+
+// Outcome is how a run ended, as the engine saw it.
+type Outcome struct {
+	Fault      *fault.Error
+	Exited     bool
+	Exit       int32
+	Result     []byte
+	MemoryPeak int64
+}
+
+// runState is what the host functions of one run share.
+type runState struct {
+	heap *heap
+}
+
+type runKey struct{}
+
+// Run runs the app once, in an instance of its own that sees nothing of earlier runs.
+func (a *App) Run(ctx context.Context, s Spec, io IO) Outcome {
+	mem := &linearMemory{limit: s.MemoryBytes}
+	out := a.run(ctx, s, io, mem)
+	out.MemoryPeak = mem.peak
+	if f := out.Fault; f != nil && mem.refused && (f.Code == fault.GuestTrap || f.Code == fault.GuestExit || f.Code == fault.GuestStartTrap) {
+		out.Fault = fault.New(fault.GuestMemory, "run", "", f)
+	}
+	return out
+}
+
+func (a *App) run(ctx context.Context, s Spec, io IO, mem *linearMemory) Outcome {
+	if f := a.judge(&s); f != nil {
+		return Outcome{Fault: f}
+	}
+	budget := &output{left: s.OutputBytes, send: io.Output}
+	cfg := wazero.NewModuleConfig().WithName("").WithStartFunctions().
+		WithStdin(reader(io.Stdin)).WithStdout(stream{budget, false}).WithStderr(stream{budget, true})
+	if s.Determinism == run.RealWorld {
+		cfg = cfg.WithSysWalltime().WithSysNanotime().WithSysNanosleep().WithRandSource(rand.Reader)
+	}
+	if s.Entry.Mode == run.Command {
+		cfg = cfg.WithArgs(append([]string{"guest"}, s.Entry.Args...)...)
+		for _, kv := range s.Entry.Env {
+			k, v, _ := strings.Cut(kv, "=")
+			cfg = cfg.WithEnv(k, v)
+		}
+	}
+	state := &runState{}
+	ctx = context.WithValue(experimental.WithMemoryAllocator(ctx, mem), runKey{}, state)
+	mod, err := a.rt.InstantiateModule(ctx, a.compiled, cfg)
+	if err != nil {
+		return ended(err, fault.GuestStartTrap)
+	}
+	defer mod.Close(ctx)
+	state.heap = newHeap(mod)
+
+	if init := mod.ExportedFunction("_initialize"); init != nil && s.Entry.Mode != run.Command {
+		if _, err := init.Call(ctx); err != nil {
+			return ended(err, fault.GuestStartTrap)
+		}
+	}
+	switch s.Entry.Mode {
+	case run.Command:
+		_, err := mod.ExportedFunction("_start").Call(ctx)
+		return ended(err, fault.GuestTrap)
+	case run.Invoke:
+		return invoke(ctx, mod.ExportedFunction(s.Entry.Name), s.Entry.Args, budget)
+	default:
+		return callBytes(ctx, mod, s.Entry.Name, s.Input, state.heap, budget)
+	}
+}
+
+// judge refuses what cannot be run as asked, before anything of the guest runs, and settles the mode.
+func (a *App) judge(s *Spec) *fault.Error {
+	for _, i := range a.module.Imports {
+		known := i.Kind == wasm.Memory || i.Kind == wasm.Func && abi.Known(i.Module, i.Name, i.Desc)
+		if !known && (i.Kind != wasm.Func || s.Imports != run.TrapMissing) {
+			return fault.New(fault.GuestUnknownImport, "link", fault.Quote(i.Module+"."+i.Name), nil)
+		}
+	}
+	if m, ok := a.module.Memory(); ok && m.Min > uint64(s.MemoryBytes/run.PageBytes) {
+		return fault.New(fault.GuestMemory, "instantiate", fmt.Sprintf("%d pages at the start", m.Min), nil)
+	}
+	exports := a.compiled.ExportedFunctions()
+	if s.Entry.Mode == 0 {
+		s.Entry.Mode = run.Command
+	}
+	name := s.Entry.Name
+	if s.Entry.Mode == run.Command {
+		name = "_start"
+	}
+	def := exports[name]
+	if def == nil {
+		return fault.New(fault.GuestMissingExport, "link", fault.Quote(name), nil)
+	}
+	ok := true
+	switch s.Entry.Mode {
+	case run.Command:
+		ok = len(def.ParamTypes()) == 0 && len(def.ResultTypes()) == 0
+	case run.Bytes:
+		p, r := def.ParamTypes(), def.ResultTypes()
+		ok = len(p) == 2 && p[0] == api.ValueTypeI32 && p[1] == api.ValueTypeI32 && len(r) == 1 && r[0] == api.ValueTypeI64
+	case run.Invoke:
+		for _, t := range append(append([]api.ValueType{}, def.ParamTypes()...), def.ResultTypes()...) {
+			ok = ok && t >= api.ValueTypeF64 && t <= api.ValueTypeI32
+		}
+	}
+	if !ok {
+		return fault.New(fault.GuestBadSignature, "link", fault.Quote(name), nil)
+	}
+	return nil
+}
+
+// ended reads the error of a call. trap is the code of a trap in this phase.
+func ended(err error, trap fault.Code) Outcome {
+	if err == nil {
+		return Outcome{}
+	}
+	if exit, ok := errors.AsType[*sys.ExitError](err); ok {
+		code := int32(exit.ExitCode())
+		if code == 0 {
+			return Outcome{Exited: true}
+		}
+		return Outcome{Exited: true, Exit: code, Fault: fault.New(fault.GuestExit, "run", fmt.Sprintf("exit code %d", code), nil)}
+	}
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		return Outcome{Fault: f}
+	}
+	message := trapMessage(err.Error())
+	if strings.HasPrefix(message, "stack overflow") {
+		trap = fault.GuestStack
+	}
+	return Outcome{Fault: fault.New(trap, "run", fault.Quote(message), nil)}
+}
+
+// trapMessage turns wazero's text into "unreachable in .name(i32) i32".
+func trapMessage(text string) string {
+	lines := strings.Split(text, "\n")
+	message := strings.TrimPrefix(lines[0], "wasm error: ")
+	for i, l := range lines {
+		if strings.HasPrefix(l, "wasm stack trace:") && i+1 < len(lines) {
+			return message + " in " + strings.TrimSpace(lines[i+1])
+		}
+	}
+	return message
+}
+
+// output counts what a guest writes against one budget and stops it at the limit.
+type output struct {
+	left int64
+	send func(stderr bool, p []byte) error
+}
+
+func (o *output) take(n int64) {
+	if o.left -= n; o.left < 0 {
+		panic(fault.New(fault.GuestOutputLimit, "run", "", nil))
+	}
+}
+
+type stream struct {
+	o      *output
+	stderr bool
+}
+
+// Write implements io.Writer. A panic unwinds the guest at once; the engine hands it back as the error of the call.
+func (s stream) Write(p []byte) (int, error) {
+	allowed := min(int64(len(p)), s.o.left)
+	if err := s.o.send(s.stderr, p[:allowed]); err != nil {
+		panic(fault.New(fault.CanceledStopped, "write", "", err))
+	}
+	s.o.take(int64(len(p)))
+	return len(p), nil
+}
+
+type reader func(p []byte) (int, error)
+
+// Read implements io.Reader.
+func (r reader) Read(p []byte) (int, error) { return r(p) }

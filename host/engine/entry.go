@@ -1,0 +1,106 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/troupehost/troupe/actors/fault"
+)
+
+// invoke calls a function over numbers; judge has looked at its types.
+func invoke(ctx context.Context, fn api.Function, args []string, budget *output) Outcome {
+	params := fn.Definition().ParamTypes()
+	if len(args) != len(params) {
+		f := fault.New(fault.CallerInvalid, "invoke", fault.Quote(fn.Definition().DebugName()), nil)
+		return Outcome{Fault: f.WithHint(fmt.Sprintf("pass %d numbers, not %d", len(params), len(args)))}
+	}
+	stack := make([]uint64, max(len(params), len(fn.Definition().ResultTypes())))
+	for i, t := range params {
+		v, err := parse(t, args[i])
+		if err != nil {
+			f := fault.New(fault.CallerInvalid, "invoke", fault.Quote(args[i]), nil)
+			return Outcome{Fault: f.WithHint(fmt.Sprintf("argument %d must be an %s in its range", i+1, api.ValueTypeName(t)))}
+		}
+		stack[i] = v
+	}
+	if err := fn.CallWithStack(ctx, stack); err != nil {
+		return ended(err, fault.GuestTrap)
+	}
+	words := make([]string, len(fn.Definition().ResultTypes()))
+	for i, t := range fn.Definition().ResultTypes() {
+		words[i] = format(t, stack[i])
+	}
+	result := []byte(strings.Join(words, " "))
+	if int64(len(result)) > budget.left {
+		return Outcome{Fault: fault.New(fault.GuestOutputLimit, "invoke", "", nil)}
+	}
+	return Outcome{Result: result}
+}
+
+// parse reads a number: integers signed or unsigned, decimal or with the prefix 0x, 0o or 0b.
+func parse(t api.ValueType, s string) (uint64, error) {
+	switch t {
+	case api.ValueTypeI32:
+		v, err := strconv.ParseInt(s, 0, 64)
+		if err == nil && (v < math.MinInt32 || v > math.MaxUint32) {
+			err = strconv.ErrRange
+		}
+		return uint64(uint32(v)), err
+	case api.ValueTypeI64:
+		if v, err := strconv.ParseUint(s, 0, 64); err == nil {
+			return v, nil
+		}
+		v, err := strconv.ParseInt(s, 0, 64)
+		return uint64(v), err
+	case api.ValueTypeF32:
+		v, err := strconv.ParseFloat(s, 32)
+		return api.EncodeF32(float32(v)), err
+	default:
+		v, err := strconv.ParseFloat(s, 64)
+		return api.EncodeF64(v), err
+	}
+}
+
+// format prints a number: integers signed, floats in the shortest form that reads back the same.
+func format(t api.ValueType, v uint64) string {
+	switch t {
+	case api.ValueTypeI32:
+		return strconv.FormatInt(int64(int32(v)), 10)
+	case api.ValueTypeI64:
+		return strconv.FormatInt(int64(v), 10)
+	case api.ValueTypeF32:
+		return strconv.FormatFloat(float64(api.DecodeF32(v)), 'g', -1, 32)
+	default:
+		return strconv.FormatFloat(api.DecodeF64(v), 'g', -1, 64)
+	}
+}
+
+// callBytes calls name(ptr, len) -> (len << 32) | ptr, the PVF manner.
+func callBytes(ctx context.Context, mod api.Module, name string, input []byte, h *heap, budget *output) Outcome {
+	mem := mod.Memory()
+	if mem == nil {
+		return Outcome{Fault: fault.New(fault.GuestMissingExport, "call", "memory", nil)}
+	}
+	ptr, ok := h.alloc(mem, uint32(len(input)))
+	if !ok || !mem.Write(ptr, input) {
+		return Outcome{Fault: fault.New(fault.GuestMemory, "call", "no room for the input", nil)}
+	}
+	got, err := mod.ExportedFunction(name).Call(ctx, uint64(ptr), uint64(len(input)))
+	if err != nil {
+		return ended(err, fault.GuestTrap)
+	}
+	size := uint32(got[0] >> 32)
+	if int64(size) > budget.left {
+		return Outcome{Fault: fault.New(fault.GuestOutputLimit, "call", fmt.Sprintf("%d bytes", size), nil)}
+	}
+	view, ok := mem.Read(uint32(got[0]), size)
+	if !ok {
+		return Outcome{Fault: fault.New(fault.GuestBadOutput, "call", fmt.Sprintf("pointer %#x, %d bytes", uint32(got[0]), size), nil)}
+	}
+	return Outcome{Result: append([]byte{}, view...)}
+}

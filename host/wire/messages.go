@@ -1,0 +1,298 @@
+package wire
+
+import (
+	"encoding/json"
+	"math"
+
+	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/run"
+	"github.com/troupehost/troupe/artifacts"
+)
+
+// Type is the kind of a frame.
+type Type uint8
+
+// The frames of the host.
+const (
+	TypeHello Type = 1 + iota
+	TypePrepare
+	TypeLoad
+	TypeRun
+	TypeInput
+	TypeStdin
+)
+
+// The frames of a worker.
+const (
+	TypeReady Type = 64 + iota
+	TypePrepared
+	TypeLoaded
+	TypeFailed
+	TypeOutput
+	TypeNeedStdin
+	TypeResult
+	TypeFinished
+)
+
+// Message is one message of either side.
+type Message interface {
+	Type() Type
+	encode(e *encoder)
+}
+
+// Hello opens the conversation.
+// Sent by: the host, first. Answer: Ready. A worker of another build answers with its own id and waits to be killed.
+type Hello struct {
+	BuildID string
+	Probe   bool // test the engine first, and name the processor in Ready
+}
+
+// Ready says what the worker is.
+// Sent by: the worker, once; a probe whose engine does not work sends Failed instead. Only a probe, a worker that never
+// sees guest bytes, is believed.
+type Ready struct {
+	BuildID string
+	CPU     string   // architecture and the features that the compiler uses
+	Held    []string // the layers of the sandbox that hold
+}
+
+// Prepare asks for one preparation. Files: the code (sealed), the output (empty, writable).
+// Sent by: the host, once per prepare worker. Answer: Prepared or Failed, then the worker exits.
+type Prepare struct {
+	MaxInflatedBytes int64
+}
+
+// Prepared says where in the output file the parts stand.
+type Prepared struct {
+	Module artifacts.Module
+	Parts  []PartRange
+}
+
+// PartRange is one part in the output file.
+type PartRange struct {
+	Name   string
+	Offset int64
+	Bytes  int64
+}
+
+// Load makes the worker that of one artifact, for life. Files: the module part, the code part (both sealed).
+// Sent by: the host, once per execute worker. Answer: Loaded or Failed.
+type Load struct{}
+
+// Loaded says that runs may come.
+type Loaded struct{}
+
+// Failed ends a preparation or a load.
+type Failed struct {
+	Code    fault.Code
+	Message string
+}
+
+// Run asks for one run. InputBytes bytes follow in Input frames.
+// Sent by: the host, one at a time. Answer: any number of Output, NeedStdin and Result, then one Finished.
+type Run struct {
+	Run         uint64
+	Entry       run.Entry
+	MemoryBytes int64
+	OutputBytes int64
+	InputBytes  int64
+	Imports     run.Imports
+	Determinism run.Determinism
+}
+
+// Input is a piece of the input of a bytes entry.
+type Input struct{ Data []byte }
+
+// Stdin answers a NeedStdin: at most as many bytes as were asked for; none and EOF at the end.
+type Stdin struct {
+	Data []byte
+	EOF  bool
+}
+
+// Output is a piece of what the guest wrote.
+type Output struct {
+	Stderr bool
+	Data   []byte
+}
+
+// NeedStdin says that the guest reads and waits.
+type NeedStdin struct{ Max int64 }
+
+// Result is a piece of the result.
+type Result struct{ Data []byte }
+
+// Finished ends a run.
+type Finished struct {
+	Run             uint64
+	Code            fault.Code // "" for ok
+	Message         string
+	Exited          bool
+	Exit            int32
+	MemoryPeakBytes int64
+}
+
+// Type implements Message.
+func (Hello) Type() Type     { return TypeHello }
+func (Ready) Type() Type     { return TypeReady }
+func (Prepare) Type() Type   { return TypePrepare }
+func (Prepared) Type() Type  { return TypePrepared }
+func (Load) Type() Type      { return TypeLoad }
+func (Loaded) Type() Type    { return TypeLoaded }
+func (Failed) Type() Type    { return TypeFailed }
+func (Run) Type() Type       { return TypeRun }
+func (Input) Type() Type     { return TypeInput }
+func (Stdin) Type() Type     { return TypeStdin }
+func (Output) Type() Type    { return TypeOutput }
+func (NeedStdin) Type() Type { return TypeNeedStdin }
+func (Result) Type() Type    { return TypeResult }
+func (Finished) Type() Type  { return TypeFinished }
+
+func (m Hello) encode(e *encoder) { e.text(m.BuildID); e.flag(m.Probe) }
+func (m Ready) encode(e *encoder) { e.text(m.BuildID); e.text(m.CPU); e.list(m.Held) }
+
+func (m Prepare) encode(e *encoder) { e.u64(uint64(m.MaxInflatedBytes)) }
+
+func (m Prepared) encode(e *encoder) {
+	p, err := json.Marshal(m.Module)
+	if err != nil {
+		p = nil // cannot happen: plain strings and numbers
+	}
+	e.bytes(p)
+	e.u64(uint64(len(m.Parts)))
+	for _, r := range m.Parts {
+		e.text(r.Name)
+		e.u64(uint64(r.Offset))
+		e.u64(uint64(r.Bytes))
+	}
+}
+func (Load) encode(*encoder)   {}
+func (Loaded) encode(*encoder) {}
+
+func (m Failed) encode(e *encoder) { e.text(string(m.Code)); e.text(clip(m.Message)) }
+
+func (m Run) encode(e *encoder) {
+	e.u64(m.Run)
+	e.u64(uint64(m.Entry.Mode))
+	e.text(m.Entry.Name)
+	e.list(m.Entry.Args)
+	e.list(m.Entry.Env)
+	e.u64(uint64(m.MemoryBytes))
+	e.u64(uint64(m.OutputBytes))
+	e.u64(uint64(m.InputBytes))
+	e.u64(uint64(m.Imports))
+	e.u64(uint64(m.Determinism))
+}
+func (m Input) encode(e *encoder)     { e.bytes(m.Data) }
+func (m Stdin) encode(e *encoder)     { e.bytes(m.Data); e.flag(m.EOF) }
+func (m Output) encode(e *encoder)    { e.flag(m.Stderr); e.bytes(m.Data) }
+func (m NeedStdin) encode(e *encoder) { e.u64(uint64(m.Max)) }
+func (m Result) encode(e *encoder)    { e.bytes(m.Data) }
+
+func (m Finished) encode(e *encoder) {
+	e.u64(m.Run)
+	e.text(string(m.Code))
+	e.text(clip(m.Message))
+	e.flag(m.Exited)
+	e.i64(int64(m.Exit))
+	e.u64(uint64(m.MemoryPeakBytes))
+}
+
+func clip(s string) string { return s[:min(len(s), MaxText)] }
+
+// Encode returns the frame of m, header included. A message that is over a limit is an error: the sender must not
+// rely on the reader to refuse it.
+func Encode(m Message) ([]byte, error) { return AppendFrame(nil, m) }
+
+// AppendFrame appends the frame of m to b.
+func AppendFrame(b []byte, m Message) ([]byte, error) {
+	start := len(b)
+	e := encoder{b: append(b, 0, 0, 0, 0, byte(m.Type()))}
+	m.encode(&e)
+	n := len(e.b) - start - headerSize
+	if n+headerSize > MaxFrame {
+		return b, bad("message is larger than a frame")
+	}
+	e.b[start], e.b[start+1], e.b[start+2], e.b[start+3] = byte(n), byte(n>>8), byte(n>>16), byte(n>>24)
+	return e.b, nil
+}
+
+// Decode reads the payload of a frame. Data fields are views of p.
+func Decode(t Type, p []byte) (Message, error) {
+	d := decoder{b: p}
+	var m Message
+	switch t {
+	case TypeHello:
+		m = Hello{BuildID: d.text(MaxText, "build id"), Probe: d.flag()}
+	case TypeReady:
+		m = Ready{BuildID: d.text(MaxText, "build id"), CPU: d.text(MaxText, "cpu"), Held: d.list("layers")}
+	case TypePrepare:
+		m = Prepare{MaxInflatedBytes: d.size(math.MaxInt64, "size")}
+	case TypePrepared:
+		m = decodePrepared(&d)
+	case TypeLoad:
+		m = Load{}
+	case TypeLoaded:
+		m = Loaded{}
+	case TypeFailed:
+		m = Failed{Code: fault.Code(d.text(MaxText, "code")), Message: d.text(MaxText, "message")}
+	case TypeRun:
+		m = decodeRun(&d)
+	case TypeInput:
+		m = Input{Data: d.bytes(MaxChunk, "input")}
+	case TypeStdin:
+		m = Stdin{Data: d.bytes(MaxChunk, "stdin"), EOF: d.flag()}
+	case TypeOutput:
+		m = Output{Stderr: d.flag(), Data: d.bytes(MaxChunk, "output")}
+	case TypeNeedStdin:
+		m = NeedStdin{Max: d.size(MaxChunk, "stdin")}
+	case TypeResult:
+		m = Result{Data: d.bytes(MaxChunk, "result")}
+	case TypeFinished:
+		f := Finished{Run: d.u64(), Code: fault.Code(d.text(MaxText, "code")), Message: d.text(MaxText, "message"), Exited: d.flag()}
+		exit := d.i64()
+		if exit < math.MinInt32 || exit > math.MaxInt32 {
+			d.fail("exit code")
+		}
+		f.Exit = int32(exit)
+		f.MemoryPeakBytes = d.size(math.MaxInt64, "memory")
+		m = f
+	default:
+		return nil, bad("unknown type")
+	}
+	if err := d.end(); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+func decodePrepared(d *decoder) Prepared {
+	var m Prepared
+	if p := d.bytes(MaxModule, "module"); d.err == nil {
+		if json.Unmarshal(p, &m.Module) != nil {
+			d.fail("module")
+		}
+	}
+	n := d.size(16, "parts")
+	for range n {
+		m.Parts = append(m.Parts, PartRange{
+			Name:   d.text(64, "part"),
+			Offset: d.size(math.MaxInt64, "offset"),
+			Bytes:  d.size(math.MaxInt64, "size"),
+		})
+	}
+	return m
+}
+
+func decodeRun(d *decoder) Run {
+	m := Run{Run: d.u64()}
+	m.Entry.Mode = run.Mode(d.size(3, "mode"))
+	m.Entry.Name = d.text(MaxName, "name")
+	m.Entry.Args = d.list("args")
+	m.Entry.Env = d.list("env")
+	m.MemoryBytes = d.size(math.MaxInt64, "memory")
+	m.OutputBytes = d.size(math.MaxInt64, "output")
+	m.InputBytes = d.size(math.MaxInt64, "input")
+	m.Imports = run.Imports(d.size(2, "imports"))
+	m.Determinism = run.Determinism(d.size(2, "determinism"))
+	return m
+}

@@ -1,0 +1,13 @@
+// Package worker is the main of a worker process: it compiles one module, or runs one app.
+//
+// Purpose: [Main], for the troupe-worker program and for embedders who want one file.
+//
+// Lifecycle: Main returns at once in a process that is not a worker. In a worker it confines the process, serves the
+// socket that it inherited until the host closes it, and exits; it never returns.
+//
+// Concurrency: a worker does one thing at a time, on one goroutine.
+//
+// Failure: what goes wrong is told to the host, which judges; a worker that cannot even do that exits with 1.
+//
+// Limits: the host holds them from outside, by killing.
+package worker

@@ -1,0 +1,223 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/artifacts"
+	"github.com/troupehost/troupe/artifacts/sealed"
+	"github.com/troupehost/troupe/host/engine"
+	"github.com/troupehost/troupe/host/sandbox"
+	"github.com/troupehost/troupe/host/wire"
+)
+
+// maxOutputFile bounds the file into which a prepare worker writes an artifact, in bytes. The host lowers it further.
+const maxOutputFile = 4 << 30
+
+// session is the life of one worker process.
+type session struct {
+	conn *wire.WorkerConn
+	app  *engine.App
+}
+
+func serve(fd int) int {
+	held := sandbox.Apply(fd, maxOutputFile)
+	s := &session{conn: wire.NewWorkerConn(fd)}
+	if err := s.serve(held); err != nil && !errors.Is(err, io.EOF) {
+		_, _ = os.Stderr.WriteString("worker: " + err.Error() + "\n")
+		return 1
+	}
+	return 0
+}
+
+func (s *session) serve(held []string) error {
+	m, err := s.conn.Receive()
+	if err != nil {
+		return err
+	}
+	hello, ok := m.(wire.Hello)
+	if !ok {
+		return wire.ErrFrame
+	}
+	ready := wire.Ready{BuildID: wire.BuildID(), Held: held}
+	if hello.Probe {
+		build, err := engine.SelfTest()
+		if err != nil {
+			return s.failed(err)
+		}
+		ready.CPU = build.CPU
+	}
+	if err := s.conn.Send(ready); err != nil {
+		return err
+	}
+	if m, err = s.conn.Receive(); err != nil {
+		return err
+	}
+	switch m := m.(type) {
+	case wire.Prepare:
+		return s.prepare(m)
+	case wire.Load:
+		if err := s.load(); err != nil {
+			return s.failed(err)
+		}
+		if err := s.conn.Send(wire.Loaded{}); err != nil {
+			return err
+		}
+		return s.runs()
+	}
+	return wire.ErrFrame
+}
+
+func (s *session) failed(err error) error {
+	f := fault.From(err)
+	return s.conn.Send(wire.Failed{Code: f.Code, Message: words(f)})
+}
+
+// prepare compiles the one module that this process ever sees, and ends.
+func (s *session) prepare(m wire.Prepare) error {
+	files, err := s.conn.TakeFiles(2)
+	if err != nil {
+		return err
+	}
+	code, err := view(files[0])
+	if err != nil {
+		return err
+	}
+	c, err := engine.Compile(context.Background(), code, m.MaxInflatedBytes)
+	if err != nil {
+		return s.failed(err)
+	}
+	done := wire.Prepared{Module: c.Module}
+	var at int64
+	for _, p := range []struct {
+		name  string
+		bytes []byte
+	}{{artifacts.PartModule, c.Skeleton}, {artifacts.PartCode, c.Code}} {
+		if _, err := files[1].WriteAt(p.bytes, at); err != nil {
+			return err
+		}
+		done.Parts = append(done.Parts, wire.PartRange{Name: p.name, Offset: at, Bytes: int64(len(p.bytes))})
+		at += int64(len(p.bytes))
+	}
+	return s.conn.Send(done)
+}
+
+// load makes this the worker of one artifact.
+func (s *session) load() error {
+	files, err := s.conn.TakeFiles(2)
+	if err != nil {
+		return err
+	}
+	skeleton, err := view(files[0])
+	if err != nil {
+		return err
+	}
+	code, err := view(files[1])
+	if err != nil {
+		return err
+	}
+	s.app, err = engine.Load(context.Background(), skeleton, code)
+	if err == nil {
+		_ = unix.Munmap(code) // the engine has its own copy; it keeps using the skeleton
+	}
+	return err
+}
+
+// view maps a file from the host, which must be sealed: bytes that can change under a reader are not read.
+func view(f *os.File) ([]byte, error) {
+	defer f.Close()
+	if !sealed.IsSealed(f.Fd()) {
+		return nil, errors.New("the host sent a file that is not sealed")
+	}
+	st, err := f.Stat()
+	if err != nil || st.Size() == 0 {
+		return nil, err
+	}
+	return unix.Mmap(int(f.Fd()), 0, int(st.Size()), unix.PROT_READ, unix.MAP_SHARED)
+}
+
+func (s *session) runs() error {
+	for {
+		m, err := s.conn.Receive()
+		if err != nil {
+			return err
+		}
+		r, ok := m.(wire.Run)
+		if !ok {
+			return wire.ErrFrame
+		}
+		if err := s.run(r); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *session) run(r wire.Run) error {
+	var input []byte
+	for int64(len(input)) < r.InputBytes {
+		m, err := s.conn.Receive()
+		if err != nil {
+			return err
+		}
+		piece, ok := m.(wire.Input)
+		if !ok || len(piece.Data) == 0 {
+			return wire.ErrFrame
+		}
+		input = append(input, piece.Data...)
+	}
+	out := s.app.Run(context.Background(), engine.Spec{
+		Entry: r.Entry, MemoryBytes: r.MemoryBytes, OutputBytes: r.OutputBytes,
+		Imports: r.Imports, Determinism: r.Determinism, Input: input,
+	}, engine.IO{Stdin: s.stdin, Output: s.output})
+
+	for rest := out.Result; len(rest) > 0; {
+		n := min(len(rest), wire.MaxChunk)
+		if err := s.conn.Send(wire.Result{Data: rest[:n]}); err != nil {
+			return err
+		}
+		rest = rest[n:]
+	}
+	done := wire.Finished{Run: r.Run, Exited: out.Exited, Exit: out.Exit, MemoryPeakBytes: out.MemoryPeak}
+	if out.Fault != nil {
+		done.Code, done.Message = out.Fault.Code, words(out.Fault)
+	}
+	return s.conn.Send(done)
+}
+
+func (s *session) stdin(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if err := s.conn.Send(wire.NeedStdin{Max: int64(min(len(p), wire.MaxChunk))}); err != nil {
+		return 0, err
+	}
+	m, err := s.conn.Receive()
+	if err != nil {
+		return 0, err
+	}
+	in, ok := m.(wire.Stdin)
+	if !ok || len(in.Data) > len(p) {
+		return 0, wire.ErrFrame
+	}
+	n := copy(p, in.Data)
+	if n == 0 && in.EOF {
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+func (s *session) output(stderr bool, p []byte) error {
+	for len(p) > 0 {
+		n := min(len(p), wire.MaxChunk)
+		if err := s.conn.Send(wire.Output{Stderr: stderr, Data: p[:n]}); err != nil {
+			return err
+		}
+		p = p[n:]
+	}
+	return nil
+}

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package worker
+
+// serve is never asked: Start refuses to start workers here.
+func serve(int) int { return 1 }
