@@ -1,0 +1,258 @@
+package host
+
+import (
+	"fmt"
+	"io"
+	"runtime"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/run"
+)
+
+// Config is plain data. The zero value of a field means its default; Default returns all defaults spelled out.
+// "Live: restart" means that a change takes effect with the next Start.
+type Config struct {
+	// Name of the host in logs and inspection. Default: "troupe". Unit: text. Range: 1 to 64 of [a-z0-9-]. Live: restart.
+	Name string
+	// DataDir holds both databases, the host key and the ballast. Default: none, must be set. Unit: path. Range: a
+	// directory that is empty, missing or was made by a host. Live: restart.
+	DataDir string
+	// Owner is what another process learns who finds the directory taken: "serve", "run" or "embed". Default: "embed".
+	// Unit: text. Range: 1 to 16 bytes. Live: restart.
+	Owner string
+	// Socket is the control socket that other processes are pointed to; the host itself does not listen. Default: "".
+	// Unit: path. Range: at most 104 bytes. Live: restart.
+	Socket string
+	// WorkerPath names the troupe-worker program. Default: a registered worker.Main, else troupe-worker beside the
+	// executable. Unit: path. Range: an executable file of the same build. Live: restart.
+	WorkerPath string
+	// Tenant owns the runs of requests that name none. Default: "default". Unit: text. Range: 1 to 64 bytes. Live: restart.
+	Tenant string
+
+	// MaxCodeBytes limits code as given. Default: 32 MiB. Unit: bytes. Range: 1 KiB to 1 GiB. Live: restart.
+	MaxCodeBytes int64
+	// MaxInflatedBytes limits code after decompression. Default: 64 MiB. Unit: bytes. Range: 1 KiB to 1 GiB. Live: restart.
+	MaxInflatedBytes int64
+	// MaxInputBytes limits the input of a bytes entry. Default: 16 MiB. Unit: bytes. Range: 1 KiB to 1 GiB. Live: restart.
+	MaxInputBytes int64
+
+	// PrepareCPU is the CPU budget of a preparation for an execution or a heads-up. Default: 360 s. Unit: time.
+	// Range: 10 ms to 1 h. Live: restart.
+	PrepareCPU time.Duration
+	// PrecheckCPU is the CPU budget of a precheck. Default: 60 s. Unit: time. Range: 10 ms to 1 h. Live: restart.
+	PrecheckCPU time.Duration
+	// PrepareMemoryBytes limits a prepare worker. Default: 2 GiB. Unit: bytes. Range: 64 MiB to 64 GiB. Live: restart.
+	PrepareMemoryBytes int64
+	// PrepareWorkers is the number of preparations at once. Default: half of the cores, at least 1. Unit: processes.
+	// Range: 1 to 1024. Live: restart.
+	PrepareWorkers int
+	// PrepareWorkersCritical is the number of preparations at once while critical ones wait. Default: the cores, at
+	// least PrepareWorkers. Unit: processes. Range: PrepareWorkers to 1024. Live: restart.
+	PrepareWorkersCritical int
+	// PrepareQueue bounds the preparations that wait. Default: 256. Unit: jobs. Range: 1 to 1,000,000. Live: restart.
+	PrepareQueue int
+	// ExecuteWorkers is the number of execute worker processes. Default: 2 x cores. Unit: processes. Range: 1 to 4096.
+	// Live: restart.
+	ExecuteWorkers int
+	// ExecuteQueue bounds the runs that wait. Default: 1024. Unit: runs. Range: 1 to 1,000,000. Live: restart.
+	ExecuteQueue int
+	// WorkerIdle is how long an execute worker is kept without work. Default: 60 s. Unit: time. Range: 1 ms to 24 h.
+	// Live: restart.
+	WorkerIdle time.Duration
+
+	// CacheBytes limits the stored artifacts. Default: 10 GiB. Unit: bytes. Range: 1 MiB to 16 TiB. Live: restart.
+	CacheBytes int64
+	// CacheAge is how long an artifact is kept that nobody needed. Default: 30 days. Unit: time. Range: 1 min to 10 years.
+	// Live: restart.
+	CacheAge time.Duration
+	// PruneEvery is the time between two looks at size and age. Default: 1 h. Unit: time. Range: 1 s to 24 h. Live: restart.
+	PruneEvery time.Duration
+	// CacheMemoryBytes limits the sealed memory files that are kept ready. Default: the smaller of 1/4 of memory and
+	// 1 GiB. Unit: bytes. Range: 1 MiB to 1 TiB. Live: restart.
+	CacheMemoryBytes int64
+	// BallastBytes is the size of a file that is given up when others fill the disk. Default: 64 MiB. Unit: bytes.
+	// Range: 0 (default) to 16 GiB; NoLimit means none. Live: restart.
+	BallastBytes int64
+	// MaxPins limits the pins of a tenant. Default: 64. Unit: artifacts. Range: 1 to 1,000,000. Live: restart.
+	MaxPins int
+
+	// StopTimeout bounds Close: after it, workers are killed. Default: 10 s. Unit: time. Range: 1 ms to 1 h. Live: restart.
+	StopTimeout time.Duration
+	// Log receives the host's log. Default: silent. Unit: a logger. Range: any. Live: restart.
+	Log zerolog.Logger `json:"-"`
+}
+
+// NoLimit spells "no limit" where a field allows it.
+const NoLimit = -1
+
+// Default returns the defaults of this machine. DataDir is left empty.
+func Default() Config {
+	cores := runtime.NumCPU()
+	return Config{
+		Name: "troupe", Owner: "embed", Tenant: "default",
+		MaxCodeBytes: 32 << 20, MaxInflatedBytes: 64 << 20, MaxInputBytes: 16 << 20,
+		PrepareCPU: 360 * time.Second, PrecheckCPU: 60 * time.Second, PrepareMemoryBytes: 2 << 30,
+		PrepareWorkers: max(1, cores/2), PrepareWorkersCritical: max(1, cores), PrepareQueue: 256,
+		ExecuteWorkers: 2 * cores, ExecuteQueue: 1024, WorkerIdle: 60 * time.Second,
+		CacheBytes: 10 << 30, CacheAge: 30 * 24 * time.Hour, PruneEvery: time.Hour,
+		CacheMemoryBytes: min(memoryBytes()/4, 1<<30), BallastBytes: 64 << 20, MaxPins: 64,
+		StopTimeout: 10 * time.Second, Log: zerolog.Nop(),
+	}
+}
+
+// withDefaults returns c with zero fields replaced.
+func (c Config) withDefaults() Config {
+	d := Default()
+	orText := func(p *string, v string) {
+		if *p == "" {
+			*p = v
+		}
+	}
+	orBytes := func(p *int64, v int64) {
+		if *p == 0 {
+			*p = v
+		}
+	}
+	orTime := func(p *time.Duration, v time.Duration) {
+		if *p == 0 {
+			*p = v
+		}
+	}
+	orNum := func(p *int, v int) {
+		if *p == 0 {
+			*p = v
+		}
+	}
+	orText(&c.Name, d.Name)
+	orText(&c.Owner, d.Owner)
+	orText(&c.Tenant, d.Tenant)
+	orBytes(&c.MaxCodeBytes, d.MaxCodeBytes)
+	orBytes(&c.MaxInflatedBytes, max(d.MaxInflatedBytes, c.MaxCodeBytes))
+	orBytes(&c.MaxInputBytes, d.MaxInputBytes)
+	orTime(&c.PrepareCPU, d.PrepareCPU)
+	orTime(&c.PrecheckCPU, min(d.PrecheckCPU, c.PrepareCPU))
+	orBytes(&c.PrepareMemoryBytes, d.PrepareMemoryBytes)
+	orNum(&c.PrepareWorkers, d.PrepareWorkers)
+	orNum(&c.PrepareWorkersCritical, max(d.PrepareWorkersCritical, c.PrepareWorkers))
+	orNum(&c.PrepareQueue, d.PrepareQueue)
+	orNum(&c.ExecuteWorkers, d.ExecuteWorkers)
+	orNum(&c.ExecuteQueue, d.ExecuteQueue)
+	orTime(&c.WorkerIdle, d.WorkerIdle)
+	orBytes(&c.CacheBytes, d.CacheBytes)
+	orTime(&c.CacheAge, d.CacheAge)
+	orTime(&c.PruneEvery, d.PruneEvery)
+	orBytes(&c.CacheMemoryBytes, d.CacheMemoryBytes)
+	orBytes(&c.BallastBytes, d.BallastBytes)
+	orNum(&c.MaxPins, d.MaxPins)
+	orTime(&c.StopTimeout, d.StopTimeout)
+	return c
+}
+
+// Validate reports the first field outside of its range, with class caller. It changes nothing.
+func (c Config) Validate() error {
+	c = c.withDefaults()
+	bad := func(field, why string) error {
+		return fault.New(fault.CallerConfig, "config", field, nil).WithHint(field + " " + why)
+	}
+	type num struct {
+		field    string
+		v        int64
+		min, max int64
+		unit     string
+	}
+	for _, f := range []num{
+		{"MaxCodeBytes", c.MaxCodeBytes, 1 << 10, 1 << 30, "bytes"},
+		{"MaxInflatedBytes", c.MaxInflatedBytes, 1 << 10, 1 << 30, "bytes"},
+		{"MaxInputBytes", c.MaxInputBytes, 1 << 10, 1 << 30, "bytes"},
+		{"PrepareMemoryBytes", c.PrepareMemoryBytes, 64 << 20, 64 << 30, "bytes"},
+		{"PrepareWorkers", int64(c.PrepareWorkers), 1, 1024, "processes"},
+		{"PrepareWorkersCritical", int64(c.PrepareWorkersCritical), int64(c.PrepareWorkers), 1024, "processes"},
+		{"PrepareQueue", int64(c.PrepareQueue), 1, 1e6, "jobs"},
+		{"ExecuteWorkers", int64(c.ExecuteWorkers), 1, 4096, "processes"},
+		{"ExecuteQueue", int64(c.ExecuteQueue), 1, 1e6, "runs"},
+		{"CacheBytes", c.CacheBytes, 1 << 20, 16 << 40, "bytes"},
+		{"CacheMemoryBytes", c.CacheMemoryBytes, 1 << 20, 1 << 40, "bytes"},
+		{"BallastBytes", c.BallastBytes, NoLimit, 16 << 30, "bytes"},
+		{"MaxPins", int64(c.MaxPins), 1, 1e6, "artifacts"},
+	} {
+		if f.v < f.min || f.v > f.max {
+			return bad(f.field, fmt.Sprintf("is %d, must be between %d and %d %s", f.v, f.min, f.max, f.unit))
+		}
+	}
+	type dur struct {
+		field       string
+		v, min, max time.Duration
+	}
+	for _, f := range []dur{
+		{"PrepareCPU", c.PrepareCPU, 10 * time.Millisecond, time.Hour},
+		{"PrecheckCPU", c.PrecheckCPU, 10 * time.Millisecond, time.Hour},
+		{"WorkerIdle", c.WorkerIdle, time.Millisecond, 24 * time.Hour},
+		{"CacheAge", c.CacheAge, time.Minute, 10 * 366 * 24 * time.Hour},
+		{"PruneEvery", c.PruneEvery, time.Second, 24 * time.Hour},
+		{"StopTimeout", c.StopTimeout, time.Millisecond, time.Hour},
+	} {
+		if f.v < f.min || f.v > f.max {
+			return bad(f.field, fmt.Sprintf("is %v, must be between %v and %v", f.v, f.min, f.max))
+		}
+	}
+	switch {
+	case c.DataDir == "":
+		return bad("DataDir", "must be set")
+	case !validName(c.Name):
+		return bad("Name", "must be 1 to 64 of a-z, 0-9 and -")
+	case len(c.Owner) > 16:
+		return bad("Owner", "must be at most 16 bytes")
+	case len(c.Socket) > 104:
+		return bad("Socket", "must be at most 104 bytes, the limit of Unix sockets")
+	case len(c.Tenant) > MaxTenantBytes:
+		return bad("Tenant", "must be at most 64 bytes")
+	case c.PrecheckCPU > c.PrepareCPU:
+		return bad("PrecheckCPU", "must not exceed PrepareCPU")
+	}
+	return nil
+}
+
+// MaxTenantBytes bounds the name of a tenant.
+const MaxTenantBytes = 64
+
+func validName(s string) bool {
+	if s == "" || len(s) > 64 {
+		return false
+	}
+	for _, r := range s {
+		if (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' {
+			return false
+		}
+	}
+	return true
+}
+
+// Request asks for one execution.
+type Request struct {
+	// Code is the module, maybe zstd-compressed behind the PVF magic prefix. The host copies it; the caller may reuse it.
+	Code []byte
+	// CodeHash names code that the host knows already, instead of Code. Unknown code: caller.not_found.
+	CodeHash string
+	// Tenant owns the run. Default: Config.Tenant.
+	Tenant string
+	// Priority of preparation and execution. Default: Normal.
+	Priority run.Priority
+	// Entry says how to enter the code. Default: Command if it exports _start.
+	Entry run.Entry
+	// Limits of the run. Default: see run.Limits.
+	Limits run.Limits
+	// Imports is the policy for imports that the host does not offer. Default: RefuseMissing.
+	Imports run.Imports
+	// Determinism chooses the guest's clock and random source. Default: Deterministic.
+	Determinism run.Determinism
+	// Input is handed to a bytes entry. It is not copied and must not change until Execute returns.
+	Input []byte
+	// Stdin feeds a command; nil means end of file. A read that blocks is the guest waiting, and counts as wall time.
+	// A Read that still blocks when the run ends is abandoned; its bytes are lost.
+	Stdin io.Reader
+	// Stdout and Stderr receive output while the guest runs; nil captures it into the receipt.
+	Stdout, Stderr io.Writer
+}

@@ -1,0 +1,19 @@
+// Package host is the embedding API of Troupe: it prepares untrusted WebAssembly once and runs it many times in
+// confined worker processes.
+//
+// Purpose: [Start] gives a running host; [Host.Execute] runs code, [Host.Precheck] judges it, [Host.HeadsUp] announces
+// it, [Host.Inspect] shows everything.
+//
+// Lifecycle: Start acquires the data directory, starts the actors and proves one worker; [Host.Close] stops intake,
+// drains what runs, stops the actors in reverse order and releases the directory. [Host.Done] is closed when the host
+// has ended, for whatever reason, and [Host.Wait] says why.
+//
+// Concurrency: every method may be called from any goroutine. Execute and Precheck block until they are answered or
+// their context ends; nothing else blocks for longer than a message to an actor. Runs start in the order in which their
+// classes have shares, not in the order of the calls.
+//
+// Failure: errors are *fault.Error with class, code and hint. A run that ended badly is not an error of Execute: the
+// receipt tells its verdict. Execute returns an error when the run got no verdict on the code at all.
+//
+// Limits: stand in [Config] and in run.Limits, with default, unit and range.
+package host

@@ -1,0 +1,305 @@
+package host
+
+import (
+	"context"
+	"os"
+	"time"
+
+	"github.com/troupehost/troupe/actors/cache"
+	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/kernel"
+	"github.com/troupehost/troupe/actors/prepare"
+	"github.com/troupehost/troupe/actors/run"
+	"github.com/troupehost/troupe/artifacts"
+	"github.com/troupehost/troupe/host/internal/pool"
+)
+
+// Limits of what a request may carry besides code and input, in bytes and entries.
+const (
+	maxArgs     = 1024
+	maxArgBytes = 64 << 10
+	maxArgTotal = 512 << 10
+)
+
+func pid() int { return os.Getpid() }
+
+// Execute runs code and waits for its end. A run that ended badly is a receipt with its verdict, not an error.
+//
+// # Errors
+//
+// busy.queue_full, busy.draining, caller.*, canceled.*, host.*, bug.*: there is no verdict on the code.
+func (h *Host) Execute(ctx context.Context, r Request) (run.Receipt, error) {
+	if err := r.validate(h.cfg); err != nil {
+		return run.Receipt{}, err
+	}
+	if err := h.enter(); err != nil {
+		return run.Receipt{}, err
+	}
+	defer h.leave()
+	c, err := h.takeCode(r.Code, r.CodeHash)
+	if err != nil {
+		return run.Receipt{}, err
+	}
+	defer c.release()
+	limits := r.Limits.WithDefaults()
+	id := h.runs.add(pool.RunIO{Input: r.Input, Stdin: r.Stdin, Stdout: r.Stdout, Stderr: r.Stderr})
+	defer h.runs.remove(id)
+
+	receipt := run.Receipt{CodeHash: c.hash.String(), Artifact: c.key.String(), Attempts: 1, Cache: "miss"}
+	if c.fault != nil {
+		return blame(receipt, c.fault), nil
+	}
+	deadline, _ := ctx.Deadline()
+	a, err := h.ask(ctx, cache.Request{
+		ID: id, Kind: cache.Execute, Key: c.key, Code: c.hash, Tenant: or(r.Tenant, h.cfg.Tenant),
+		Priority: orPriority(r.Priority, run.Normal), Budget: h.budget(h.cfg.PrepareCPU),
+		Entry: r.Entry, Limits: limits, Imports: r.Imports, Determinism: r.Determinism, Deadline: deadline,
+	})
+	if err != nil {
+		return receipt, err
+	}
+	return fill(receipt, a, r), nil
+}
+
+// fill writes what is known of a run into its receipt.
+func fill(receipt run.Receipt, a cache.Answer, r Request) run.Receipt {
+	o := a.Outcome
+	receipt.Attempts = a.Attempts
+	if a.Hit {
+		receipt.Cache = "hit"
+	}
+	receipt.CPUMicros, receipt.WallMicros = o.Usage.CPU.Microseconds(), o.Usage.Wall.Microseconds()
+	receipt.MemoryPeakBytes, receipt.Sandbox = o.Usage.MemoryPeakBytes, o.Sandbox
+	if o.Exited {
+		receipt.GuestExit = new(o.GuestExit)
+	}
+	if o.Result != nil {
+		receipt.Result = o.Result
+	}
+	if r.Stdout == nil {
+		receipt.Stdout = append(run.Blob{}, o.Stdout...)
+	}
+	if r.Stderr == nil {
+		receipt.Stderr = append(run.Blob{}, o.Stderr...)
+	}
+	return blame(receipt, o.Fault)
+}
+
+func blame(receipt run.Receipt, f *fault.Error) run.Receipt {
+	receipt.Verdict = "ok"
+	if f != nil {
+		receipt.Verdict, receipt.Fault, receipt.Message, receipt.Hint = f.Class.String(), string(f.Code), f.Error(), f.Hint
+	}
+	return receipt
+}
+
+// Precheck judges code: it is compiled within a strict budget and looked at, and nothing of it runs.
+//
+// # Errors
+//
+// busy.queue_full, busy.draining, caller.*, canceled.*, host.*, bug.*: there is no verdict on the code.
+func (h *Host) Precheck(ctx context.Context, r CodeRequest) (Judgement, error) {
+	a, c, err := h.judge(ctx, r, cache.Precheck, orPriority(r.Priority, run.Normal), orTime(r.CPU, h.cfg.PrecheckCPU))
+	if err != nil {
+		return Judgement{}, err
+	}
+	j := Judgement{Verdict: "ok", CodeHash: c.hash.String(), Artifact: c.key.String(), Cache: "miss", Module: a.Meta.Module,
+		ArtifactBytes: a.Meta.Bytes(), PrepareCPU: a.Meta.PrepareCPU.Microseconds(), PrepareWall: a.Meta.PrepareWall.Microseconds(), PrepareRSS: a.Meta.PeakRSS}
+	if a.Hit {
+		j.Cache = "hit"
+	}
+	if f := a.Outcome.Fault; f != nil {
+		j.Verdict, j.Fault, j.Message, j.Hint = f.Class.String(), string(f.Code), f.Error(), f.Hint
+	}
+	return j, nil
+}
+
+// HeadsUp announces code: it is prepared in the background. It returns when the announcement is accepted.
+//
+// # Errors
+//
+// busy.draining, caller.*, host.out_of_memory.
+func (h *Host) HeadsUp(ctx context.Context, r CodeRequest) error {
+	if err := ctx.Err(); err != nil {
+		return fault.From(err)
+	}
+	if err := h.validateCode(r.Code, r.CodeHash, r.Tenant); err != nil {
+		return err
+	}
+	if int64(len(r.Code)) > h.cfg.MaxCodeBytes {
+		return fault.New(fault.GuestCodeTooLarge, "heads-up", "", nil)
+	}
+	r.Code = append([]byte(nil), r.Code...) // the caller may reuse it once this returns
+	if err := h.enter(); err != nil {
+		return err
+	}
+	go func() {
+		defer h.leave()
+		// The answer is the end of the preparation, which the artifact cache shows; nobody waits for it here.
+		_, _, _ = h.judge(h.life, r, cache.HeadsUp, orPriority(r.Priority, run.Background), orTime(r.CPU, h.cfg.PrepareCPU))
+	}()
+	return nil
+}
+
+func (h *Host) judge(ctx context.Context, r CodeRequest, kind cache.Kind, p run.Priority, cpu time.Duration) (cache.Answer, *heldCode, error) {
+	if err := h.validateCode(r.Code, r.CodeHash, r.Tenant); err != nil {
+		return cache.Answer{}, nil, err
+	}
+	if kind != cache.HeadsUp { // an announcement was admitted already
+		if err := h.enter(); err != nil {
+			return cache.Answer{}, nil, err
+		}
+		defer h.leave()
+	}
+	c, err := h.takeCode(r.Code, r.CodeHash)
+	if err != nil {
+		return cache.Answer{}, nil, err
+	}
+	defer c.release()
+	if c.fault != nil {
+		return cache.Answer{Outcome: run.Outcome{Fault: c.fault}, Attempts: 1}, c, nil
+	}
+	id := h.runs.add(pool.RunIO{})
+	defer h.runs.remove(id)
+	a, err := h.ask(ctx, cache.Request{ID: id, Kind: kind, Key: c.key, Code: c.hash, Tenant: or(r.Tenant, h.cfg.Tenant),
+		Priority: p, Budget: h.budget(cpu), Imports: r.Imports})
+	return a, c, err
+}
+
+// ask brings a request to the cache actor. When the caller leaves, the request is withdrawn, and its end is awaited all
+// the same: its input and output are in use until then.
+func (h *Host) ask(ctx context.Context, r cache.Request) (cache.Answer, error) {
+	type result struct {
+		answer cache.Answer
+		err    error
+	}
+	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	ended := make(chan result, 1)
+	go func() {
+		a, err := kernel.Ask(inner, h.cache, func(to kernel.Reply[cache.Answer]) cache.Message { return cache.Ask{Request: r, Reply: to} })
+		ended <- result{a, err}
+	}()
+	select {
+	case e := <-ended:
+		return e.answer, e.err
+	case <-ctx.Done():
+	}
+	_ = h.cache.Control(cache.Depart{ID: r.ID})
+	grace := time.NewTimer(h.cfg.StopTimeout)
+	defer grace.Stop()
+	select {
+	case e := <-ended:
+		if e.err == nil {
+			return e.answer, nil // it was done before the withdrawal arrived
+		}
+	case <-grace.C:
+		h.log.Error().Uint64("run", r.ID).Msg("a withdrawn request did not end")
+	}
+	return cache.Answer{}, fault.From(context.Cause(ctx))
+}
+
+func (h *Host) budget(cpu time.Duration) prepare.Budget {
+	return prepare.Budget{CPU: cpu, Wall: run.WallFactor * cpu, MemoryBytes: h.cfg.PrepareMemoryBytes}
+}
+
+// heldCode is the code of one request, kept in the table while the request runs.
+type heldCode struct {
+	table *codeTable
+	hash  artifacts.CodeHash
+	key   artifacts.Key
+	held  bool
+	fault *fault.Error // the code is refused before it is looked at
+}
+
+func (c *heldCode) release() {
+	if c.held {
+		c.table.release(c.hash)
+	}
+}
+
+func (h *Host) takeCode(code []byte, hash string) (*heldCode, error) {
+	c := &heldCode{table: h.codes}
+	if code == nil {
+		parsed, err := artifacts.ParseCodeHash(hash)
+		if err != nil {
+			return nil, err
+		}
+		c.hash, c.held = parsed, h.codes.hold(parsed)
+	} else {
+		c.hash = artifacts.HashCode(code)
+		if int64(len(code)) > h.cfg.MaxCodeBytes {
+			c.fault = fault.New(fault.GuestCodeTooLarge, "code", "", nil)
+		} else if err := h.codes.put(c.hash, code); err != nil {
+			return nil, err
+		} else {
+			c.held = true
+		}
+	}
+	c.key = artifacts.KeyOf(c.hash, artifacts.Params{MaxInflatedBytes: h.cfg.MaxInflatedBytes}, h.pool.Facts().Build)
+	return c, nil
+}
+
+func (r Request) validate(cfg Config) error {
+	if err := r.Limits.Validate(); err != nil {
+		return err
+	}
+	bad := func(what string) error {
+		return fault.New(fault.CallerInvalid, "request", "", nil).WithHint(what)
+	}
+	total := len(r.Entry.Name)
+	for _, l := range [][]string{r.Entry.Args, r.Entry.Env} {
+		if len(l) > maxArgs {
+			return bad("pass at most 1024 arguments and 1024 environment entries")
+		}
+		for _, a := range l {
+			if total += len(a); len(a) > maxArgBytes {
+				return bad("an argument or environment entry is at most 64 KiB long")
+			}
+		}
+	}
+	switch {
+	case len(r.Entry.Name) > maxArgBytes, total > maxArgTotal:
+		return bad("name, arguments and environment are at most 512 KiB together")
+	case r.Code == nil && r.CodeHash == "":
+		return bad("pass the code or its hash")
+	case int64(len(r.Input)) > cfg.withDefaults().MaxInputBytes:
+		return fault.New(fault.CallerParamsTooBig, "request", "", nil)
+	case len(r.Tenant) > MaxTenantBytes:
+		return bad("a tenant has at most 64 bytes")
+	case r.Priority > run.Critical, r.Entry.Mode > run.Bytes, r.Imports > run.TrapMissing, r.Determinism > run.RealWorld:
+		return bad("a priority, mode or policy is unknown")
+	}
+	return nil
+}
+
+func (h *Host) validateCode(code []byte, hash, tenant string) error {
+	switch {
+	case code == nil && hash == "":
+		return fault.New(fault.CallerInvalid, "request", "", nil).WithHint("pass the code or its hash")
+	case len(tenant) > MaxTenantBytes:
+		return fault.New(fault.CallerInvalid, "request", "", nil).WithHint("a tenant has at most 64 bytes")
+	}
+	return nil
+}
+
+func or(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
+
+func orPriority(p, otherwise run.Priority) run.Priority {
+	if p == 0 {
+		return otherwise
+	}
+	return p
+}
+
+func orTime(d, otherwise time.Duration) time.Duration {
+	if d == 0 {
+		return otherwise
+	}
+	return d
+}

@@ -1,0 +1,254 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/troupehost/troupe/actors/cache"
+	"github.com/troupehost/troupe/actors/execute"
+	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/kernel"
+	"github.com/troupehost/troupe/actors/prepare"
+	"github.com/troupehost/troupe/artifacts"
+	"github.com/troupehost/troupe/artifacts/db"
+	"github.com/troupehost/troupe/artifacts/sealed"
+	"github.com/troupehost/troupe/artifacts/store"
+	"github.com/troupehost/troupe/host/internal/pool"
+)
+
+// Version is the version of Troupe.
+const Version = "0.1.0"
+
+// idleCodeBytes bounds the code that is kept for later requests by hash, in bytes.
+const idleCodeBytes = 64 << 20
+
+// Host is a running host.
+type Host struct {
+	cfg     Config
+	log     zerolog.Logger
+	started time.Time
+	health  *health
+
+	dir    *db.Dir
+	store  *store.Store
+	pool   *pool.Pool
+	codes  *codeTable
+	parts  *handoff
+	runs   *runTable
+	system *kernel.System
+
+	prepare kernel.Ref[prepare.Message]
+	execute kernel.Ref[execute.Message]
+	cache   kernel.Ref[cache.Message]
+
+	life     context.Context // ends when the host stops waiting for what runs
+	end      context.CancelFunc
+	diskDone chan struct{}
+
+	mu       sync.Mutex
+	draining bool
+	calls    int           // requests under way
+	idle     chan struct{} // closed when draining and calls is 0
+	closing  sync.Once
+	done     chan struct{}
+	err      error // why the host ended; valid once done is closed
+}
+
+// Owner is who holds a data directory.
+type Owner = db.Owner
+
+// ReadOwner tells who holds a data directory, if its holder has said so.
+func ReadOwner(dataDir string) (Owner, bool) { return db.ReadOwner(dataDir) }
+
+// Start starts a host on a data directory. ctx bounds the start only.
+//
+// # Errors
+//
+// caller.invalid_config, host.unsupported, host.data_dir_unwritable, host.data_dir_newer, host.data_dir_locked,
+// host.data_dir_corrupt, host.disk_full, host.disk_io, host.worker_missing, host.worker_mismatch, host.spawn_failed,
+// host.engine_self_test.
+func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if runtime.GOOS != "linux" {
+		return nil, fault.New(fault.HostUnsupported, "start", runtime.GOOS, nil)
+	}
+	cfg = cfg.withDefaults()
+	h := &Host{cfg: cfg, started: time.Now(), health: newHealth(time.Now),
+		codes: newCodeTable(idleCodeBytes), parts: newHandoff(), runs: newRunTable(),
+		idle: make(chan struct{}), done: make(chan struct{})}
+	h.life, h.end = context.WithCancel(context.WithoutCancel(ctx))
+	h.log = cfg.Log.With().Str("host", cfg.Name).Logger()
+	defer func() {
+		if err != nil {
+			h.release(ctx)
+		}
+	}()
+	h.dir, err = db.OpenDir(db.DirConfig{Path: cfg.DataDir, Owner: Owner{PID: pid(), Kind: cfg.Owner, Socket: cfg.Socket},
+		BallastBytes: max(cfg.BallastBytes, 0), Log: h.log})
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range h.dir.Notes {
+		h.health.set(string(n.Code), n.Error(), n.Hint)
+	}
+	// The pool is proved before the store is opened, since its probe says which build the store serves.
+	ports := &artifactPort{}
+	h.pool, err = pool.New(ctx, pool.Config{WorkerPath: cfg.WorkerPath, MaxInflatedBytes: cfg.MaxInflatedBytes, StopTimeout: cfg.StopTimeout,
+		Code: h.codes, Handoff: h.parts, Artifacts: ports, Runs: h.runs})
+	if err != nil {
+		return nil, err
+	}
+	h.store = store.Open(store.Config{Cache: h.dir.Cache, State: h.dir.State, HostKey: h.dir.HostKey,
+		Build: h.pool.Facts().Build, MemoryBytes: cfg.CacheMemoryBytes})
+	ports.Store = h.store
+	if err := h.startActors(); err != nil {
+		return nil, err
+	}
+	h.health.set("sandbox.partial", "workers are confined by "+h.pool.Facts().Sandbox+" only: no namespaces, no Landlock, no seccomp",
+		"run the host under a user account that owns nothing else")
+
+	h.diskDone = make(chan struct{})
+	go func() {
+		defer close(h.diskDone)
+		h.watchDisk(h.life)
+	}()
+	go h.watchActors()
+	h.log.Info().Str("data_dir", cfg.DataDir).Str("sandbox", h.pool.Facts().Sandbox).Msg("host started")
+	return h, nil
+}
+
+func (h *Host) startActors() (err error) {
+	cfg := h.cfg
+	if h.system, err = kernel.New(kernel.Config{Name: cfg.Name, Log: cfg.Log}); err != nil {
+		return err
+	}
+	h.prepare, err = prepare.Spawn(h.system, prepare.Config{Preparer: h.pool,
+		Limits: prepare.Limits{Queue: cfg.PrepareQueue, Soft: cfg.PrepareWorkers, Hard: cfg.PrepareWorkersCritical}})
+	if err != nil {
+		return err
+	}
+	h.execute, err = execute.Spawn(h.system, execute.Config{Workers: h.pool,
+		Limits: execute.Limits{Queue: cfg.ExecuteQueue, Processes: cfg.ExecuteWorkers, Idle: cfg.WorkerIdle}})
+	if err != nil {
+		return err
+	}
+	h.cache, err = cache.Spawn(h.system, cache.Config{
+		Limits:     cache.Limits{Pins: cfg.MaxPins, Policy: artifacts.PrunePolicy{LimitBytes: cfg.CacheBytes, Age: cfg.CacheAge}},
+		PruneEvery: cfg.PruneEvery,
+		Store:      &storePort{Store: h.store, parts: h.parts, health: h.health, log: h.log},
+		Prepare:    h.prepare, Execute: h.execute,
+	})
+	return err
+}
+
+// watchActors ends the host when a part of it was given up: a host that lacks a part answers nothing right.
+func (h *Host) watchActors() {
+	select {
+	case <-h.done:
+	case <-h.system.Failed():
+		h.shut(h.system.Err())
+	}
+}
+
+// Close stops intake, waits for what runs up to Config.StopTimeout, kills the rest and releases the data directory. It
+// returns why the host ended, nil after an orderly stop. It may be called more than once.
+func (h *Host) Close() error {
+	h.shut(nil)
+	return h.Wait()
+}
+
+// Done is closed when the host has ended.
+func (h *Host) Done() <-chan struct{} { return h.done }
+
+// Wait waits for the end of the host and says why it ended; nil after Close.
+func (h *Host) Wait() error {
+	<-h.done
+	return h.err
+}
+
+func (h *Host) shut(why error) {
+	h.closing.Do(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), h.cfg.StopTimeout)
+		defer cancel()
+		h.mu.Lock()
+		h.draining = true
+		if h.calls == 0 {
+			close(h.idle)
+		}
+		h.mu.Unlock()
+		h.end() // announcements are given up
+		if why == nil {
+			select {
+			case <-h.idle:
+			case <-ctx.Done():
+				h.log.Warn().Msg("requests are still under way; their workers are killed")
+			}
+		}
+		h.err = errors.Join(why, h.release(context.Background()))
+		h.log.Info().AnErr("reason", why).Msg("host stopped")
+		close(h.done)
+	})
+}
+
+// release gives up everything that Start acquired, in reverse order.
+func (h *Host) release(ctx context.Context) error {
+	var errs []error
+	h.end()
+	if h.diskDone != nil {
+		<-h.diskDone
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.cfg.StopTimeout)
+	defer cancel()
+	if h.system != nil {
+		errs = append(errs, h.system.Stop(ctx))
+	}
+	if h.pool != nil {
+		errs = append(errs, h.pool.Close())
+	}
+	if h.store != nil {
+		errs = append(errs, h.store.Close(ctx))
+	}
+	h.parts.close()
+	h.codes.close()
+	if h.dir != nil {
+		errs = append(errs, h.dir.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// enter admits a request.
+func (h *Host) enter() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.draining {
+		select {
+		case <-h.done:
+			return fault.New(fault.CallerClosed, "host", h.cfg.Name, h.err)
+		default:
+			return fault.New(fault.BusyDraining, "host", h.cfg.Name, nil).WithRetryAfter(h.cfg.StopTimeout)
+		}
+	}
+	h.calls++
+	return nil
+}
+
+func (h *Host) leave() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.calls--; h.calls == 0 && h.draining {
+		close(h.idle)
+	}
+}
+
+func release(parts map[string]*sealed.File) {
+	for _, f := range parts {
+		f.Release()
+	}
+}

@@ -1,0 +1,17 @@
+// Package pool is the host's side of worker processes: it finds the worker program, starts, feeds, watches and buries.
+//
+// Purpose: implement the ports of the prepare and execute actors with real processes. A prepare worker serves one job,
+// an execute worker one binding for life.
+//
+// Lifecycle: [New] opens the program once, starts the thread that is the parent of all workers, and probes one worker
+// that never sees guest bytes. [Pool.Close] kills every worker, waits until all are reaped, and ends the thread. Workers
+// die with the host, however it ends.
+//
+// Concurrency: every method may be called from any goroutine; a worker runs one job at a time. Calls into the caller's
+// reader and writers are made from goroutines of their own: one that blocks past the end of its run is left behind.
+//
+// Failure: every byte of a worker is hostile. What it reports is checked, what it used is measured from outside, and
+// how it ended is judged by the first thing that the host saw. Doubt between guest and machine is suspect.
+//
+// Limits: CPU time by the clock of the process, wall time, output and artifact size by the host; memory by RLIMIT_DATA.
+package pool

@@ -1,0 +1,199 @@
+package pool
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"os"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/troupehost/troupe/actors/execute"
+	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/run"
+	"github.com/troupehost/troupe/artifacts"
+	"github.com/troupehost/troupe/host/wire"
+)
+
+const (
+	opLoad = "load artifact"
+	opRun  = "run"
+)
+
+// Start implements execute.Workers: a process that holds the artifact of b and waits for runs.
+func (p *Pool) Start(ctx context.Context, b execute.Binding) (execute.Worker, error) {
+	if err := p.enter(); err != nil {
+		return nil, err
+	}
+	defer p.calls.Done()
+	h, err := p.cfg.Artifacts.Open(ctx, b.Key)
+	if err != nil {
+		return nil, err
+	}
+	defer h.Close()
+	module, code := h.Part(artifacts.PartModule), h.Part(artifacts.PartCode)
+	if module == nil || code == nil {
+		return nil, fault.New(fault.HostArtifactCorrupt, opLoad, b.Key.String(), worded("a part is missing"))
+	}
+	w, err := p.start(ctx, kindExecute, rlimits{
+		dataBytes: runtimeBytes + stackBytes + b.MemoryBytes + 2*code.Size() + outputFactor*module.Size(),
+		fileBytes: 1, // it has no file to write
+	})
+	if err != nil {
+		return nil, err
+	}
+	w.assign(b.Tenant, b.Key)
+	m, err := w.ask(ctx, loadWall, wire.Load{}, module.Fd(), code.Fd())
+	if err := w.judgeLoad(ctx, m, err); err != nil {
+		w.bury()
+		return nil, err
+	}
+	w.setState("idle")
+	return &executor{worker: w, binding: b}, nil
+}
+
+// judgeLoad says what the answer to a Load means. The artifact is native code that the worker maps and trusts, so
+// whatever happens from now on can be its doing.
+func (w *worker) judgeLoad(ctx context.Context, m wire.Message, err error) error {
+	bad := func(code fault.Code, cause error) error { return fault.New(code, opLoad, w.id, cause) }
+	switch {
+	case ctx.Err() != nil:
+		return canceled(ctx)
+	case err == nil:
+		switch m := m.(type) {
+		case wire.Loaded:
+			return nil
+		case wire.Failed:
+			return bad(fault.SuspectArtifact, said(string(m.Code)+" "+m.Message))
+		}
+		return bad(fault.SuspectBadReply, worded("not an answer"))
+	case errors.Is(err, os.ErrDeadlineExceeded) && !w.pool.isClosed():
+		return bad(fault.SuspectArtifact, worded("no answer in "+loadWall.String()))
+	case !w.diesOfItself(err):
+		return bad(fault.SuspectBadReply, err)
+	case w.pool.isClosed():
+		return errStopped()
+	}
+	return bad(fault.SuspectArtifact, w.proc.epitaph())
+}
+
+// executor is a worker that serves one binding. It implements execute.Worker.
+type executor struct {
+	*worker
+	binding execute.Binding
+	busy    atomic.Bool
+}
+
+// ID implements execute.Worker.
+func (x *executor) ID() string { return x.id }
+
+// PID implements execute.Worker.
+func (x *executor) PID() int { return x.proc.pid }
+
+// Dead implements execute.Worker: it is closed once the process is reaped.
+func (x *executor) Dead() <-chan struct{} { return x.proc.dead }
+
+// Close implements execute.Worker: it kills the process and waits until it is reaped.
+func (x *executor) Close() { x.bury() }
+
+// Run implements execute.Worker. It returns when the run is over, whatever the caller's reader and writers do.
+func (x *executor) Run(ctx context.Context, j execute.Job) (run.Outcome, bool) {
+	refuse := func(err error, alive bool) (run.Outcome, bool) {
+		return run.Outcome{Fault: fault.From(err), Sandbox: x.pool.facts.Sandbox}, alive
+	}
+	if err := x.pool.enter(); err != nil {
+		return refuse(err, false)
+	}
+	defer x.pool.calls.Done()
+	limits := j.Limits.WithDefaults()
+	io, known := x.pool.cfg.Runs.Open(j.Run)
+	switch {
+	case !known:
+		return refuse(fault.New(fault.BugProtocol, opRun, x.id, worded("unknown run")), true)
+	case j.Binding != x.binding:
+		return refuse(fault.New(fault.BugProtocol, opRun, x.id, worded("another binding")), true)
+	case limits.MemoryBytes > x.binding.MemoryBytes:
+		return refuse(fault.New(fault.BugProtocol, opRun, x.id, worded("more memory than the worker may have")), true)
+	case !fits(j.Entry):
+		return refuse(fault.New(fault.CallerInvalid, opRun, "", nil).WithHint("pass fewer or shorter arguments"), true)
+	case !x.busy.CompareAndSwap(false, true):
+		return refuse(fault.New(fault.BugProtocol, opRun, x.id, worded("busy")), true)
+	}
+	defer x.busy.Store(false)
+	x.begin()
+	s := &session{x: x, job: j, limits: limits, io: io, left: limits.OutputBytes}
+	return s.run(ctx)
+}
+
+// fits reports whether the worker can be told the entry: within the limits of the wire, and all in one frame.
+func fits(e run.Entry) bool {
+	if len(e.Args) > wire.MaxList || len(e.Env) > wire.MaxList || len(e.Name) > wire.MaxName {
+		return false
+	}
+	total := len(e.Name)
+	for _, s := range slices.Concat(e.Args, e.Env) {
+		if len(s) > wire.MaxName {
+			return false
+		}
+		total += len(s) + binary.MaxVarintLen64
+	}
+	return total < wire.MaxFrame-runOverhead
+}
+
+// runOverhead is more than the numbers of a Run frame take.
+const runOverhead = 1 << 10
+
+func (w *worker) begin() {
+	w.pool.mu.Lock()
+	defer w.pool.mu.Unlock()
+	w.state = "busy"
+	w.runs++
+}
+
+// run drives the session to its end.
+func (s *session) run(ctx context.Context) (run.Outcome, bool) {
+	x := s.x
+	s.watch = x.watch(ctx, opRun, bounds{
+		cpu: s.limits.CPU, wall: s.limits.Wall,
+		cpuCode: fault.GuestCPULimit, wallCode: fault.SuspectWallLimit,
+		waits: s.waits, waitCode: fault.GuestWallLimit,
+	})
+	err := s.talk()
+	own := true
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		s.watch.stop(f)
+	} else if err != nil {
+		own = x.diesOfItself(err)
+		x.halt() // so that nobody is stuck in a write to it
+	}
+	s.close()
+	reason := s.watch.end()
+	wall := time.Since(s.watch.begin)
+	alive := err == nil && reason == nil
+	if alive {
+		x.setState("idle")
+	} else {
+		x.bury()
+	}
+	out := &s.out
+	out.Sandbox = x.pool.facts.Sandbox
+	out.Usage.CPU, out.Usage.Wall = s.watch.used(), wall
+	switch {
+	case reason != nil:
+		out.Fault = reason
+	case !own:
+		out.Fault = s.watch.fault(fault.SuspectBadReply, err)
+	case err != nil:
+		out.Fault = s.watch.autopsy(fault.SuspectWorkerDied, fault.GuestMemory, s.limits.MemoryBytes)
+	case out.Usage.CPU >= s.limits.CPU: // the account counts, not the luck of the clock that we looked at
+		out.Fault = s.watch.fault(fault.GuestCPULimit, worded("used "+out.Usage.CPU.String()+" of "+s.limits.CPU.String()))
+	}
+	if out.Fault != nil {
+		out.Result = nil
+	}
+	if out.Fault != nil && out.Fault.Code != fault.GuestExit {
+		out.Exited, out.GuestExit = false, 0
+	}
+	return *out, alive
+}

@@ -1,0 +1,274 @@
+package pool
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/run"
+	"github.com/troupehost/troupe/artifacts"
+	"github.com/troupehost/troupe/host/wire"
+)
+
+// liar is a worker that is honest as a probe and breaks the protocol in one way afterwards.
+type liar struct {
+	mode string
+	conn *wire.WorkerConn
+}
+
+func fake(mode string) int {
+	if mode == "heir" {
+		if _, err := unix.Mmap(wire.Socket+1, 0, 1, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
+			return 1
+		}
+		fmt.Print("x")
+		_, _ = os.NewFile(wire.Socket, "socket").Read(make([]byte, 1)) // until the host closes its end
+		return 0
+	}
+	l := &liar{mode: mode, conn: wire.NewWorkerConn(wire.Socket)}
+	hello, ok := l.next().(wire.Hello)
+	if !ok {
+		return 1
+	}
+	ready := wire.Ready{BuildID: wire.BuildID(), CPU: "fake", Held: []string{"nothing"}}
+	if !hello.Probe {
+		l.greet(&ready)
+	}
+	l.say(ready)
+	switch l.next().(type) {
+	case wire.Prepare:
+		l.prepare()
+	case wire.Load:
+		l.load()
+		for {
+			r, ok := l.next().(wire.Run)
+			if !ok {
+				return 1
+			}
+			l.run(r)
+		}
+	}
+	return 0
+}
+
+func (l *liar) next() wire.Message {
+	m, err := l.conn.Receive()
+	if err != nil {
+		os.Exit(0)
+	}
+	return m
+}
+
+func (l *liar) say(m wire.Message) {
+	if err := l.conn.Send(m); err != nil {
+		os.Exit(0)
+	}
+}
+
+// raw writes bytes that are no frame, or half of one.
+func (l *liar) raw(b ...byte) { _, _ = unix.Write(wire.Socket, b) }
+
+// sleep never returns; a select without cases would be a deadlock to the runtime.
+func (l *liar) sleep() {
+	for {
+		_, _ = unix.Poll(nil, -1)
+	}
+}
+
+func (l *liar) greet(r *wire.Ready) {
+	switch l.mode {
+	case "greet: other build":
+		r.BuildID = "0123456789abcdef\x1b[2J"
+	case "greet: garbage":
+		l.raw([]byte("GET / HTTP/1.1\r\n\r\n")...)
+	case "greet: exit":
+		fmt.Fprintln(os.Stderr, "no room\x1b[31m here")
+		os.Exit(3)
+	}
+}
+
+// anywhere is what a worker can do in place of any answer. It returns if the mode is none of these.
+func (l *liar) anywhere() {
+	switch l.mode {
+	case "garbage":
+		l.raw([]byte("\x05\x00\x00\x00\xffabcde")...)
+	case "huge frame":
+		l.raw(0xff, 0xff, 0xff, 0xff, byte(wire.TypeOutput), 1, 2, 3)
+		l.next()
+	case "frame a little too long":
+		l.raw(0, 0, 0x10, 0, byte(wire.TypeOutput))
+		l.next()
+	case "host's own frame":
+		l.say(wire.Hello{BuildID: wire.BuildID()})
+	case "half a frame, then exit":
+		l.raw(200, 0, 0, 0, byte(wire.TypeFinished), 1, 2, 3)
+		os.Exit(5)
+	case "exit":
+		fmt.Fprintln(os.Stderr, "last words \x1b[2J")
+		os.Exit(3)
+	case "abort":
+		_ = unix.Kill(os.Getpid(), unix.SIGABRT)
+		l.next()
+	case "closed socket":
+		_ = unix.Close(wire.Socket)
+		l.sleep()
+	case "stopped":
+		_ = unix.Kill(os.Getpid(), unix.SIGSTOP)
+		l.next()
+	case "silence":
+		l.next()
+	case "spin":
+		for {
+		}
+	case "noise":
+		for range 1 << 10 {
+			fmt.Fprintf(os.Stderr, "%04096d", 7)
+		}
+		os.Exit(3)
+	case "hungry":
+		var all [][]byte
+		for {
+			b := make([]byte, 16<<20)
+			for i := 0; i < len(b); i += 4096 {
+				b[i] = 1
+			}
+			all = append(all, b)
+			if len(all) > 1<<10 {
+				os.Exit(0)
+			}
+		}
+	default:
+		return
+	}
+	os.Exit(0)
+}
+
+func (l *liar) prepare() {
+	files, err := l.conn.TakeFiles(2)
+	if err != nil {
+		os.Exit(1)
+	}
+	l.anywhere()
+	out := files[1]
+	_, _ = out.WriteAt([]byte("modulecode"), 0)
+	m := wire.Prepared{Parts: []wire.PartRange{
+		{Name: artifacts.PartModule, Offset: 0, Bytes: 6}, {Name: artifacts.PartCode, Offset: 6, Bytes: 4},
+	}}
+	code := &m.Parts[1]
+	switch l.mode {
+	case "prepare: offset behind the end":
+		code.Offset = 11
+	case "prepare: longer than the file":
+		code.Bytes = 5
+	case "prepare: numbers that wrap":
+		code.Offset, code.Bytes = math.MaxInt64, math.MaxInt64
+	case "prepare: same bytes twice":
+		code.Offset, code.Bytes = 0, 10
+	case "prepare: empty part":
+		code.Bytes = 0
+	case "prepare: one part":
+		m.Parts = m.Parts[:1]
+	case "prepare: one part twice":
+		code.Name = artifacts.PartModule
+	case "prepare: unknown part":
+		m.Parts = append(m.Parts, wire.PartRange{Name: "../../etc", Offset: 0, Bytes: 0})
+	case "prepare: negative numbers":
+		m.Module.WasmBytes = -1
+	case "prepare: negative functions":
+		m.Module.NumFunctions = -5
+	case "prepare: blames the host":
+		l.say(wire.Failed{Code: fault.HostDiskFull, Message: "me?"})
+	case "prepare: unknown code":
+		l.say(wire.Failed{Code: "guest.\x1b[2J"})
+	case "prepare: believed":
+		l.say(wire.Failed{Code: fault.GuestInvalid, Message: "evil \x1b[2J name"})
+	case "prepare: seals the output":
+		_, _ = unix.FcntlInt(out.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_SEAL)
+	case "prepare: leaves a child": // in a group of its own, with the output mapped and all descriptors open
+		heir := exec.Command("/proc/self/exe")
+		heir.Args = []string{fakeArg0, "heir"}
+		heir.Stderr, heir.ExtraFiles = os.Stderr, []*os.File{os.NewFile(wire.Socket, "socket"), out}
+		heir.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		ready, err := heir.StdoutPipe()
+		if err != nil || heir.Start() != nil {
+			os.Exit(1)
+		}
+		_, _ = ready.Read(make([]byte, 1))
+	case "prepare: too much output":
+		var err error
+		b := make([]byte, 1<<20)
+		for at := int64(0); err == nil; at += int64(len(b)) {
+			_, err = out.WriteAt(b, at)
+		}
+		_ = out.Truncate(1 << 40)
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(3)
+	}
+	l.say(m)
+	l.next()
+}
+
+func (l *liar) load() {
+	switch l.mode {
+	case "load: failed":
+		l.say(wire.Failed{Code: fault.HostDiskFull, Message: "\x1b[2J"})
+	case "load: exit":
+		os.Exit(4)
+	case "load: not an answer":
+		l.say(wire.Finished{})
+	}
+	l.say(wire.Loaded{})
+}
+
+func (l *liar) run(r wire.Run) {
+	l.anywhere()
+	done := wire.Finished{Run: r.Run}
+	switch l.mode {
+	case "run: another run":
+		done.Run++
+	case "run: twice":
+		l.say(done)
+	case "run: result of a command":
+		l.say(wire.Result{Data: []byte("x")})
+	case "run: exit 0 as fault":
+		done.Code, done.Exited = fault.GuestExit, true
+	case "run: exit 1 as success":
+		done.Exited, done.Exit = true, 1
+	case "run: exit of a function":
+		done.Exited = r.Entry.Mode != run.Command
+	case "run: blames the host":
+		done.Code = fault.HostDiskFull
+	case "run: peak of everything":
+		done.MemoryPeakBytes = math.MaxInt64
+	case "run: negative peak":
+		done.MemoryPeakBytes = -1
+	case "run: stdin of nothing":
+		l.say(wire.NeedStdin{})
+	case "run: stdin twice":
+		l.say(wire.NeedStdin{Max: 10})
+		l.say(wire.NeedStdin{Max: 10})
+	case "run: ends while it reads":
+		l.say(wire.NeedStdin{Max: 10})
+	case "run: too much stdin":
+		l.say(wire.NeedStdin{Max: wire.MaxChunk + 1})
+	case "run: flood":
+		for {
+			l.say(wire.Output{Data: make([]byte, wire.MaxChunk)})
+		}
+	case "run: flood of nothing":
+		for {
+			l.say(wire.Output{})
+		}
+	case "run: deaf":
+		l.say(wire.NeedStdin{Max: wire.MaxChunk})
+		l.sleep()
+	case "run: evil message":
+		done.Code, done.Message = fault.GuestTrap, "\x1b[2J\u202e"
+	}
+	l.say(done)
+}

@@ -1,0 +1,348 @@
+package pool
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/inspect"
+	"github.com/troupehost/troupe/actors/prepare"
+	"github.com/troupehost/troupe/actors/run"
+)
+
+func TestHostilePrepareWorkers(t *testing.T) {
+	for mode, want := range map[string]fault.Code{
+		"honest":                         "",
+		"garbage":                        fault.SuspectBadReply,
+		"huge frame":                     fault.SuspectBadReply,
+		"frame a little too long":        fault.SuspectBadReply,
+		"host's own frame":               fault.SuspectBadReply,
+		"half a frame, then exit":        fault.SuspectPrepareDied,
+		"exit":                           fault.SuspectPrepareDied,
+		"abort":                          fault.SuspectPrepareDied,
+		"noise":                          fault.SuspectPrepareDied,
+		"closed socket":                  fault.SuspectBadReply,
+		"stopped":                        fault.SuspectPrepareWall,
+		"silence":                        fault.SuspectPrepareWall,
+		"spin":                           fault.GuestPrepareCPU,
+		"hungry":                         fault.GuestPrepareMemory,
+		"prepare: offset behind the end": fault.SuspectBadReply,
+		"prepare: longer than the file":  fault.SuspectBadReply,
+		"prepare: numbers that wrap":     fault.SuspectBadReply,
+		"prepare: same bytes twice":      fault.SuspectBadReply,
+		"prepare: empty part":            fault.SuspectBadReply,
+		"prepare: one part":              fault.SuspectBadReply,
+		"prepare: one part twice":        fault.SuspectBadReply,
+		"prepare: unknown part":          fault.SuspectBadReply,
+		"prepare: negative numbers":      fault.SuspectBadReply,
+		"prepare: negative functions":    fault.SuspectBadReply,
+		"prepare: blames the host":       fault.SuspectBadReply,
+		"prepare: unknown code":          fault.SuspectBadReply,
+		"prepare: believed":              fault.GuestInvalid,
+		"prepare: seals the output":      fault.SuspectBadReply,
+		"prepare: too much output":       fault.GuestPrepareMemory,
+	} {
+		t.Run(mode, func(t *testing.T) {
+			r := newRig(t, mode)
+			job := r.put(adder())
+			switch mode {
+			case "stopped", "silence":
+				job.Budget.Wall = 100 * time.Millisecond
+			case "spin":
+				job.Budget.CPU = 50 * time.Millisecond
+			case "hungry":
+				needsDataLimit(t)
+				job.Budget.MemoryBytes = 64 << 20
+			}
+			out := r.Prepare(t.Context(), job)
+			wantFault(t, out.Fault, want)
+			clean(t, out.Fault)
+			if want != "" && out.Ticket != 0 {
+				t.Error("parts were handed over")
+			}
+			if want == fault.GuestPrepareCPU && out.CPU > 250*time.Millisecond {
+				t.Errorf("used %v", out.CPU)
+			}
+			if n := len(r.Workers()); n != 0 {
+				t.Errorf("%d workers left", n)
+			}
+		})
+	}
+}
+
+func TestHostileExecuteWorkers(t *testing.T) {
+	for mode, want := range map[string]fault.Code{
+		"honest":                   "",
+		"garbage":                  fault.SuspectBadReply,
+		"huge frame":               fault.SuspectBadReply,
+		"frame a little too long":  fault.SuspectBadReply,
+		"host's own frame":         fault.SuspectBadReply,
+		"half a frame, then exit":  fault.SuspectWorkerDied,
+		"exit":                     fault.SuspectWorkerDied,
+		"abort":                    fault.SuspectWorkerDied,
+		"noise":                    fault.SuspectWorkerDied,
+		"closed socket":            fault.SuspectBadReply,
+		"stopped":                  fault.SuspectWallLimit,
+		"silence":                  fault.GuestWallLimit, // it sleeps of its own accord
+		"spin":                     fault.GuestCPULimit,
+		"hungry":                   fault.GuestMemory,
+		"run: another run":         fault.SuspectBadReply,
+		"run: result of a command": fault.SuspectBadReply,
+		"run: exit 0 as fault":     fault.SuspectBadReply,
+		"run: exit 1 as success":   fault.SuspectBadReply,
+		"run: blames the host":     fault.SuspectBadReply,
+		"run: peak of everything":  "",
+		"run: negative peak":       fault.SuspectBadReply,
+		"run: stdin of nothing":    fault.SuspectBadReply,
+		"run: stdin twice":         fault.SuspectBadReply,
+		"run: ends while it reads": fault.SuspectBadReply,
+		"run: too much stdin":      fault.SuspectBadReply,
+		"run: flood":               fault.GuestOutputLimit,
+		"run: flood of nothing":    fault.GuestCPULimit,
+		"run: deaf":                fault.GuestWallLimit,
+		"run: evil message":        fault.GuestTrap,
+	} {
+		t.Run(mode, func(t *testing.T) {
+			r := newRig(t, mode)
+			b := r.pretended(t)
+			w := r.worker(t, b)
+			l := run.Limits{CPU: 10 * time.Second, Wall: 20 * time.Second}
+			io := RunIO{Stdin: stall(t)}
+			switch mode {
+			case "stopped", "silence":
+				l.Wall = 100 * time.Millisecond
+			case "run: deaf":
+				l.Wall, io.Stdin = 100*time.Millisecond, endless{}
+			case "hungry":
+				needsDataLimit(t)
+			case "spin", "run: flood of nothing":
+				l.CPU = 50 * time.Millisecond
+			}
+			o, alive := w.Run(t.Context(), r.job(b, run.Entry{Mode: run.Command}, l, io))
+			wantFault(t, o.Fault, want)
+			clean(t, o.Fault)
+			honest := want == "" || want == fault.GuestTrap
+			if alive != honest {
+				t.Errorf("alive %v", alive)
+			}
+			if o.Usage.MemoryPeakBytes < 0 || o.Usage.MemoryPeakBytes > b.MemoryBytes {
+				t.Errorf("peak %d", o.Usage.MemoryPeakBytes)
+			}
+			if !alive {
+				<-w.Dead()
+				if n := len(r.Workers()); n != 0 {
+					t.Errorf("%d workers left", n)
+				}
+			}
+		})
+	}
+}
+
+func needsDataLimit(t *testing.T) {
+	t.Helper()
+	if raceDetector {
+		t.Skip("no limit of memory under the race detector")
+	}
+}
+
+// endless is a stdin without end.
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { return len(p), nil }
+
+// clean looks for the raw words of a guest in an error.
+func clean(t *testing.T, f *fault.Error) {
+	t.Helper()
+	if f != nil && (strings.ContainsAny(f.Error(), "\x1b\n\u202e") || len(f.Error()) > 2<<10) {
+		t.Errorf("unquoted: %q", f.Error())
+	}
+}
+
+func TestSecondEndOfARunIsFoundInTheNext(t *testing.T) {
+	r := newRig(t, "run: twice")
+	b := r.pretended(t)
+	w := r.worker(t, b)
+	o, alive := w.Run(t.Context(), r.job(b, run.Entry{Mode: run.Command}, run.Limits{}, RunIO{}))
+	if !alive || o.Fault != nil {
+		t.Fatalf("%+v", o)
+	}
+	o, alive = w.Run(t.Context(), r.job(b, run.Entry{Mode: run.Command}, run.Limits{}, RunIO{}))
+	wantFault(t, o.Fault, fault.SuspectBadReply)
+	if alive {
+		t.Error("alive")
+	}
+}
+
+func TestExitOfAFunctionIsALie(t *testing.T) {
+	r := newRig(t, "run: exit of a function")
+	b := r.pretended(t)
+	o, _ := r.worker(t, b).Run(t.Context(), r.job(b, invoke("f"), run.Limits{}, RunIO{}))
+	wantFault(t, o.Fault, fault.SuspectBadReply)
+}
+
+func TestHostileLoads(t *testing.T) {
+	for mode, want := range map[string]fault.Code{
+		"load: failed":        fault.SuspectArtifact,
+		"load: exit":          fault.SuspectArtifact,
+		"load: not an answer": fault.SuspectBadReply,
+	} {
+		t.Run(mode, func(t *testing.T) {
+			r := newRig(t, mode)
+			_, err := r.Start(t.Context(), r.pretended(t))
+			wantFault(t, fault.From(err), want)
+			clean(t, fault.From(err))
+			if n := len(r.Workers()); n != 0 {
+				t.Errorf("%d workers left", n)
+			}
+		})
+	}
+}
+
+func TestMismatchStopsTheSpawning(t *testing.T) {
+	for _, mode := range []string{"greet: other build", "greet: garbage"} {
+		t.Run(mode, func(t *testing.T) {
+			r := newRig(t, mode)
+			b := r.pretended(t)
+			for range 3 {
+				_, err := r.Start(t.Context(), b)
+				wantFault(t, fault.From(err), fault.HostWorkerMismatch)
+				clean(t, fault.From(err))
+				wantFault(t, r.Prepare(t.Context(), r.put(adder())).Fault, fault.HostWorkerMismatch)
+			}
+			if r.seq[kindExecute]+r.seq[kindPrepare] != 1 {
+				t.Errorf("spawned %v", r.seq)
+			}
+		})
+	}
+}
+
+func TestDeathBeforeReadyIsTheHosts(t *testing.T) {
+	r := newRig(t, "greet: exit")
+	_, err := r.Start(t.Context(), r.pretended(t))
+	wantFault(t, fault.From(err), fault.HostSpawnFailed)
+	clean(t, fault.From(err))
+	if !strings.Contains(err.Error(), "exit status 3") || !strings.Contains(err.Error(), "no room") {
+		t.Errorf("no reason in %q", err)
+	}
+}
+
+// TestSpawnFailsCleanly runs out of file descriptors.
+func TestSpawnFailsCleanly(t *testing.T) {
+	r := newRig(t, "")
+	b := r.prepared(t, adder())
+	var old unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
+		t.Fatal(err)
+	}
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Descriptors run out at the socket, at its copy for the child, and at the child's stderr.
+	top := uint64(r.spawn.null.Fd()) + 1
+	for _, room := range []uint64{uint64(len(open)) - 1, uint64(len(open)), lowestDup, top, top + 1} {
+		low := old
+		low.Cur = room
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &low); err != nil {
+			t.Fatal(err)
+		}
+		_, err = r.Start(t.Context(), b)
+		if e := unix.Setrlimit(unix.RLIMIT_NOFILE, &old); e != nil {
+			t.Fatal(e)
+		}
+		wantFault(t, fault.From(err), fault.HostSpawnFailed)
+	}
+	r.worker(t, b).Close() // and all is well again
+}
+
+// doomed is a host that tells the processes of its workers, one busy and one idle, and waits for its end.
+func doomed() int {
+	s := newShelf()
+	p, err := New(context.Background(), Config{
+		Code: codePort{s}, Handoff: s, Artifacts: artifactPort{s}, Runs: runPort{s}, MaxInflatedBytes: 8 << 20,
+		argv: []string{fakeArg0, "spin"},
+	})
+	if err != nil {
+		return 1
+	}
+	r := &rig{Pool: p, shelf: s}
+	job := r.put(adder())
+	job.Budget = prepare.Budget{CPU: time.Hour, Wall: time.Hour, MemoryBytes: 1 << 30}
+	go r.Prepare(context.Background(), job)
+	b, err := r.pretend()
+	if err != nil {
+		return 1
+	}
+	if _, err := r.Start(context.Background(), b); err != nil {
+		return 1
+	}
+	eventually(func() bool {
+		return slices.ContainsFunc(r.Workers(), func(w inspect.Worker) bool { return w.Kind == kindPrepare && w.State == "busy" })
+	})
+	for _, w := range r.Workers() {
+		fmt.Println(w.PID)
+	}
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	return 0
+}
+
+func TestWorkersDieWithTheirHost(t *testing.T) {
+	for what, end := range map[string]func(*exec.Cmd, io.Closer) error{
+		"killed":  func(c *exec.Cmd, _ io.Closer) error { return c.Process.Kill() },
+		"returns": func(_ *exec.Cmd, stdin io.Closer) error { return stdin.Close() },
+	} {
+		t.Run(what, func(t *testing.T) {
+			cmd := exec.Command("/proc/self/exe")
+			cmd.Args = []string{parentArg0}
+			stdin, err := cmd.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			stdout, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			var workers []int
+			lines := bufio.NewScanner(stdout)
+			for len(workers) < 2 && lines.Scan() {
+				pid, err := strconv.Atoi(lines.Text())
+				if err != nil {
+					t.Fatalf("%q: %v", lines.Text(), err)
+				}
+				fd, err := unix.PidfdOpen(pid, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer unix.Close(fd)
+				workers = append(workers, fd)
+			}
+			if len(workers) != 2 {
+				t.Fatalf("%d workers", len(workers))
+			}
+			if err := end(cmd, stdin); err != nil {
+				t.Fatal(err)
+			}
+			_ = cmd.Wait()
+			for _, fd := range workers {
+				n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 10_000)
+				if n != 1 || err != nil {
+					t.Errorf("a worker outlives its host: %v", err)
+				}
+			}
+		})
+	}
+}

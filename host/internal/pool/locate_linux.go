@@ -1,0 +1,53 @@
+package pool
+
+import (
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/host/wire"
+)
+
+const selfPath = "/proc/self/exe"
+
+// Locate finds the worker program: the one at path if that is not empty, else this executable if its main hands over to
+// worker.Main, else troupe-worker beside this executable.
+//
+// # Errors
+//
+// host.worker_missing.
+func Locate(path string) (string, error) {
+	if path == "" && wire.SelfRegistered() {
+		return selfPath, nil
+	}
+	if path == "" {
+		self, err := os.Executable()
+		if err != nil {
+			return "", fault.New(fault.HostWorkerMissing, "find worker", "", err)
+		}
+		path = filepath.Join(filepath.Dir(self), wire.Arg0)
+	}
+	st, err := os.Stat(path)
+	if err == nil && (!st.Mode().IsRegular() || st.Mode().Perm()&0o111 == 0) {
+		err = worded("not an executable file")
+	}
+	if err != nil {
+		return "", fault.New(fault.HostWorkerMissing, "find worker", path, err)
+	}
+	return path, nil
+}
+
+// openProgram opens the worker program for execution by descriptor: whatever happens to its path later, this is what
+// runs. A number of lowestDup or more keeps it apart from what fork moves about.
+func openProgram(path string) (*os.File, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err == nil {
+		fd, err = raise(fd)
+	}
+	if err != nil {
+		return nil, fault.New(fault.HostWorkerMissing, "open worker", path, err)
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}

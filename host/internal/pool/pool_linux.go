@@ -1,0 +1,382 @@
+package pool
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/inspect"
+	"github.com/troupehost/troupe/artifacts"
+	"github.com/troupehost/troupe/host/wire"
+)
+
+const (
+	helloWall   = 10 * time.Second // from start to Ready
+	loadWall    = time.Minute      // from Load to Loaded
+	burialWall  = 5 * time.Second  // from the kill to the account; only a broken kernel takes longer
+	lastWords   = time.Second      // from a closed socket to the death that explains it
+	defaultStop = 10 * time.Second
+
+	// runtimeBytes is what a worker needs for itself, on top of what its job may use.
+	runtimeBytes = 128 << 20
+	// stackBytes is what the engine's call stack may take while it doubles for the last time.
+	stackBytes = 384 << 20
+)
+
+// Kinds of workers, as operators see them.
+const (
+	kindProbe   = "probe"
+	kindPrepare = "prepare"
+	kindExecute = "execute"
+)
+
+// Pool owns the worker processes of one host.
+type Pool struct {
+	cfg   Config
+	spawn *spawner
+	facts Facts
+
+	mu       sync.Mutex
+	closed   bool
+	mismatch *fault.Error // once seen, no more workers are started
+	seq      map[string]int
+	workers  map[*worker]struct{}
+	calls    sync.WaitGroup // Prepare, Start and Run under way
+	stopped  chan struct{}  // closed when Close is through
+	stopErr  error
+}
+
+// New finds the worker program and proves that it works.
+//
+// # Errors
+//
+// host.worker_missing, host.worker_mismatch, host.spawn_failed, host.unsupported.
+func New(ctx context.Context, cfg Config) (*Pool, error) {
+	path, err := Locate(cfg.WorkerPath)
+	if err != nil {
+		return nil, err
+	}
+	exe, err := openProgram(path)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.argv == nil {
+		cfg.argv = []string{wire.Arg0, wire.Arg1}
+	}
+	cfg.StopTimeout = cmp.Or(cfg.StopTimeout, defaultStop)
+	s, err := newSpawner(exe, cfg.argv)
+	if err != nil {
+		return nil, err
+	}
+	p := &Pool{cfg: cfg, spawn: s, seq: map[string]int{}, workers: map[*worker]struct{}{}, stopped: make(chan struct{})}
+	if err := p.probe(ctx); err != nil {
+		_ = p.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// probe starts a worker that never sees guest bytes, and believes it.
+func (p *Pool) probe(ctx context.Context) error {
+	if err := p.enter(); err != nil {
+		return err
+	}
+	defer p.calls.Done()
+	w, err := p.start(ctx, kindProbe, rlimits{})
+	if err != nil {
+		return err
+	}
+	w.bury()
+	held := "none"
+	if len(w.ready.Held) > 0 {
+		held = fault.Quote(strings.Join(w.ready.Held, "+"))
+	}
+	p.facts = Facts{
+		BuildID: wire.BuildID(),
+		Build: artifacts.Build{
+			Engine: wire.EngineVersion, Format: wire.ArtifactFormat, Instrument: wire.InstrumentVersion,
+			CPU: fault.Quote(w.ready.CPU),
+		},
+		Sandbox: held,
+	}
+	return nil
+}
+
+// Facts returns what the probe said.
+func (p *Pool) Facts() Facts { return p.facts }
+
+// Workers returns a snapshot of the living worker processes, oldest first.
+func (p *Pool) Workers() []inspect.Worker {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := make([]inspect.Worker, 0, len(p.workers))
+	for w := range p.workers {
+		out = append(out, w.snapshotLocked())
+	}
+	slices.SortFunc(out, func(a, b inspect.Worker) int {
+		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.ID, b.ID))
+	})
+	return out
+}
+
+// Close kills every worker and returns when none is left, or with an error after Config.StopTimeout.
+func (p *Pool) Close() error {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		<-p.stopped
+		return p.stopErr
+	}
+	p.closed = true
+	all := slices.Collect(maps.Keys(p.workers))
+	p.mu.Unlock()
+	defer close(p.stopped)
+
+	for _, w := range all {
+		w.halt()
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		p.calls.Wait()
+		for _, w := range all {
+			<-w.proc.dead
+		}
+	}()
+	timeout := time.NewTimer(p.cfg.StopTimeout)
+	defer timeout.Stop()
+	select {
+	case <-done:
+	case <-timeout.C:
+		p.stopErr = fault.New(fault.BugNoAnswer, "stop workers", "", worded("some did not die in time"))
+	}
+	p.spawn.close()
+	return p.stopErr
+}
+
+// enter counts a call that Close waits for; its caller must do p.calls.Done.
+func (p *Pool) enter() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return errStopped()
+	}
+	p.calls.Add(1)
+	return nil
+}
+
+func errStopped() *fault.Error { return fault.New(fault.CanceledStopped, "pool", "", nil) }
+
+func (p *Pool) isClosed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closed
+}
+
+// worker is one process with its socket.
+type worker struct {
+	pool *Pool
+	id   string
+	kind string
+	proc *process
+	conn *wire.HostConn
+	born time.Time
+
+	ready wire.Ready // believed of a probe only
+
+	// below: guarded by pool.mu
+	state    string
+	tenant   string
+	artifact string
+	runs     uint64
+}
+
+// start returns a worker that answered Hello with the right build id.
+func (p *Pool) start(ctx context.Context, kind string, l rlimits) (*worker, error) {
+	if f := p.mismatched(nil); f != nil {
+		return nil, f
+	}
+	w := &worker{pool: p, kind: kind, born: time.Now(), state: "starting"}
+	var err error
+	w.proc, w.conn, err = p.spawn.start(func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		delete(p.workers, w)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := p.register(w); err != nil {
+		w.bury()
+		return nil, err
+	}
+	if err := w.hello(ctx); err != nil {
+		return nil, err
+	}
+	if err := w.proc.limit(l); err != nil {
+		w.bury()
+		return nil, fault.New(fault.HostSpawnFailed, "limit worker", w.id, err)
+	}
+	return w, nil
+}
+
+func (p *Pool) register(w *worker) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.seq[w.kind]++
+	w.id = fmt.Sprintf("%s-%d", w.kind, p.seq[w.kind])
+	if p.closed {
+		return errStopped()
+	}
+	if !w.proc.isReaped() {
+		p.workers[w] = struct{}{}
+	}
+	return nil
+}
+
+// mismatched remembers f, if it is not nil, and returns the first mismatch.
+func (p *Pool) mismatched(f *fault.Error) *fault.Error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.mismatch == nil {
+		p.mismatch = f
+	}
+	return p.mismatch
+}
+
+// hello buries the worker if it returns an error.
+func (w *worker) hello(ctx context.Context) error {
+	m, err := w.ask(ctx, helloWall, wire.Hello{BuildID: wire.BuildID(), Probe: w.kind == kindProbe})
+	f := w.judgeHello(m, err)
+	if f == nil {
+		return nil
+	}
+	if f.Code == fault.HostWorkerMismatch {
+		w.pool.mismatched(f)
+	}
+	w.bury()
+	return f
+}
+
+// judgeHello says what the answer to a Hello means. The worker has seen nothing but us: no guest is to blame.
+func (w *worker) judgeHello(m wire.Message, err error) *fault.Error {
+	bad := func(code fault.Code, cause error) *fault.Error { return fault.New(code, "greet worker", w.id, cause) }
+	switch m := m.(type) {
+	case nil:
+	case wire.Ready:
+		if w.ready = m; m.BuildID != wire.BuildID() {
+			return bad(fault.HostWorkerMismatch, worded("build "+fault.Quote(m.BuildID)+", not "+wire.BuildID()))
+		}
+		return nil
+	case wire.Failed:
+		if m.Code == fault.HostEngine && w.kind == kindProbe {
+			return bad(m.Code, said(m.Message))
+		}
+		return bad(fault.HostSpawnFailed, said(m.Message))
+	default:
+		return bad(fault.HostWorkerMismatch, worded("not an answer"))
+	}
+	canceled, isFault := errors.AsType[*fault.Error](err)
+	switch {
+	case w.pool.isClosed():
+		return errStopped()
+	case isFault:
+		return canceled
+	case errors.Is(err, wire.ErrFrame):
+		return bad(fault.HostWorkerMismatch, err)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return bad(fault.HostSpawnFailed, worded("no answer in "+helloWall.String()))
+	case !w.diesOfItself(err):
+		return bad(fault.HostSpawnFailed, err)
+	}
+	return bad(fault.HostSpawnFailed, w.proc.epitaph())
+}
+
+// ask sends one message and receives one, within wall and ctx.
+func (w *worker) ask(ctx context.Context, wall time.Duration, m wire.Message, files ...uintptr) (wire.Message, error) {
+	stop := context.AfterFunc(ctx, w.halt)
+	defer stop()
+	_ = w.conn.SetDeadline(time.Now().Add(wall))
+	err := w.conn.Send(m, files...)
+	var in wire.Message
+	if err == nil {
+		in, err = w.conn.Receive()
+	}
+	if ctx.Err() != nil {
+		return nil, canceled(ctx)
+	}
+	if err == nil {
+		err = w.conn.SetDeadline(time.Time{})
+	}
+	return in, err
+}
+
+// canceled is the fault of a context that ended.
+func canceled(ctx context.Context) *fault.Error {
+	f := fault.From(context.Cause(ctx))
+	if f.Class != fault.Canceled {
+		f = fault.New(fault.CanceledCaller, "", "", f)
+	}
+	return f
+}
+
+// halt kills the process and unblocks whoever talks to it. It does not wait.
+func (w *worker) halt() {
+	w.proc.kill()
+	_ = w.conn.SetDeadline(time.Unix(1, 0))
+}
+
+// bury kills the process, waits until it is reaped, and closes the socket.
+func (w *worker) bury() {
+	w.halt()
+	timeout := time.NewTimer(burialWall)
+	defer timeout.Stop()
+	select {
+	case <-w.proc.dead:
+	case <-timeout.C:
+	}
+	_ = w.conn.Close()
+}
+
+// diesOfItself waits a moment for the death of a worker whose conversation failed with err, so that its own end can be
+// told. It reports false if the worker broke the protocol instead: by a bad frame, or by closing its socket and living on.
+func (w *worker) diesOfItself(err error) bool {
+	if errors.Is(err, wire.ErrFrame) {
+		return false
+	}
+	timeout := time.NewTimer(lastWords)
+	defer timeout.Stop()
+	select {
+	case <-w.proc.dead:
+		return true
+	case <-timeout.C:
+		return false
+	}
+}
+
+func (w *worker) assign(tenant string, key artifacts.Key) {
+	w.pool.mu.Lock()
+	defer w.pool.mu.Unlock()
+	w.state, w.tenant, w.artifact = "busy", tenant, key.String()
+}
+
+func (w *worker) setState(s string) {
+	w.pool.mu.Lock()
+	defer w.pool.mu.Unlock()
+	w.state = s
+}
+
+func (w *worker) snapshotLocked() inspect.Worker {
+	return inspect.Worker{
+		ID: w.id, Kind: w.kind, PID: w.proc.pid, State: w.state, Tenant: fault.Quote(w.tenant), Artifact: w.artifact,
+		Runs: w.runs, Since: w.born, Sandbox: w.pool.facts.Sandbox,
+	}
+}

@@ -1,0 +1,42 @@
+//go:build !linux
+
+package pool
+
+import (
+	"context"
+
+	"github.com/troupehost/troupe/actors/execute"
+	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/inspect"
+	"github.com/troupehost/troupe/actors/prepare"
+)
+
+// Pool is never made here: worker processes need Linux.
+type Pool struct{}
+
+func unsupported() *fault.Error { return fault.New(fault.HostUnsupported, "worker processes", "", nil) }
+
+// Locate is refused.
+func Locate(string) (string, error) { return "", unsupported() }
+
+// New is refused.
+func New(context.Context, Config) (*Pool, error) { return nil, unsupported() }
+
+// Facts returns nothing.
+func (p *Pool) Facts() Facts { return Facts{} }
+
+// Workers returns none.
+func (p *Pool) Workers() []inspect.Worker { return nil }
+
+// Prepare is refused.
+func (p *Pool) Prepare(context.Context, prepare.Job) prepare.Outcome {
+	return prepare.Outcome{Fault: unsupported()}
+}
+
+// Start is refused.
+func (p *Pool) Start(context.Context, execute.Binding) (execute.Worker, error) {
+	return nil, unsupported()
+}
+
+// Close has nothing to do.
+func (p *Pool) Close() error { return nil }

@@ -1,0 +1,291 @@
+package pool
+
+import (
+	"bytes"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/troupehost/troupe/actors/fault"
+)
+
+// process is a child from its start until it was reaped. Its number means nothing once it is reaped, so everything that
+// uses the number holds mu and looks first.
+type process struct {
+	pid   int
+	pidfd int
+	file  *os.File // owns pidfd
+	log   tail
+	dead  chan struct{} // closed when the child is reaped and its last words are read
+
+	mu     sync.Mutex
+	reaped bool
+	status unix.WaitStatus // valid if known; unknown if somebody else in this program reaped the child
+	known  bool
+	spent  time.Duration // CPU time at death
+	maxRSS int64         // the kernel's account at death, see peakRSS
+	peak   int64         // largest resident size that was seen
+}
+
+// adopt takes over a child that was just started, its pidfd and the reading end of its stderr. gone is called once,
+// after the child is reaped.
+func adopt(pid, pidfd int, log *os.File, gone func()) *process {
+	_ = unix.SetNonblock(pidfd, true) // so that the Go poller waits for it instead of a thread
+	p := &process{pid: pid, pidfd: pidfd, file: os.NewFile(uintptr(pidfd), "pidfd"), dead: make(chan struct{})}
+	logged := make(chan struct{})
+	go func() {
+		defer close(logged)
+		p.log.drain(log)
+		_ = log.Close()
+	}()
+	go func() {
+		p.reap()
+		// The group was killed: end of file is there or on its way, unless a descendant left the group.
+		_ = log.SetReadDeadline(time.Now().Add(logGrace))
+		<-logged
+		gone()
+		close(p.dead)
+	}()
+	return p
+}
+
+const logGrace = 100 * time.Millisecond
+
+// reap waits for the child's death, buries its group with it, and keeps its account.
+func (p *process) reap() {
+	rc, err := p.file.SyscallConn()
+	if err == nil {
+		err = rc.Read(func(uintptr) bool { return p.exited() })
+	}
+	if err != nil { // no poller: a thread must wait
+		for unix.Waitid(unix.P_PIDFD, p.pidfd, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_ = unix.Kill(-p.pid, unix.SIGKILL)
+	p.spent = p.clockLocked()
+	var ru unix.Rusage
+	for {
+		got, err := unix.Wait4(p.pid, &p.status, 0, &ru)
+		if err == unix.EINTR {
+			continue
+		}
+		p.known = err == nil && got == p.pid
+		break
+	}
+	if p.known {
+		p.spent = time.Duration(ru.Utime.Nano() + ru.Stime.Nano())
+		p.maxRSS = ru.Maxrss << 10
+	}
+	p.reaped = true
+	_ = p.file.Close()
+}
+
+// exited reports whether the child is a zombie now.
+func (p *process) exited() bool {
+	fds := []unix.PollFd{{Fd: int32(p.pidfd), Events: unix.POLLIN}}
+	n, err := unix.Poll(fds, 0)
+	return err == nil && n == 1
+}
+
+// kill ends the child and its group now; it does not wait.
+func (p *process) kill() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.reaped {
+		_ = unix.PidfdSendSignal(p.pidfd, unix.SIGKILL, nil, 0) // the only other outcome is that it is dead
+		_ = unix.Kill(-p.pid, unix.SIGKILL)
+	}
+}
+
+func (p *process) isReaped() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.reaped
+}
+
+// limit sets limits on the child.
+func (p *process) limit(l rlimits) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.reaped {
+		return unix.ESRCH
+	}
+	return l.apply(p.pid)
+}
+
+// cpu returns the CPU time of the child's whole life, all threads, user and system.
+func (p *process) cpu() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.reaped {
+		return p.spent
+	}
+	return p.clockLocked()
+}
+
+// clockLocked reads the clock that clock_getcpuclockid(3) names.
+func (p *process) clockLocked() time.Duration {
+	var ts unix.Timespec
+	if unix.ClockGettime(int32(^p.pid<<3|2), &ts) != nil {
+		return p.spent
+	}
+	p.spent = max(p.spent, time.Duration(ts.Nano()))
+	return p.spent
+}
+
+// peakRSS returns the largest resident size that was seen: by looking while the child lived, and at its death. The
+// kernel's account at death counts, of the time between fork and exec, the pages of the host too, so it says something
+// only if it is above those.
+func (p *process) peakRSS() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.reaped {
+		p.peak = max(p.peak, highWater(strconv.Itoa(p.pid)))
+	} else if p.maxRSS > highWater("self") {
+		p.peak = max(p.peak, p.maxRSS)
+	}
+	return p.peak
+}
+
+func highWater(pid string) int64 {
+	b, err := os.ReadFile("/proc/" + pid + "/status")
+	if err != nil {
+		return 0
+	}
+	return statusBytes(b, "VmHWM:")
+}
+
+// asleep reports whether all threads of the child sleep of their own accord: none runs, waits for a core, is stopped, or
+// waits for the disk.
+func (p *process) asleep() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.reaped {
+		return false
+	}
+	tasks, err := filepath.Glob("/proc/" + strconv.Itoa(p.pid) + "/task/*/stat")
+	if err != nil || len(tasks) == 0 {
+		return false
+	}
+	for _, t := range tasks {
+		b, err := os.ReadFile(t)
+		_, rest, ok := bytes.Cut(b[bytes.LastIndexByte(b, ')')+1:], []byte{' '})
+		if err == nil && (!ok || len(rest) == 0 || rest[0] != 'S') {
+			return false
+		}
+	}
+	return true
+}
+
+// epitaph says how the child ended, for the error that its death becomes. The words of the child are hostile.
+func (p *process) epitaph() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var how string
+	switch {
+	case !p.reaped:
+		how = "alive"
+	case !p.known:
+		how = "ended, status unknown"
+	case p.status.Signaled():
+		how = "killed by " + unix.SignalName(p.status.Signal())
+	default:
+		how = "exit status " + strconv.Itoa(p.status.ExitStatus())
+	}
+	if words := p.log.String(); words != "" {
+		how += ": " + fault.Quote(words)
+	}
+	return worded(how)
+}
+
+// worded is an error that is only text.
+type worded string
+
+func (w worded) Error() string { return string(w) }
+
+// ranOut reports whether the child ended because it was refused memory, by its own last words, while the machine could
+// have given it limit bytes: then the limit was the reason, not the machine.
+func (p *process) ranOut(limit int64) bool {
+	words := p.log.String()
+	if !slices.ContainsFunc(refusals(), func(s string) bool { return strings.Contains(words, s) }) {
+		return false
+	}
+	info, err := os.ReadFile("/proc/meminfo")
+	return err == nil && statusBytes(info, "MemAvailable:") >= limit
+}
+
+// refusals are the words for: the runtime got no memory, the kernel gave none, the file for the output is full.
+func refusals() []string {
+	return []string{"out of memory", unix.ENOMEM.Error(), unix.EFBIG.Error()}
+}
+
+// statusBytes finds "name: 123 kB" in a file of /proc.
+func statusBytes(b []byte, name string) int64 {
+	_, rest, ok := bytes.Cut(b, []byte(name))
+	if !ok {
+		return 0
+	}
+	f := bytes.Fields(rest)
+	if len(f) == 0 {
+		return 0
+	}
+	n, err := strconv.ParseInt(string(f[0]), 10, 64)
+	if err != nil || n > math.MaxInt64>>10 {
+		return 0
+	}
+	return n << 10
+}
+
+// tail keeps the beginning and the end of what a child writes to stderr: a Go program names its reason first, other
+// programs last.
+type tail struct {
+	mu         sync.Mutex
+	head, last []byte
+}
+
+const (
+	tailBytes   = 2 << 10 // of each end
+	maxLogBytes = 1 << 20 // what a child may say in its life; then the pipe is closed on it
+)
+
+func (t *tail) drain(r io.Reader) {
+	buf := make([]byte, tailBytes)
+	for total := 0; total < maxLogBytes; {
+		n, err := r.Read(buf)
+		total += n
+		t.add(buf[:n])
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (t *tail) add(b []byte) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := min(len(b), tailBytes-len(t.head))
+	t.head = append(t.head, b[:n]...)
+	t.last = append(t.last, b[n:]...)
+	t.last = t.last[max(0, len(t.last)-tailBytes):]
+}
+
+// String returns what was kept, as it came.
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := string(t.head)
+	if len(t.last) > 0 {
+		s += "…" + string(t.last)
+	}
+	return strings.TrimSpace(s)
+}

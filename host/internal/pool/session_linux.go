@@ -1,0 +1,239 @@
+package pool
+
+import (
+	"io"
+	"sync"
+	"sync/atomic"
+
+	"github.com/troupehost/troupe/actors/execute"
+	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/run"
+	"github.com/troupehost/troupe/host/wire"
+)
+
+// session is one run on one worker.
+//
+// The caller's reader and writers may block for ever, so each call into them has a goroutine of its own; when the run
+// ends first, that goroutine is left behind and what it brings is dropped.
+type session struct {
+	x      *executor
+	job    execute.Job
+	limits run.Limits
+	io     RunIO
+	watch  *watch
+	out    run.Outcome
+	left   int64 // bytes that the guest may still put out
+
+	reading atomic.Bool // the guest waits for stdin
+	writing atomic.Bool // the guest waits for a writer
+
+	mu    sync.Mutex // held while the answer to a NeedStdin is sent
+	over  bool
+	taken bool // bytes were taken from stdin, or may be: the run cannot be repeated
+	buf   []byte
+	end   error // of stdin: io.EOF, or what the reader said with its last bytes
+}
+
+// waits reports whether the guest waits for the caller.
+func (s *session) waits() bool { return s.reading.Load() || s.writing.Load() }
+
+// close ends the session for a reader that is left behind.
+func (s *session) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = true
+	if s.taken {
+		s.out.Delivered = max(s.out.Delivered, 1)
+	}
+}
+
+// lie is the fault of a worker that breaks the protocol.
+func (s *session) lie(what string) error {
+	return s.watch.fault(fault.SuspectBadReply, worded(what))
+}
+
+// talk sends the run and serves the worker until it is finished. An error that is no *fault.Error is one of the socket.
+func (s *session) talk() error {
+	if s.io.Stdout == nil {
+		s.out.Stdout = []byte{}
+	}
+	if s.io.Stderr == nil {
+		s.out.Stderr = []byte{}
+	}
+	if err := s.send(); err != nil {
+		return err
+	}
+	for {
+		m, err := s.x.conn.Receive()
+		if err != nil {
+			return err
+		}
+		switch m := m.(type) {
+		case wire.Output:
+			if m.Stderr {
+				err = s.output(s.io.Stderr, &s.out.Stderr, m.Data)
+			} else {
+				err = s.output(s.io.Stdout, &s.out.Stdout, m.Data)
+			}
+		case wire.Result:
+			if s.command() {
+				return s.lie("a command has no result")
+			}
+			err = s.output(nil, &s.out.Result, m.Data)
+		case wire.NeedStdin:
+			err = s.needStdin(m.Max)
+		case wire.Finished:
+			return s.finish(m)
+		default:
+			return s.lie("not an answer")
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (s *session) send() error {
+	j, conn := s.job, s.x.conn
+	err := conn.Send(wire.Run{
+		Run: j.Run, Entry: j.Entry, MemoryBytes: s.limits.MemoryBytes, OutputBytes: s.limits.OutputBytes,
+		InputBytes: int64(len(s.io.Input)), Imports: j.Imports, Determinism: j.Determinism,
+	})
+	for in := s.io.Input; err == nil && len(in) > 0; {
+		n := min(len(in), wire.MaxChunk)
+		err = conn.Send(wire.Input{Data: in[:n]})
+		in = in[n:]
+	}
+	return err
+}
+
+// output takes a piece of output, which is a view of the frame, for a writer or else into a buffer.
+func (s *session) output(w io.Writer, captured *[]byte, p []byte) error {
+	over := int64(len(p)) > s.left
+	p = p[:min(int64(len(p)), s.left)]
+	s.left -= int64(len(p))
+	if w == nil {
+		*captured = append(*captured, p...)
+	} else if err := s.write(w, p); err != nil {
+		return err
+	}
+	if over {
+		return s.watch.fault(fault.GuestOutputLimit, nil)
+	}
+	return nil
+}
+
+func (s *session) write(w io.Writer, p []byte) error {
+	type result struct {
+		n   int
+		err error
+	}
+	s.writing.Store(true)
+	defer s.writing.Store(false)
+	done := make(chan result, 1)
+	go func() {
+		n, err := w.Write(p)
+		done <- result{n, err}
+	}()
+	select {
+	case r := <-done:
+		s.out.Delivered += int64(r.n)
+		if r.err != nil {
+			return fault.New(fault.CanceledCaller, opRun, "output", r.err)
+		}
+		return nil
+	case <-s.watch.ended:
+	case <-s.x.proc.dead:
+	}
+	s.out.Delivered += int64(len(p)) // or less: what an unknown part of it amounts to, nobody may repeat
+	return io.ErrClosedPipe
+}
+
+// needStdin starts to serve a read of the guest.
+func (s *session) needStdin(most int64) error {
+	if most <= 0 || s.reading.Swap(true) {
+		return s.lie("stdin asked for in vain")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.io.Stdin == nil && s.end == nil {
+		s.end = io.EOF
+	}
+	if s.end != nil {
+		return s.answerLocked(nil)
+	}
+	s.taken = true
+	if int64(len(s.buf)) < most {
+		s.buf = make([]byte, most)
+	}
+	go s.read(s.buf[:most])
+	return nil
+}
+
+func (s *session) read(buf []byte) {
+	n, err := 0, error(nil)
+	for range 100 { // as bufio does with readers that return nothing
+		if n, err = s.io.Stdin.Read(buf); n != 0 || err != nil {
+			break
+		}
+	}
+	if n < 0 || n > len(buf) || n == 0 && err == nil {
+		n, err = 0, io.ErrNoProgress
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.end = err
+	if !s.over {
+		_ = s.answerLocked(buf[:n]) // a failure is seen by the other side of the socket too
+	}
+}
+
+// answerLocked sends what the guest waits for.
+func (s *session) answerLocked(data []byte) error {
+	if len(data) == 0 && s.end != io.EOF { //nolint:errorlint // a Reader returns io.EOF itself
+		f := fault.New(fault.CallerInvalid, opRun, "stdin", s.end)
+		s.watch.stop(f)
+		return f
+	}
+	s.reading.Store(false) // before the worker can have the answer and ask again
+	return s.x.conn.Send(wire.Stdin{Data: data, EOF: len(data) == 0})
+}
+
+// finish checks the end of a run.
+func (s *session) finish(m wire.Finished) error {
+	command := s.command()
+	switch {
+	case m.Run != s.job.Run:
+		return s.lie("the end of another run")
+	case s.reading.Load():
+		return s.lie("finished while it reads")
+	case m.Exited && !command, m.Exited && (m.Exit == 0) != (m.Code == ""), m.Code == fault.GuestExit && !m.Exited:
+		return s.lie("an exit code that cannot be")
+	case !runMayFailWith(m.Code):
+		return s.lie("finished with " + fault.Quote(string(m.Code)))
+	}
+	out := &s.out
+	out.Exited, out.GuestExit = m.Exited, m.Exit
+	out.Usage.MemoryPeakBytes = min(m.MemoryPeakBytes, s.limits.MemoryBytes)
+	if m.Code != "" {
+		out.Fault = fault.New(m.Code, opRun, "", said(m.Message))
+	} else if !command && out.Result == nil {
+		out.Result = []byte{}
+	}
+	return nil
+}
+
+// runMayFailWith lists what an execute worker is believed: what a guest or its caller can bring about.
+func runMayFailWith(c fault.Code) bool {
+	switch c {
+	case "", fault.GuestTrap, fault.GuestExit, fault.GuestStartTrap, fault.GuestBadOutput, fault.GuestOutputLimit,
+		fault.GuestMemory, fault.GuestStack, fault.GuestMissingExport, fault.GuestBadSignature, fault.GuestUnknownImport,
+		fault.CallerInvalid:
+		return true
+	}
+	return false
+}
+
+func (s *session) command() bool {
+	return s.job.Entry.Mode != run.Invoke && s.job.Entry.Mode != run.Bytes
+}

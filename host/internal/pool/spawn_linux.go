@@ -1,0 +1,172 @@
+package pool
+
+import (
+	"os"
+	"runtime"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/host/wire"
+)
+
+// lowestDup keeps descriptors that a child receives away from 0 to 3: fork moves a descriptor that is lower than its
+// place in the child to a number of its own choice, which could be the one that is about to be executed.
+const lowestDup = 100
+
+// rlimits are set on a child after it has confined itself and before it sees a guest byte. Zero means: leave as it is.
+type rlimits struct {
+	dataBytes  int64 // writable private memory; the Go runtime aborts when it is refused more
+	fileBytes  int64 // size of a file that it writes
+	cpuSeconds int64 // CPU time of its whole life, the net below the host's own watch
+}
+
+// spawner starts children. They die with the thread that started them (PR_SET_PDEATHSIG follows the thread, not the
+// process), so one goroutine, locked to a thread which lives as long as the spawner, starts them all.
+type spawner struct {
+	exe  *os.File // the program, executed by descriptor
+	argv []string
+	null *os.File
+	asks chan func()
+	quit chan struct{}
+	done chan struct{}
+}
+
+// newSpawner takes over exe.
+func newSpawner(exe *os.File, argv []string) (*spawner, error) {
+	null, err := openNull()
+	if err != nil {
+		_ = exe.Close()
+		return nil, fault.New(fault.HostSpawnFailed, "open", os.DevNull, err)
+	}
+	s := &spawner{exe: exe, argv: argv, null: null, asks: make(chan func()), quit: make(chan struct{}), done: make(chan struct{})}
+	go s.loop()
+	return s, nil
+}
+
+func (s *spawner) loop() {
+	runtime.LockOSThread() // never unlocked: the thread ends with the loop, after all children are dead
+	defer close(s.done)
+	for {
+		select {
+		case do := <-s.asks:
+			do()
+		case <-s.quit:
+			return
+		}
+	}
+}
+
+// close ends the thread; whatever child is still alive dies with it.
+func (s *spawner) close() {
+	close(s.quit)
+	<-s.done
+	_ = s.exe.Close()
+	_ = s.null.Close()
+}
+
+// start returns a running child and the host's end of its socket, which is descriptor 3 in the child. gone is called
+// once, after the child is reaped.
+func (s *spawner) start(gone func()) (*process, *wire.HostConn, error) {
+	fail := func(what string, err error) (*process, *wire.HostConn, error) {
+		return nil, nil, fault.New(fault.HostSpawnFailed, "start worker", what, err)
+	}
+	conn, end, err := wire.Pair()
+	if err != nil {
+		return fail("socket", err)
+	}
+	theirs, err := unix.FcntlInt(end.Fd(), unix.F_DUPFD_CLOEXEC, lowestDup)
+	_ = end.Close()
+	if err != nil {
+		_ = conn.Close()
+		return fail("socket", err)
+	}
+	defer func() { _ = unix.Close(theirs) }()
+
+	var pipe [2]int
+	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
+		_ = conn.Close()
+		return fail("pipe", err)
+	}
+	stderr, err := raise(pipe[1])
+	if err == nil {
+		err = unix.SetNonblock(pipe[0], true)
+	}
+	log := os.NewFile(uintptr(pipe[0]), "worker log")
+	if err != nil {
+		_, _ = conn.Close(), log.Close()
+		return fail("pipe", err)
+	}
+	defer func() { _ = unix.Close(stderr) }()
+
+	pid, pidfd := 0, -1
+	attr := &syscall.ProcAttr{
+		Env:   []string{}, // nil would mean: the host's
+		Files: []uintptr{s.null.Fd(), s.null.Fd(), uintptr(stderr), uintptr(theirs)},
+		Sys:   &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL, PidFD: &pidfd},
+	}
+	path := "/proc/self/fd/" + strconv.Itoa(int(s.exe.Fd()))
+	forked := make(chan struct{})
+	ask := func() {
+		defer close(forked)
+		pid, err = syscall.ForkExec(path, s.argv, attr)
+	}
+	select {
+	case s.asks <- ask:
+		<-forked
+	case <-s.done:
+		err = os.ErrClosed
+	}
+	if err != nil {
+		_, _ = conn.Close(), log.Close()
+		return fail("process", err)
+	}
+	return adopt(pid, pidfd, log, gone), conn, nil
+}
+
+// apply limits a process that was not reaped.
+func (l rlimits) apply(pid int) error {
+	for _, r := range []struct {
+		what int
+		n    int64
+		set  bool
+	}{
+		{unix.RLIMIT_CORE, 0, true},
+		{unix.RLIMIT_DATA, l.dataBytes, l.dataBytes > 0 && !raceDetector},
+		{unix.RLIMIT_FSIZE, l.fileBytes, l.fileBytes > 0},
+		{unix.RLIMIT_CPU, l.cpuSeconds, l.cpuSeconds > 0},
+	} {
+		if !r.set {
+			continue
+		}
+		var old unix.Rlimit
+		if err := unix.Prlimit(pid, r.what, nil, &old); err != nil {
+			return err
+		}
+		n := min(uint64(r.n), old.Max) // raising the hard limit is not ours to do
+		if err := unix.Prlimit(pid, r.what, &unix.Rlimit{Cur: n, Max: n}, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// raise moves fd to a number of at least lowestDup.
+func raise(fd int) (int, error) {
+	up, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, lowestDup)
+	_ = unix.Close(fd)
+	return up, err
+}
+
+func openNull() (*os.File, error) {
+	fd, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	if fd, err = raise(fd); err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), os.DevNull), nil
+}

@@ -1,0 +1,114 @@
+package host
+
+import (
+	"context"
+
+	"github.com/troupehost/troupe/actors/cache"
+	"github.com/troupehost/troupe/actors/execute"
+	"github.com/troupehost/troupe/actors/inspect"
+	"github.com/troupehost/troupe/actors/kernel"
+	"github.com/troupehost/troupe/actors/prepare"
+	"github.com/troupehost/troupe/artifacts"
+)
+
+// Inspect returns a snapshot of everything. It costs nothing while nobody asks.
+func (h *Host) Inspect(ctx context.Context) (inspect.Host, error) {
+	out := inspect.Host{Version: Version, BuildID: h.pool.Facts().BuildID, Name: h.cfg.Name, StartedAt: h.started, DataDir: h.cfg.DataDir,
+		Sandbox: h.pool.Facts().Sandbox, Health: h.health.list(), Workers: h.pool.Workers(), Store: h.storeState()}
+	h.mu.Lock()
+	out.Draining = h.draining
+	h.mu.Unlock()
+	out.Ready = !out.Draining
+	out.Actors = h.system.Inspect()
+	p, err := kernel.Ask(ctx, h.prepare, func(r kernel.Reply[inspect.Queue]) prepare.Message { return prepare.Inspect{Reply: r} })
+	if err != nil {
+		return out, err
+	}
+	e, err := kernel.Ask(ctx, h.execute, func(r kernel.Reply[execute.Snapshot]) execute.Message { return execute.Inspect{Reply: r} })
+	if err != nil {
+		return out, err
+	}
+	out.Queues = []inspect.Queue{p, e.Queue}
+	out.Artifacts, err = kernel.Ask(ctx, h.cache, func(r kernel.Reply[[]inspect.Artifact]) cache.Message { return cache.List{Reply: r} })
+	return out, err
+}
+
+func (h *Host) storeState() inspect.Store {
+	st := h.store.Stats()
+	space := h.dir.Space.Status()
+	st.DiskBytes, st.LimitBytes = h.dir.Cache.DiskBytes(), h.cfg.CacheBytes
+	st.FreeBytes, st.ReserveBytes, st.BallastBytes, st.ReadOnlySince = space.FreeBytes, space.ReserveBytes, space.BallastBytes, space.ShortSince
+	return st
+}
+
+// Artifact returns one entry of the artifact cache with what preparation learned of the code.
+//
+// # Errors
+//
+// caller.invalid_request, caller.not_found.
+func (h *Host) Artifact(ctx context.Context, key string) (inspect.Artifact, artifacts.Module, error) {
+	k, err := artifacts.ParseKey(key)
+	if err != nil {
+		return inspect.Artifact{}, artifacts.Module{}, err
+	}
+	d, err := kernel.Ask(ctx, h.cache, func(r kernel.Reply[cache.Detail]) cache.Message { return cache.Show{Key: k, Reply: r} })
+	return d.Artifact, d.Meta.Module, err
+}
+
+// Verify reads an artifact back from disk and checks all of it; a bad one is dropped.
+//
+// # Errors
+//
+// caller.not_found, host.artifact_corrupt, host.artifact_missing.
+func (h *Host) Verify(ctx context.Context, key string) error {
+	return h.operate(ctx, key, func(k artifacts.Key, r kernel.Reply[struct{}]) cache.Message { return cache.Verify{Key: k, Reply: r} })
+}
+
+// Pin keeps an artifact from being pruned, for a tenant. The pin survives a restart.
+//
+// # Errors
+//
+// caller.not_found, caller.quota, busy.disk_space.
+func (h *Host) Pin(ctx context.Context, tenant, key string) error {
+	return h.pin(ctx, tenant, key, false)
+}
+
+// Unpin takes a pin back.
+//
+// # Errors
+//
+// caller.not_found.
+func (h *Host) Unpin(ctx context.Context, tenant, key string) error {
+	return h.pin(ctx, tenant, key, true)
+}
+
+func (h *Host) pin(ctx context.Context, tenant, key string, off bool) error {
+	tenant = or(tenant, h.cfg.Tenant)
+	return h.operate(ctx, key, func(k artifacts.Key, r kernel.Reply[struct{}]) cache.Message {
+		return cache.Pin{Key: k, Tenant: tenant, Off: off, Reply: r}
+	})
+}
+
+// Evict removes an artifact.
+//
+// # Errors
+//
+// caller.not_found, caller.conflict while it is in use or pinned.
+func (h *Host) Evict(ctx context.Context, key string) error {
+	return h.operate(ctx, key, func(k artifacts.Key, r kernel.Reply[struct{}]) cache.Message { return cache.Evict{Key: k, Reply: r} })
+}
+
+func (h *Host) operate(ctx context.Context, key string, build func(artifacts.Key, kernel.Reply[struct{}]) cache.Message) error {
+	k, err := artifacts.ParseKey(key)
+	if err != nil {
+		return err
+	}
+	_, err = kernel.Ask(ctx, h.cache, func(r kernel.Reply[struct{}]) cache.Message { return build(k, r) })
+	return err
+}
+
+// Prune looks at age and size now.
+func (h *Host) Prune(ctx context.Context) (PruneReport, error) {
+	p, err := kernel.Ask(ctx, h.cache, func(r kernel.Reply[cache.Pruned]) cache.Message { return cache.Prune{Reply: r} })
+	return PruneReport(p), err
+}
