@@ -1,0 +1,418 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/inspect"
+	"github.com/troupehost/troupe/artifacts"
+	"github.com/troupehost/troupe/host"
+	"github.com/troupehost/troupe/host/control/api"
+	"github.com/troupehost/troupe/host/control/client"
+)
+
+type codeFlags struct {
+	cpu, timeout      span
+	priority, imports choice
+	noWait            bool
+}
+
+func newCodeFlags() *codeFlags {
+	return &codeFlags{
+		priority: choice{"normal", []string{"background", "normal", "high", "critical"}},
+		imports:  choice{api.ImportsRefuse, []string{api.ImportsRefuse, api.ImportsTrap}},
+	}
+}
+
+func (f *codeFlags) add(fs *pflag.FlagSet) {
+	fs.Var(&f.cpu, "cpu", "budget of CPU time D for the preparation")
+	fs.Var(&f.imports, "missing-imports", "imports that the host does not offer: trap accepts them")
+	fs.Var(&f.priority, "priority", "how urgent it is")
+	fs.Var(&f.timeout, "timeout", "give up after D (default none)")
+}
+
+func (a *app) checkVerb() verb {
+	f := newCodeFlags()
+	return verb{
+		use: "check [flags] app.wasm", short: "Judge code by preparing it in a confined process, without running it",
+		long: "Prints imports, exports, sizes and the verdict. Works without a 'troupe serve'.",
+		examples: []string{
+			"troupe artifact check app.wasm", "is it acceptable, and what does it need?",
+			"troupe artifact check -o json app.wasm", "the same for scripts",
+		},
+		exits: exitsCode, args: exactly(1, "one .wasm file"), flags: f.add,
+		run: func(ctx context.Context, args []string) error { return a.judge(ctx, f, args[0], anywhere, true) },
+	}
+}
+
+func (a *app) prepareVerb() verb {
+	f := newCodeFlags()
+	return verb{
+		use: "prepare [flags] app.wasm", short: "Compile code ahead of its first run",
+		examples: []string{
+			"troupe artifact prepare app.wasm", "compile and wait",
+			"troupe artifact prepare --no-wait app.wasm", "announce it to the running host and go on",
+		},
+		exits: exitsCode, args: exactly(1, "one .wasm file"),
+		flags: func(fs *pflag.FlagSet) {
+			f.add(fs)
+			fs.BoolVar(&f.noWait, "no-wait", false, "only announce the code to the host of a 'troupe serve'")
+		},
+		run: func(ctx context.Context, args []string) error {
+			if f.noWait {
+				return a.announce(ctx, f, args[0])
+			}
+			if f.cpu == 0 {
+				f.cpu = span(host.Default().PrepareCPU)
+			}
+			return a.judge(ctx, f, args[0], directory, false)
+		},
+	}
+}
+
+func (f *codeFlags) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	if f.timeout == 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, time.Duration(f.timeout))
+}
+
+func (a *app) judge(ctx context.Context, f *codeFlags, file string, far reach, everything bool) error {
+	code, err := readFile(file)
+	if err != nil {
+		return err
+	}
+	ctx, stop := a.untilInterrupt(ctx)
+	defer stop()
+	ctx, cancel := f.within(ctx)
+	defer cancel()
+	p := a.startProgress()
+	defer p.stop()
+	n, err := a.open(ctx, far)
+	if err != nil {
+		return err
+	}
+	defer n.close()
+	req := api.Code{Priority: f.priority.value, Imports: f.imports.value, CPUMicros: time.Duration(f.cpu).Microseconds()}
+	j, err := n.Precheck(ctx, req, client.Streams{Code: code, Progress: p.event})
+	p.stop()
+	if err != nil {
+		return err
+	}
+	switch {
+	case a.json():
+		a.printJSON(j)
+	case everything:
+		a.printJudgement(j)
+	case j.Verdict == "ok":
+		fmt.Fprintf(a.out, "%s\n", j.Artifact)
+	}
+	if j.Verdict == "ok" {
+		return nil
+	}
+	class, known := fault.ParseClass(j.Verdict)
+	if !known {
+		class = fault.Bug
+	}
+	printError(a.err, cmp.Or(j.Message, fault.Describe(fault.Code(j.Fault)).Text), fault.Code(j.Fault), j.Hint)
+	return exit{code: exitOf(class, fault.Code(j.Fault))}
+}
+
+func (a *app) announce(ctx context.Context, f *codeFlags, file string) error {
+	code, err := readFile(file)
+	if err != nil {
+		return err
+	}
+	return a.at(ctx, served, func(ctx context.Context, n *node) error {
+		req := api.Code{Priority: f.priority.value, Imports: f.imports.value, CPUMicros: time.Duration(f.cpu).Microseconds()}
+		return n.HeadsUp(ctx, req, code)
+	})
+}
+
+// at runs f on a host.
+func (a *app) at(ctx context.Context, far reach, f func(context.Context, *node) error) error {
+	ctx, stop := a.untilInterrupt(ctx)
+	defer stop()
+	n, err := a.open(ctx, far)
+	if err != nil {
+		return err
+	}
+	defer n.close()
+	return f(ctx, n)
+}
+
+func (a *app) printJudgement(j api.Judgement) {
+	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	verdict := j.Verdict
+	if j.Fault != "" {
+		verdict += "  " + j.Fault
+	}
+	fmt.Fprintf(w, "verdict\t%s\ncode\t%s\n", verdict, j.CodeHash)
+	if j.Verdict == "ok" {
+		fmt.Fprintf(w, "artifact\t%s  %s  cache %s\n", j.Artifact, sizeText(j.ArtifactBytes), j.Cache)
+		fmt.Fprintf(w, "prepared\tcpu %s  wall %s  peak memory %s\n", micros(j.PrepareCPU), micros(j.PrepareWall), sizeText(j.PrepareRSS))
+		writeModule(w, j.Module)
+	}
+	_ = w.Flush()
+}
+
+func writeModule(w *tabwriter.Writer, m artifacts.Module) {
+	limit := "no maximum"
+	if m.MemoryMax > 0 {
+		limit = "at most " + sizeText(int64(m.MemoryMax)<<16)
+	}
+	fmt.Fprintf(w, "module\t%s  %d functions  data %s  native code %s\n", sizeText(m.WasmBytes), m.NumFunctions, sizeText(m.DataBytes), sizeText(m.CodeBytes))
+	fmt.Fprintf(w, "memory\t%s at the start, %s\n", sizeText(int64(m.MemoryPages)<<16), limit)
+	for _, i := range m.Imports {
+		known := ""
+		if !i.Known {
+			known = "  not offered"
+		}
+		fmt.Fprintf(w, "import\t%s %s.%s %s%s\n", fault.Quote(i.Kind), fault.Quote(i.Module), fault.Quote(i.Name), fault.Quote(i.Type), known)
+	}
+	for _, e := range m.Exports {
+		fmt.Fprintf(w, "export\t%s %s %s\n", fault.Quote(e.Kind), fault.Quote(e.Name), fault.Quote(e.Type))
+	}
+}
+
+func (a *app) listVerb() verb {
+	return verb{
+		use: "list", short: "List artifacts, the last needed first",
+		examples: []string{"troupe artifact list", "of the host that holds the data directory, or of the directory itself"},
+		exits:    exitsHost,
+		run: func(ctx context.Context, _ []string) error {
+			return a.at(ctx, directory, func(ctx context.Context, n *node) error {
+				all, err := n.Artifacts(ctx, "")
+				if err != nil {
+					return err
+				}
+				slices.SortStableFunc(all, func(x, y inspect.Artifact) int { return y.LastNeeded.Compare(x.LastNeeded) })
+				if a.json() {
+					a.printJSON(api.ArtifactList{Artifacts: all})
+					return nil
+				}
+				w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+				fmt.Fprintf(w, "KEY\tSTATE\tSIZE\tCODE\tIN USE\tPINS\tLAST NEEDED\tFAULT\n")
+				for _, x := range all {
+					state := x.State
+					if state == artifacts.Prepared.String() && !x.Stored {
+						state += ", unstored"
+					}
+					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", short(x.Key), state, sizeText(x.Bytes), short(x.CodeHash), x.InUse, len(x.Pins), ago(x.LastNeeded), x.Fault)
+				}
+				_ = w.Flush()
+				return nil
+			})
+		},
+	}
+}
+
+func (a *app) showVerb() verb {
+	return verb{
+		use: "show KEY", short: "Show everything about an artifact",
+		examples: []string{"troupe artifact show 3f9a2c", "a unique beginning of the key is enough"},
+		exits:    exitsOnKey, args: exactly(1, "one artifact key"), complete: a.completeKeys,
+		run: func(ctx context.Context, args []string) error {
+			return a.at(ctx, directory, func(ctx context.Context, n *node) error {
+				key, err := resolve(ctx, n, args[0])
+				if err != nil {
+					return err
+				}
+				x, err := n.Artifact(ctx, key)
+				if err != nil {
+					return err
+				}
+				if a.json() {
+					a.printJSON(x)
+					return nil
+				}
+				w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+				fmt.Fprintf(w, "artifact\t%s\ncode\t%s\nstate\t%s\n", x.Key, x.CodeHash, x.State)
+				if x.Fault != "" {
+					fmt.Fprintf(w, "fault\t%s  %s  (%d failures)\n", x.Fault, fault.Quote(x.Message), x.Failures)
+				}
+				fmt.Fprintf(w, "size\t%s\nstored\t%t\nin use\t%d\nwaiting\t%d\npins\t%s\n", sizeText(x.Bytes), x.Stored, x.InUse, x.Waiting, oneLine(strings.Join(x.Pins, " ")))
+				fmt.Fprintf(w, "prepared\t%s  cpu %s\nlast needed\t%s\n", ago(x.PreparedAt), micros(x.PrepareCPU), ago(x.LastNeeded))
+				if x.State == artifacts.Prepared.String() {
+					writeModule(w, x.Module)
+				}
+				_ = w.Flush()
+				return nil
+			})
+		},
+	}
+}
+
+func (a *app) pruneVerb() verb {
+	return verb{
+		use: "prune", short: "Drop artifacts over the limits of size and age now",
+		examples: []string{"troupe artifact prune", "the host does this by itself once an hour"},
+		exits:    exitsHost,
+		run: func(ctx context.Context, _ []string) error {
+			return a.at(ctx, directory, func(ctx context.Context, n *node) error {
+				rep, err := n.Prune(ctx)
+				if err != nil {
+					return err
+				}
+				if a.json() {
+					a.printJSON(rep)
+					return nil
+				}
+				fmt.Fprintf(a.out, "removed %d artifacts, %s; kept %s\n", rep.Removed, sizeText(rep.RemovedBytes), sizeText(rep.KeptBytes))
+				if rep.OverLimit {
+					a.note("what is in use or pinned alone exceeds the limit")
+				}
+				return nil
+			})
+		},
+	}
+}
+
+// onKey is a change of one artifact.
+type onKey func(ctx context.Context, n *node, key string) (api.Done, error)
+
+func verifyKey(ctx context.Context, n *node, key string) (api.Done, error) { return n.Verify(ctx, key) }
+func pinKey(ctx context.Context, n *node, key string) (api.Done, error)    { return n.Pin(ctx, key) }
+func unpinKey(ctx context.Context, n *node, key string) (api.Done, error)  { return n.Unpin(ctx, key) }
+func evictKey(ctx context.Context, n *node, key string) (api.Done, error)  { return n.Evict(ctx, key) }
+
+// keyResult is one line of what a verb did to several artifacts.
+type keyResult struct {
+	Key   string     `json:"key"`
+	State string     `json:"state"` // the state that was reached, or "failed"
+	Error *api.Error `json:"error,omitempty"`
+}
+
+// onKeys applies f to each key. If only some fail, that is an exit code of its own; if all fail, the first one's.
+func (a *app) onKeys(name string, f onKey) func(context.Context, []string) error {
+	return func(ctx context.Context, keys []string) error {
+		return a.at(ctx, directory, func(ctx context.Context, n *node) error {
+			results := make([]keyResult, 0, len(keys))
+			var first error
+			failed := 0
+			for _, k := range keys {
+				r, err := changeKey(ctx, n, k, f)
+				if err != nil {
+					failed++
+					first = cmp.Or(first, err)
+					r = keyResult{Key: k, State: "failed", Error: new(api.ErrorOf(err))}
+					if len(keys) > 1 {
+						fa := fault.From(err)
+						printError(a.err, name+" "+k+": "+fa.Error(), fa.Code, fa.Hint)
+					}
+				}
+				results = append(results, r)
+			}
+			if a.json() {
+				a.printJSON(map[string]any{"artifacts": results})
+			} else {
+				for _, r := range results {
+					if r.Error == nil {
+						fmt.Fprintf(a.out, "%s %s\n", r.Key, r.State)
+					}
+				}
+			}
+			switch {
+			case failed == 0:
+				return nil
+			case len(keys) == 1:
+				return first
+			case failed < len(keys):
+				return exit{code: exitSome}
+			}
+			fa := fault.From(first)
+			return exit{code: exitOf(fa.Class, fa.Code)}
+		})
+	}
+}
+
+func changeKey(ctx context.Context, n *node, prefix string, f onKey) (keyResult, error) {
+	key, err := resolve(ctx, n, prefix)
+	if err != nil {
+		return keyResult{}, err
+	}
+	d, err := f(ctx, n, key)
+	return keyResult{Key: key, State: d.State}, err
+}
+
+const (
+	keyLength = 64
+	minPrefix = 4
+)
+
+// resolve completes the beginning of a key.
+func resolve(ctx context.Context, n *node, prefix string) (string, error) {
+	prefix = strings.ToLower(prefix)
+	if len(prefix) == keyLength {
+		_, err := artifacts.ParseKey(prefix)
+		return prefix, err
+	}
+	if len(prefix) < minPrefix || len(prefix) > keyLength || strings.Trim(prefix, "0123456789abcdef") != "" {
+		return "", usage("artifact key "+fault.Quote(prefix), fmt.Sprintf("pass at least %d hex digits of a key from 'troupe artifact list'", minPrefix))
+	}
+	all, err := n.Artifacts(ctx, prefix)
+	switch {
+	case err != nil:
+		return "", err
+	case len(all) == 0:
+		return "", fault.New(fault.CallerNotFound, "artifact", prefix, nil).WithHint("'troupe artifact list' shows what there is")
+	case len(all) > 1:
+		return "", fault.New(fault.CallerConflict, "artifact", prefix, nil).WithHint(fmt.Sprintf("%d keys begin like this: pass more digits", len(all)))
+	}
+	return all[0].Key, nil
+}
+
+const completionTime = 300 * time.Millisecond
+
+// completeKeys asks a running host; without one it stays silent.
+func (a *app) completeKeys([]string) []string {
+	ctx, cancel := context.WithTimeout(context.Background(), completionTime)
+	defer cancel()
+	a.quiet = true
+	n, err := a.open(ctx, served)
+	if err != nil {
+		return nil
+	}
+	defer n.close()
+	all, err := n.Artifacts(ctx, "")
+	if err != nil {
+		return nil
+	}
+	keys := make([]string, 0, len(all))
+	for _, x := range all {
+		keys = append(keys, x.Key)
+	}
+	return keys
+}
+
+// short cuts an id for a table.
+func short(id string) string { return id[:min(12, len(id))] }
+
+// ago prints a time for people.
+func ago(t time.Time) string {
+	if t.IsZero() {
+		return "never"
+	}
+	return age(t) + " ago"
+}
+
+func age(t time.Time) string {
+	d := max(0, time.Since(t))
+	switch {
+	case d < time.Minute:
+		return d.Round(time.Second).String()
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", int(d.Hours()))
+	}
+	return fmt.Sprintf("%dd", int(d.Hours()/24))
+}

@@ -1,0 +1,686 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/inspect"
+	"github.com/troupehost/troupe/actors/run"
+	"github.com/troupehost/troupe/artifacts"
+	"github.com/troupehost/troupe/host"
+	"github.com/troupehost/troupe/host/control"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// fakeHost is a host whose answers the test chooses.
+type fakeHost struct {
+	control.Host
+	execute func(context.Context, host.Request) (run.Receipt, error)
+	check   func(context.Context, host.CodeRequest) (host.Judgement, error)
+	state   inspect.Host
+	closed  chan struct{}
+	once    sync.Once
+}
+
+func (f *fakeHost) Execute(ctx context.Context, r host.Request) (run.Receipt, error) {
+	return f.execute(ctx, r)
+}
+func (f *fakeHost) Precheck(ctx context.Context, r host.CodeRequest) (host.Judgement, error) {
+	return f.check(ctx, r)
+}
+func (f *fakeHost) Inspect(context.Context) (inspect.Host, error) { return f.state, nil }
+func (f *fakeHost) Verify(_ context.Context, key string) error {
+	if strings.HasPrefix(key, "bad") {
+		return fault.New(fault.HostArtifactCorrupt, "verify", key, nil)
+	}
+	return nil
+}
+func (f *fakeHost) Close() error          { f.once.Do(func() { close(f.closed) }); return nil }
+func (f *fakeHost) Done() <-chan struct{} { return f.closed }
+func (f *fakeHost) Wait() error           { <-f.closed; return nil }
+
+// console is an app with everything outside of it replaced.
+type console struct {
+	*app
+	out, err   bytes.Buffer
+	interrupts chan os.Signal
+	configs    []host.Config
+}
+
+func newConsole(t *testing.T, h *fakeHost) *console {
+	t.Helper()
+	dir := t.TempDir()
+	c := &console{interrupts: make(chan os.Signal, 2)}
+	c.app = &app{
+		in: strings.NewReader(""), out: &sink{w: &c.out}, err: &c.err,
+		getenv:            func(k string) string { return map[string]string{"HOME": dir}[k] },
+		interrupts:        c.interrupts,
+		releaseInterrupts: func() {},
+		start: func(_ context.Context, cfg host.Config) (running, error) {
+			c.configs = append(c.configs, cfg)
+			h.closed = make(chan struct{})
+			h.once = sync.Once{}
+			return h, nil
+		},
+		owner: func(string) (host.Owner, bool) { return host.Owner{}, false },
+	}
+	return c
+}
+
+func wasmFile(t *testing.T) string {
+	t.Helper()
+	p := filepath.Join(t.TempDir(), "app.wasm")
+	if err := os.WriteFile(p, []byte("\x00asm\x01\x00\x00\x00"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func receipt(verdict, code string) func(context.Context, host.Request) (run.Receipt, error) {
+	return func(context.Context, host.Request) (run.Receipt, error) {
+		return run.Receipt{
+			Verdict: verdict, Fault: code, CPUMicros: 12345, WallMicros: 13456, MemoryPeakBytes: 1179648,
+			Cache: "hit", Sandbox: "env+fds", Attempts: 1,
+		}, nil
+	}
+}
+
+// Every registered code has an exit code that the help explains, and the ones with numbers of their own keep them.
+func TestEveryFaultHasAnExitCode(t *testing.T) {
+	want := map[fault.Class][]int{
+		fault.Guest: {exitInvalid, exitTrap, exitLimit}, fault.Suspect: {exitSuspect}, fault.Host: {exitHost, exitNotFound},
+		fault.Busy: {exitBusy}, fault.Caller: {exitUsage, exitUnreachable, exitNotFound, exitDenied, exitConflict},
+		fault.Canceled: {exitCanceled}, fault.Bug: {exitBug},
+	}
+	for _, c := range fault.Codes() {
+		class := fault.Describe(c).Class
+		if got := exitOf(class, c); !slices.Contains(want[class], got) || exitTexts[got] == "" {
+			t.Errorf("%s: exit code %d", c, got)
+		}
+		// A limit is named after what is limited, and a limit that hits a guest must be told from a trap.
+		if class == fault.Guest && strings.HasSuffix(string(c), "_limit") && exitOf(class, c) != exitLimit {
+			t.Errorf("%s is a limit, exit code %d", c, exitOf(class, c))
+		}
+	}
+	for code, exit := range map[fault.Code]int{
+		fault.GuestNotWasm: 20, fault.GuestUnknownImport: 20, fault.GuestTrap: 21, fault.GuestExit: 21, fault.GuestStartTrap: 21,
+		fault.GuestCPULimit: 22, fault.GuestWallLimit: 22, fault.GuestMemory: 22, fault.GuestStack: 22, fault.GuestCodeTooLarge: 22,
+		fault.SuspectWorkerDied: 23, fault.HostWorkerMissing: 24, fault.BusyQueueFull: 9, fault.CallerInvalid: 2, fault.CallerUnreachable: 3,
+		fault.CallerNotFound: 4, fault.HostArtifactMissing: 4, fault.CallerDenied: 5, fault.CallerConflict: 6, fault.CallerQuota: 6,
+		fault.CanceledDeadline: 7, fault.BugPanic: 70,
+	} {
+		if got := exitOf(fault.Describe(code).Class, code); got != exit {
+			t.Errorf("%s: exit code %d, want %d", code, got, exit)
+		}
+	}
+}
+
+func TestExitCodesWithGuestExit(t *testing.T) {
+	guest := func(n int32) error { return exit{code: exitTrap, guest: &n} }
+	for name, tt := range map[string]struct {
+		err           error
+		plain, passed int
+	}{
+		"ok":              {nil, 0, 0},
+		"guest's code":    {guest(3), 21, 3},
+		"its last byte":   {guest(-1), 21, 255},
+		"not by accident": {guest(256), 21, 125},
+		"a trap":          {exit{code: exitTrap}, 21, 125},
+		"busy":            {fault.New(fault.BusyQueueFull, "", "", nil), 9, 125},
+		"a mistake":       {usage("x", "y"), 2, 125},
+		"something else":  {other{io.ErrShortWrite}, 1, 125},
+		"a closed pipe":   {other{syscall.EPIPE}, 7, 125},
+		"no fault at all": {io.ErrShortWrite, 70, 125},
+	} {
+		if got := finish(io.Discard, tt.err, false); got != tt.plain {
+			t.Errorf("%s: %d, want %d", name, got, tt.plain)
+		}
+		if got := finish(io.Discard, tt.err, true); got != tt.passed {
+			t.Errorf("%s with --guest-exit: %d, want %d", name, got, tt.passed)
+		}
+	}
+}
+
+func TestErrorsAreDefused(t *testing.T) {
+	var b bytes.Buffer
+	printError(&b, "bad\x1b[2J\nname\u202e", "guest.trap", "do\nthis")
+	if want := "error: bad\uFFFD[2J name\uFFFD\ncode:  guest.trap\nhint:  do this\n"; b.String() != want {
+		t.Errorf("got %q", b.String())
+	}
+}
+
+func TestSizes(t *testing.T) {
+	for text, want := range map[string]int64{"1": 1, "64KiB": 65536, "64MiB": 64 << 20, "1.5GiB": 3 << 29, "2MB": 2e6, "10kB": 10e3, "7B": 7} {
+		var s size
+		if err := s.Set(text); err != nil || int64(s) != want {
+			t.Errorf("%s: %d %v", text, s, err)
+		}
+	}
+	for _, text := range []string{"", "0", "-1", "MiB", "1XB", "NaN", "Inf", "9999999TiB", "1e30", "0.5"} {
+		var s size
+		if err := s.Set(text); err == nil {
+			t.Errorf("%q was taken as %d", text, s)
+		}
+	}
+	for n, want := range map[int64]string{0: "0B", 1023: "1023B", 65536: "64KiB", 1179648: "1.1MiB", 1 << 40: "1TiB", 1 << 55: "32768TiB"} {
+		if got := sizeText(n); got != want {
+			t.Errorf("%d: %s", n, got)
+		}
+	}
+}
+
+func TestNearest(t *testing.T) {
+	verbs := []string{"run", "serve", "status", "artifact", "version"}
+	for word, want := range map[string]string{"rnu": "run", "stat": "status", "artefact": "artifact", "x": "", "completely": "", "": ""} {
+		if got := nearest(word, verbs); got != want {
+			t.Errorf("%q: %q, want %q", word, got, want)
+		}
+	}
+}
+
+func TestRunPassesItsFlags(t *testing.T) {
+	var got host.Request
+	h := &fakeHost{execute: func(ctx context.Context, r host.Request) (run.Receipt, error) {
+		got, got.Stdin, got.Stdout, got.Stderr = r, nil, nil, nil
+		return receipt("ok", "")(ctx, r)
+	}}
+	c := newConsole(t, h)
+	file := wasmFile(t)
+	code := c.main([]string{
+		"run", "--cpu", "2s", "--wall", "3s", "--memory", "64MiB", "--output", "1KiB", "--priority", "high", "--missing-imports", "trap",
+		"--real", "--env", "A=1", "--env", "B=2,3", "--data-dir", "/d", "--worker", "/w", file, "--", "x", "--cpu",
+	})
+	if code != 0 {
+		t.Fatal(c.err.String())
+	}
+	want := host.Request{
+		Code: []byte("\x00asm\x01\x00\x00\x00"), Tenant: got.Tenant, Priority: run.High, Imports: run.TrapMissing, Determinism: run.RealWorld,
+		Entry:  run.Entry{Mode: run.Command, Args: []string{"x", "--cpu"}, Env: []string{"A=1", "B=2,3"}},
+		Limits: run.Limits{CPU: 2 * time.Second, Wall: 3 * time.Second, MemoryBytes: 64 << 20, OutputBytes: 1 << 10},
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	if cfg := c.configs[0]; cfg.DataDir != "/d" || cfg.WorkerPath != "/w" || cfg.Owner != "run" || cfg.Validate() != nil {
+		t.Errorf("config %+v: %v", cfg, cfg.Validate())
+	}
+	if want := "ok  cache hit  cpu 12ms  wall 13ms  memory 1.1MiB  sandbox env+fds\n"; c.err.String() != want {
+		t.Errorf("receipt %q", c.err.String())
+	}
+}
+
+func TestRunRefusesWhatMakesNoSense(t *testing.T) {
+	file := wasmFile(t)
+	for name, args := range map[string][]string{
+		"no file": {}, "two files": {file, file}, "both entries": {"--invoke", "f", "--entry", "g", file}, "params alone": {"--params", "x", file},
+		"env of a function": {"--invoke", "f", "--env", "A=1", file}, "args of bytes": {"--entry", "f", file, "--", "1"}, "env without =": {"--env", "A", file},
+		"twice": {"--cpu", "1s", "--cpu", "1s", file}, "zero": {"--cpu", "0s", file}, "no size": {"--memory", "lots", file}, "empty": {"--invoke", "", file},
+		"unknown flag": {"--gas", "5", file}, "no such choice": {"--priority", "urgent", file}, "a directory": {t.TempDir()}, "format": {"-o", "yaml", file},
+	} {
+		c := newConsole(t, &fakeHost{})
+		if code := c.main(append([]string{"run"}, args...)); code != exitUsage || !strings.Contains(c.err.String(), "error: ") || !strings.Contains(c.err.String(), "hint: ") {
+			t.Errorf("%s: exit code %d\n%s", name, code, c.err.String())
+		}
+		if len(c.configs) > 0 {
+			t.Errorf("%s: a host was started", name)
+		}
+	}
+}
+
+func TestRunPrintsResultsByKind(t *testing.T) {
+	for name, tt := range map[string]struct {
+		args     []string
+		result   string
+		terminal bool
+		want     string
+	}{
+		"numbers":               {[]string{"--invoke", "f"}, "69732", false, "69732\n"},
+		"no numbers":            {[]string{"--invoke", "f"}, "", false, ""},
+		"bytes":                 {[]string{"--entry", "f"}, "\x00\x1b", false, "\x00\x1b"},
+		"bytes on a terminal":   {[]string{"--entry", "f"}, "\x00\x1b", true, ""},
+		"text on a terminal":    {[]string{"--entry", "f"}, "plain\n", true, "plain\n"},
+		"nothing from commands": {nil, "", false, ""},
+	} {
+		h := &fakeHost{execute: func(context.Context, host.Request) (run.Receipt, error) {
+			return run.Receipt{Verdict: "ok", Result: run.Blob(tt.result)}, nil
+		}}
+		c := newConsole(t, h)
+		c.outTerminal = tt.terminal
+		if code := c.main(append(append([]string{"run"}, tt.args...), wasmFile(t))); code != 0 || c.out.String() != tt.want {
+			t.Errorf("%s: exit code %d, %q", name, code, c.out.String())
+		}
+	}
+}
+
+func TestVerdictsOfRuns(t *testing.T) {
+	three := int32(3)
+	exited := func(context.Context, host.Request) (run.Receipt, error) {
+		return run.Receipt{Verdict: "guest", Fault: "guest.exit", Message: "it exited with 3", GuestExit: &three}, nil
+	}
+	refused := func(code fault.Code) func(context.Context, host.Request) (run.Receipt, error) {
+		return func(context.Context, host.Request) (run.Receipt, error) {
+			return run.Receipt{}, fault.New(code, "", "", nil)
+		}
+	}
+	for name, tt := range map[string]struct {
+		execute func(context.Context, host.Request) (run.Receipt, error)
+		args    []string
+		want    int
+		say     string
+	}{
+		"exit":                 {exited, nil, 21, "code:  guest.exit"},
+		"exit passed on":       {exited, []string{"--guest-exit"}, 3, "code:  guest.exit"},
+		"trap":                 {receipt("guest", "guest.trap"), nil, 21, "error: the guest trapped"},
+		"suspect":              {receipt("suspect", "suspect.worker_died"), nil, 23, "suspect  suspect.worker_died"},
+		"newer host":           {receipt("guest", "guest.gas_limit"), nil, 20, "code:  guest.gas_limit"},
+		"busy":                 {refused(fault.BusyQueueFull), nil, 9, "code:  busy.queue_full"},
+		"busy with guest exit": {refused(fault.BusyQueueFull), []string{"--guest-exit"}, 125, "code:  busy.queue_full"},
+		"refused at the door":  {refused(fault.GuestCodeTooLarge), nil, 22, "guest  guest.code_too_large"},
+	} {
+		c := newConsole(t, &fakeHost{execute: tt.execute})
+		if code := c.main(append(append([]string{"run"}, tt.args...), wasmFile(t))); code != tt.want || !strings.Contains(c.err.String(), tt.say) {
+			t.Errorf("%s: exit code %d\n%s", name, code, c.err.String())
+		}
+	}
+}
+
+func TestReceiptAsJSONIsAlone(t *testing.T) {
+	h := &fakeHost{execute: func(_ context.Context, r host.Request) (run.Receipt, error) {
+		if r.Stdout != nil || r.Stderr != nil {
+			return run.Receipt{}, errors.New("output would be streamed")
+		}
+		return run.Receipt{Verdict: "guest", Fault: "guest.trap", Stdout: run.Blob("hello"), Stderr: run.Blob("\xff")}, nil
+	}}
+	c := newConsole(t, h)
+	if code := c.main([]string{"run", "-q", "-o", "json", wasmFile(t)}); code != 21 {
+		t.Errorf("exit code %d", code)
+	}
+	var r run.Receipt
+	if err := json.Unmarshal(c.out.Bytes(), &r); err != nil || string(r.Stdout) != "hello" || string(r.Stderr) != "\xff" {
+		t.Errorf("%v\n%s", err, c.out.String())
+	}
+}
+
+func TestInterruptCancelsTheRun(t *testing.T) {
+	cancelled := make(chan struct{})
+	h := &fakeHost{}
+	c := newConsole(t, h)
+	h.execute = func(ctx context.Context, _ host.Request) (run.Receipt, error) {
+		c.interrupts <- os.Interrupt
+		<-ctx.Done()
+		close(cancelled)
+		return run.Receipt{}, ctx.Err()
+	}
+	released := false
+	c.releaseInterrupts = func() { released = true }
+	if code := c.main([]string{"run", wasmFile(t)}); code != exitCanceled || !released {
+		t.Errorf("exit code %d, released %t\n%s", code, released, c.err.String())
+	}
+	<-cancelled
+	<-h.closed
+}
+
+func TestTimeoutEndsTheRun(t *testing.T) {
+	h := &fakeHost{execute: func(ctx context.Context, _ host.Request) (run.Receipt, error) {
+		<-ctx.Done()
+		return run.Receipt{}, ctx.Err()
+	}}
+	c := newConsole(t, h)
+	if code := c.main([]string{"run", "--timeout", "20ms", wasmFile(t)}); code != exitCanceled || !strings.Contains(c.err.String(), "canceled.deadline") {
+		t.Errorf("exit code %d\n%s", code, c.err.String())
+	}
+}
+
+type closedPipe struct{}
+
+func (closedPipe) Write([]byte) (int, error) {
+	return 0, &os.PathError{Op: "write", Path: "|1", Err: syscall.EPIPE}
+}
+
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) {
+	return 0, &os.PathError{Op: "write", Path: "/dev/full", Err: syscall.ENOSPC}
+}
+
+func TestStdoutThatFails(t *testing.T) {
+	talks := &fakeHost{execute: func(ctx context.Context, r host.Request) (run.Receipt, error) {
+		_, _ = io.WriteString(r.Stdout, "text")
+		<-ctx.Done()
+		return run.Receipt{}, ctx.Err()
+	}}
+	for name, args := range map[string][]string{"guest output": {"run", wasmFile(t)}, "our output": {"version"}, "help": {"run", "--help"}} {
+		c := newConsole(t, talks)
+		c.app.out.w = closedPipe{}
+		if code := c.main(args); code != exitCanceled || c.err.Len() > 0 {
+			t.Errorf("%s into a closed pipe: exit code %d, %q", name, code, c.err.String())
+		}
+		c = newConsole(t, talks)
+		c.app.out.w = fullDisk{}
+		if code := c.main(args); code != exitOther || !strings.Contains(c.err.String(), "no space left") {
+			t.Errorf("%s onto a full disk: exit code %d, %q", name, code, c.err.String())
+		}
+	}
+}
+
+func TestDataDirectory(t *testing.T) {
+	for name, tt := range map[string]struct {
+		env  map[string]string
+		flag string
+		want string
+	}{
+		"xdg":          {map[string]string{"XDG_DATA_HOME": "/x", "HOME": "/h"}, "", "/x/troupe"},
+		"relative xdg": {map[string]string{"XDG_DATA_HOME": "x", "HOME": "/h"}, "", "/h/.local/share/troupe"},
+		"home":         {map[string]string{"HOME": "/h"}, "", "/h/.local/share/troupe"},
+		"flag":         {map[string]string{"HOME": "/h"}, "/f", "/f"},
+		"none":         {nil, "", ""},
+	} {
+		a := &app{getenv: func(k string) string { return tt.env[k] }, dataDir: tt.flag}
+		if got, err := a.directory(); got != tt.want || (err == nil) != (tt.want != "") {
+			t.Errorf("%s: %q %v", name, got, err)
+		}
+	}
+}
+
+func TestSocketPath(t *testing.T) {
+	runtimeDir := t.TempDir()
+	a := &app{getenv: func(string) string { return runtimeDir }}
+	if got, err := a.socketPath("/data"); got != "/data/troupe.sock" || err != nil {
+		t.Errorf("%q %v", got, err)
+	}
+	long := "/" + strings.Repeat("d", 200)
+	one, err := a.socketPath(long + "1")
+	two, err2 := a.socketPath(long + "2")
+	if err != nil || err2 != nil || one == two || filepath.Dir(one) != runtimeDir || len(one) > control.MaxSocketPath {
+		t.Errorf("%q %q %v %v", one, two, err, err2)
+	}
+	t.Setenv("TMPDIR", runtimeDir)
+	a.getenv = func(string) string { return "" }
+	three, err := a.socketPath(long)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Dir(three), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.socketPath(long); !errors.Is(err, fault.HostDataDir) {
+		t.Errorf("a directory that others may enter: %v", err)
+	}
+}
+
+// While somebody holds the data directory.
+func TestRunWhileTheDirectoryIsHeld(t *testing.T) {
+	locked := fault.New(fault.HostDataDirLocked, "start", "", nil)
+	t.Run("by another run that ends", func(t *testing.T) {
+		h := &fakeHost{execute: receipt("ok", "")}
+		c := newConsole(t, h)
+		start, tries := c.start, 0
+		c.start = func(ctx context.Context, cfg host.Config) (running, error) {
+			if tries++; tries < 3 {
+				return nil, locked
+			}
+			return start(ctx, cfg)
+		}
+		if code := c.main([]string{"run", wasmFile(t)}); code != 0 || strings.Contains(c.err.String(), "note:") {
+			t.Errorf("exit code %d\n%s", code, c.err.String())
+		}
+	})
+	t.Run("by another run that goes on", func(t *testing.T) {
+		h := &fakeHost{execute: receipt("ok", "")}
+		c := newConsole(t, h)
+		c.owner = func(string) (host.Owner, bool) { return host.Owner{PID: 42, Kind: "run"}, true }
+		start, throwAway := c.start, ""
+		c.start = func(ctx context.Context, cfg host.Config) (running, error) {
+			if !strings.Contains(cfg.DataDir, "troupe-run-") {
+				return nil, locked
+			}
+			throwAway = cfg.DataDir
+			return start(ctx, cfg)
+		}
+		if code := c.main([]string{"run", wasmFile(t)}); code != 0 || !strings.Contains(c.err.String(), "note:  the data directory is held by 'troupe run' (process 42): working with a throw-away cache") {
+			t.Errorf("exit code %d\n%s", code, c.err.String())
+		}
+		if _, err := os.Stat(throwAway); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the throw-away cache %s stays behind: %v", throwAway, err)
+		}
+		if code := c.main([]string{"artifact", "list"}); code != exitHost {
+			t.Errorf("list: exit code %d", code)
+		}
+	})
+	t.Run("by a serve", func(t *testing.T) {
+		far := &fakeHost{execute: receipt("ok", "")}
+		socket := filepath.Join(t.TempDir(), "s")
+		l, err := control.Listen(socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := control.New(far, control.Options{Version: "v0.0.1"})
+		go func() { _ = s.Serve(l) }()
+		defer s.Close()
+		c := newConsole(t, &fakeHost{})
+		c.start = func(context.Context, host.Config) (running, error) { return nil, locked }
+		c.owner = func(string) (host.Owner, bool) { return host.Owner{PID: 7, Kind: "serve", Socket: socket}, true }
+		if code := c.main([]string{"run", wasmFile(t)}); code != 0 || !strings.Contains(c.err.String(), "using the host of 'troupe serve' (process 7) at "+socket) ||
+			!strings.Contains(c.err.String(), "the host has version v0.0.1, this program ") {
+			t.Errorf("exit code %d\n%s", code, c.err.String())
+		}
+		c.err.Reset()
+		if code := c.main([]string{"serve"}); code != exitHost || !strings.Contains(c.err.String(), "process 7") {
+			t.Errorf("a second serve: exit code %d\n%s", code, c.err.String())
+		}
+	})
+	t.Run("by a serve that is dead", func(t *testing.T) {
+		c := newConsole(t, &fakeHost{})
+		c.start = func(context.Context, host.Config) (running, error) { return nil, locked }
+		c.owner = func(string) (host.Owner, bool) { return host.Owner{PID: 7, Kind: "serve", Socket: "/nowhere/s"}, true }
+		if code := c.main([]string{"run", wasmFile(t)}); code != exitUnreachable {
+			t.Errorf("exit code %d\n%s", code, c.err.String())
+		}
+	})
+}
+
+func TestSomeTargetsFail(t *testing.T) {
+	good, bad := strings.Repeat("0", 64), "bad"+strings.Repeat("0", 61)
+	for name, tt := range map[string]struct {
+		keys []string
+		want int
+	}{
+		"none": {[]string{good}, 0}, "one of two": {[]string{good, bad}, exitSome}, "the only one": {[]string{bad}, exitHost}, "all": {[]string{bad, bad}, exitHost},
+	} {
+		c := newConsole(t, &fakeHost{})
+		if code := c.main(append([]string{"artifact", "verify"}, tt.keys...)); code != tt.want {
+			t.Errorf("%s: exit code %d\n%s", name, code, c.err.String())
+		}
+	}
+}
+
+func TestKeysMayBeShortened(t *testing.T) {
+	one, two := "abcd1"+strings.Repeat("0", 59), "abcd2"+strings.Repeat("0", 59)
+	h := &fakeHost{state: inspect.Host{Artifacts: []inspect.Artifact{{Key: one}, {Key: two}}}}
+	for prefix, want := range map[string]int{"abcd1": 0, "ABCD2": 0, "abcd": exitConflict, "abce": exitNotFound, "abc": exitUsage, "zzzz": exitUsage} {
+		c := newConsole(t, h)
+		if code := c.main([]string{"artifact", "verify", prefix}); code != want {
+			t.Errorf("%s: exit code %d\n%s", prefix, code, c.err.String())
+		}
+		if want == 0 && !strings.Contains(c.out.String(), " verified\n") {
+			t.Errorf("%s: %q", prefix, c.out.String())
+		}
+	}
+}
+
+func TestProgress(t *testing.T) {
+	code := artifacts.HashCode([]byte("\x00asm\x01\x00\x00\x00")).String()
+	for mode, want := range map[string]string{
+		"terminal": "\r\x1b[Kpreparing ", "plain": "preparing ", "pipe": "", "none": "", "quiet": "",
+	} {
+		t.Run(mode, func(t *testing.T) {
+			h := &fakeHost{state: inspect.Host{Artifacts: []inspect.Artifact{{CodeHash: code, State: "preparing"}}}}
+			c := newConsole(t, h)
+			seen := newWatcher(&c.err, "preparing")
+			c.app.err = seen
+			h.execute = func(ctx context.Context, r host.Request) (run.Receipt, error) {
+				if want != "" {
+					<-seen.found
+				}
+				return receipt("ok", "")(ctx, r)
+			}
+			args := []string{"run", wasmFile(t)}
+			switch mode {
+			case "terminal":
+				c.errTerminal = true
+			case "plain", "none":
+				args = append(args, "--progress", mode)
+			case "quiet":
+				c.errTerminal = true
+				args = append(args, "-q")
+			}
+			if code := c.main(args); code != 0 {
+				t.Fatal(c.err.String())
+			}
+			text := c.err.String()
+			if want == "" && strings.Contains(text, "preparing") || !strings.Contains(text, want) {
+				t.Errorf("got %q", text)
+			}
+			if mode == "terminal" && !strings.Contains(text, "\r\x1b[Kok  ") {
+				t.Errorf("the line was not wiped before the receipt: %q", text)
+			}
+		})
+	}
+}
+
+// watcher tells when a text was written.
+type watcher struct {
+	mu    sync.Mutex
+	w     *bytes.Buffer
+	text  string
+	found chan struct{}
+	tell  func()
+}
+
+func newWatcher(w *bytes.Buffer, text string) *watcher {
+	found := make(chan struct{})
+	return &watcher{w: w, text: text, found: found, tell: sync.OnceFunc(func() { close(found) })}
+}
+
+func (w *watcher) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n, err := w.w.Write(p)
+	if strings.Contains(w.w.String(), w.text) {
+		w.tell()
+	}
+	return n, err
+}
+
+func TestServeDrainsAndStops(t *testing.T) {
+	h := &fakeHost{state: inspect.Host{Ready: true}}
+	c := newConsole(t, h)
+	dir := t.TempDir()
+	ready := newWatcher(&c.out, "ready ")
+	c.app.out = &sink{w: ready}
+	done := make(chan int, 1)
+	go func() { done <- c.main([]string{"serve", "--data-dir", dir}) }()
+	<-ready.found
+	socket := filepath.Join(dir, "troupe.sock")
+	if c.out.String() != "ready "+socket+"\n" || c.configs[0].Socket != socket || c.configs[0].Owner != "serve" {
+		t.Errorf("%q, %+v", c.out.String(), c.configs[0])
+	}
+	c.interrupts <- syscall.SIGTERM
+	if code := <-done; code != 0 {
+		t.Errorf("exit code %d\n%s", code, c.err.String())
+	}
+	if _, err := os.Lstat(socket); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the socket stays behind: %v", err)
+	}
+	for _, line := range strings.Split(strings.TrimSpace(c.err.String()), "\n") {
+		if !json.Valid([]byte(line)) {
+			t.Errorf("a log line that is not JSON: %s", line)
+		}
+	}
+}
+
+// The JSON that scripts rely on. A change here must only ever add.
+func TestJSONShapes(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	three := int32(3)
+	for name, v := range map[string]any{
+		"receipt.json": run.Receipt{
+			Verdict: "guest", Fault: "guest.exit", Message: "m", Hint: "h", GuestExit: &three, Result: run.Blob("69732"), Stdout: run.Blob("out"),
+			Stderr: run.Blob("\xff"), CPUMicros: 1, WallMicros: 2, MemoryPeakBytes: 3, Cache: "hit", CodeHash: "c", Artifact: "a", Sandbox: "env", Attempts: 1,
+		},
+		"status.json": inspect.Host{
+			Version: "v", BuildID: "b", Name: "troupe", StartedAt: at, DataDir: "/d", Sandbox: "env", Ready: true,
+			Health:    []inspect.Health{{Code: "host.disk_full", Level: "error", Message: "m", Hint: "h", Since: at}},
+			Actors:    []inspect.Actor{{Path: "troupe/cache", Kind: "cache", Incarnation: 1, State: "idle", Since: at, Cap: 9, Handled: 4}},
+			Queues:    []inspect.Queue{{Name: "execute", Cap: 9, Parked: map[string]int{"normal": 2}, Running: 1, Workers: 1, Soft: 1, Hard: 2, OldestAt: at}},
+			Workers:   []inspect.Worker{{ID: "w1", Kind: "execute", PID: 5, State: "busy", Tenant: "uid:0", Artifact: "a", Runs: 3, Since: at, Sandbox: "env"}},
+			Artifacts: []inspect.Artifact{{Key: "k", CodeHash: "c", State: "prepared", Generation: 1, Bytes: 5, Stored: true, Pins: []string{"uid:0"}, LastNeeded: at}},
+			Store:     inspect.Store{Entries: 1, Bytes: 5, DiskBytes: 6, LimitBytes: 7},
+		},
+		"judgement.json": host.Judgement{Verdict: "ok", CodeHash: "c", Artifact: "a", Cache: "miss", Module: artifacts.Module{
+			Imports: []artifacts.Import{{Module: "m", Name: "n", Kind: "func", Type: "()", Known: true}}, Exports: []artifacts.Export{{Name: "run", Kind: "func", Type: "()"}},
+		}},
+	} {
+		var out bytes.Buffer
+		(&app{out: &sink{w: &out}}).printJSON(v)
+		golden(t, name, out.Bytes())
+	}
+}
+
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", "golden", name)
+	if *update {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(string(want), string(got)); d != "" {
+		t.Errorf("%s:\n%s", name, d)
+	}
+}
+
+// Each verb has an example that parses as itself, and says which exit codes it has.
+func TestEveryVerbIsExplained(t *testing.T) {
+	var walk func(path string, v verb)
+	walk = func(path string, v verb) {
+		name, _, _ := strings.Cut(v.use, " ")
+		path = strings.TrimSpace(path + " " + name)
+		if v.short == "" || strings.HasSuffix(v.short, ".") || len(v.exits) == 0 || len(v.examples) == 0 || len(v.examples)%2 != 0 {
+			t.Errorf("%s: %+v", path, v)
+		}
+		for _, c := range v.exits {
+			if exitTexts[c] == "" {
+				t.Errorf("%s: exit code %d has no text", path, c)
+			}
+		}
+		c := newConsole(t, &fakeHost{})
+		if code := c.main(append(strings.Fields(path)[1:], "--help")); code != 0 || !strings.Contains(c.out.String(), "\nExamples:\n") || !strings.Contains(c.out.String(), "\nExit codes:\n") {
+			t.Errorf("%s --help: exit code %d\n%s", path, code, c.out.String())
+		}
+		for _, sub := range v.verbs {
+			walk(path, sub)
+		}
+	}
+	walk("", (&app{}).table())
+}

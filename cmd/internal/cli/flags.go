@@ -1,0 +1,188 @@
+package cli
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+// size is a flag value in bytes.
+type size int64
+
+var sizeUnits = []struct {
+	suffix string
+	factor int64
+}{
+	{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40},
+	{"kB", 1e3}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"B", 1},
+}
+
+func (s *size) String() string {
+	if *s == 0 {
+		return ""
+	}
+	return sizeText(int64(*s))
+}
+
+func (s *size) Type() string { return "SIZE" }
+
+func (s *size) Set(text string) error {
+	number, factor := text, int64(1)
+	for _, u := range sizeUnits {
+		if n, ok := strings.CutSuffix(text, u.suffix); ok {
+			number, factor = n, u.factor
+			break
+		}
+	}
+	v, err := strconv.ParseFloat(number, 64)
+	if err != nil || math.IsNaN(v) || v*float64(factor) < 1 || v*float64(factor) >= math.MaxInt64 {
+		return fmt.Errorf("write a positive size like 65536, 64MiB or 1GiB")
+	}
+	*s = size(v * float64(factor))
+	return nil
+}
+
+// sizeText prints bytes for people.
+func sizeText(n int64) string {
+	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
+	v, i := float64(n), 0
+	for v >= 1024 && i < len(units)-1 {
+		v, i = v/1024, i+1
+	}
+	if i == 0 || v == math.Trunc(v) {
+		return fmt.Sprintf("%.0f%s", v, units[i])
+	}
+	return fmt.Sprintf("%.1f%s", v, units[i])
+}
+
+// span is a duration flag that must be positive.
+type span time.Duration
+
+func (s *span) String() string {
+	if *s == 0 {
+		return ""
+	}
+	return time.Duration(*s).String()
+}
+
+func (s *span) Type() string { return "D" }
+
+func (s *span) Set(text string) error {
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 {
+		return fmt.Errorf("write a positive duration like 500ms, 12s or 2m")
+	}
+	*s = span(d)
+	return nil
+}
+
+// choice is a flag value out of a few.
+type choice struct {
+	value   string
+	allowed []string
+}
+
+func (c *choice) String() string { return c.value }
+
+func (c *choice) Type() string { return strings.Join(c.allowed, "|") }
+
+func (c *choice) Set(text string) error {
+	for _, a := range c.allowed {
+		if a == text {
+			c.value = text
+			return nil
+		}
+	}
+	return fmt.Errorf("choose %s", strings.Join(c.allowed, ", "))
+}
+
+// word is a text flag that must not be empty.
+type word struct {
+	p    *string
+	kind string
+}
+
+func (w word) String() string {
+	if w.p == nil {
+		return ""
+	}
+	return *w.p
+}
+
+func (w word) Type() string { return w.kind }
+
+func (w word) Set(text string) error {
+	if text == "" {
+		return fmt.Errorf("it must not be empty")
+	}
+	*w.p = text
+	return nil
+}
+
+// once refuses a second value: of two contradicting ones, neither is what the caller surely meant.
+type once struct {
+	pflag.Value
+	set bool
+}
+
+func (o *once) Set(text string) error {
+	if o.set {
+		return fmt.Errorf("it may be given only once")
+	}
+	o.set = true
+	return o.Value.Set(text)
+}
+
+// onlyOnce guards all flags but lists.
+func onlyOnce(fs *pflag.FlagSet) {
+	fs.VisitAll(func(f *pflag.Flag) {
+		_, isList := f.Value.(pflag.SliceValue)
+		if _, guarded := f.Value.(*once); !isList && !guarded {
+			f.Value = &once{Value: f.Value}
+		}
+	})
+}
+
+// nearest returns the candidate that a mistyped word most likely meant, or "".
+func nearest(word string, candidates []string) string {
+	best, found := 1+max(1, len(word)/3), ""
+	for _, c := range candidates {
+		d := distance(word, c)
+		if strings.HasPrefix(c, word) && word != "" {
+			d = min(d, 1)
+		}
+		if d < best {
+			best, found = d, c
+		}
+	}
+	return found
+}
+
+// distance counts the letters to insert, drop, replace or swap.
+func distance(a, b string) int {
+	d := make([][]int, len(a)+1)
+	for i := range d {
+		d[i] = make([]int, len(b)+1)
+		d[i][0] = i
+	}
+	for j := range b {
+		d[0][j+1] = j + 1
+	}
+	for i := 1; i <= len(a); i++ {
+		for j := 1; j <= len(b); j++ {
+			change := 1
+			if a[i-1] == b[j-1] {
+				change = 0
+			}
+			d[i][j] = min(d[i-1][j]+1, d[i][j-1]+1, d[i-1][j-1]+change)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				d[i][j] = min(d[i][j], d[i-2][j-2]+1)
+			}
+		}
+	}
+	return d[len(a)][len(b)]
+}

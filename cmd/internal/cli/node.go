@@ -1,0 +1,207 @@
+package cli
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/host"
+	"github.com/troupehost/troupe/host/control"
+	"github.com/troupehost/troupe/host/control/client"
+)
+
+// reach says how far a verb goes to find a host.
+type reach uint8
+
+const (
+	served    reach = 1 + iota // only the host of a 'serve'
+	directory                  // it, or a private host on the data directory
+	anywhere                   // or, while another process holds the directory, a private host on a throw-away one
+)
+
+const (
+	patience  = 2 * time.Second // for another process to release the data directory, or for a 'serve' to listen
+	retry     = 50 * time.Millisecond
+	privately = 5 * time.Second // for a private host to stop
+)
+
+// node is a host, and the way to it.
+type node struct {
+	*client.Client
+	close func() error
+}
+
+// open finds or starts a host. The caller must close the node.
+func (a *app) open(ctx context.Context, far reach) (*node, error) {
+	dir, err := a.directory()
+	if err != nil {
+		return nil, err
+	}
+	if far == served {
+		return a.daemon(ctx, dir, "")
+	}
+	give := time.NewTimer(patience)
+	defer give.Stop()
+	for {
+		n, err := a.private(ctx, dir, false)
+		if !errors.Is(err, fault.HostDataDirLocked) {
+			return n, err
+		}
+		who := "another host"
+		if owner, ok := a.owner(dir); ok {
+			who = fmt.Sprintf("'troupe %s' (process %d)", oneLine(owner.Kind), owner.PID)
+			if owner.Kind == ownerServe {
+				n, unreachable := a.daemon(ctx, dir, owner.Socket)
+				if unreachable == nil {
+					a.note(fmt.Sprintf("using the host of 'troupe serve' (process %d) at %s", owner.PID, owner.Socket))
+					return n, nil
+				}
+				err = unreachable
+			}
+		}
+		select {
+		case <-time.After(retry):
+			continue
+		case <-ctx.Done():
+			return nil, fault.From(context.Cause(ctx))
+		case <-give.C:
+		}
+		if far != anywhere || errors.Is(err, fault.CallerUnreachable) {
+			return nil, err
+		}
+		a.note("the data directory is held by " + who + ": working with a throw-away cache")
+		return a.private(ctx, "", true)
+	}
+}
+
+// The owners that a data directory can name.
+const (
+	ownerServe = "serve"
+	ownerRun   = "run"
+)
+
+// daemon connects to the host of a 'serve' and proves that it answers.
+func (a *app) daemon(ctx context.Context, dir, socket string) (*node, error) {
+	var wait time.Duration
+	if socket == "" {
+		owner, ok := a.owner(dir)
+		socket = owner.Socket
+		if !ok || owner.Kind != ownerServe || socket == "" {
+			return nil, fault.New(fault.CallerUnreachable, "connect", "", nil).WithHint("start one with 'troupe serve --data-dir " + dir + "'")
+		}
+		wait = patience
+	}
+	c := client.New(socket, wait)
+	if err := c.Live(ctx); err != nil {
+		return nil, err
+	}
+	if c.ServerVersion() != host.Version {
+		a.note(fmt.Sprintf("the host has version %s, this program %s", c.ServerVersion(), host.Version))
+	}
+	return &node{Client: c, close: func() error { return nil }}, nil
+}
+
+// private starts a host in this process. It speaks the same protocol as a 'serve', through a socket without a name.
+func (a *app) private(ctx context.Context, dir string, throwAway bool) (*node, error) {
+	cleanUp := func() {}
+	if throwAway {
+		var err error
+		if dir, err = os.MkdirTemp("", "troupe-run-"); err != nil {
+			return nil, fault.New(fault.HostDataDir, "throw-away cache", "", err)
+		}
+		cleanUp = func() { _ = os.RemoveAll(dir) }
+	}
+	cfg := host.Default()
+	cfg.DataDir, cfg.WorkerPath, cfg.Owner = dir, a.worker, ownerRun
+	cfg.PrepareWorkers, cfg.PrepareWorkersCritical, cfg.ExecuteWorkers = 1, 1, 1
+	cfg.StopTimeout = privately
+	if throwAway {
+		cfg.BallastBytes = host.NoLimit
+	}
+	log := zerolog.Nop()
+	if a.verbose {
+		log = a.log(zerolog.DebugLevel)
+	}
+	cfg.Log = log
+	h, err := a.start(ctx, cfg)
+	if err != nil {
+		cleanUp()
+		return nil, err
+	}
+	listener, dial := control.Pair()
+	server := control.New(h, serverOptions(cfg))
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(listener) }()
+	return &node{Client: client.Over(dial), close: func() error {
+		_ = server.Close()
+		<-ended
+		err := h.Close()
+		cleanUp()
+		return err
+	}}, nil
+}
+
+func serverOptions(cfg host.Config) control.Options {
+	return control.Options{Version: host.Version, MaxCodeBytes: cfg.MaxCodeBytes, MaxInputBytes: cfg.MaxInputBytes, Log: cfg.Log}
+}
+
+// directory returns the data directory as an absolute path.
+func (a *app) directory() (string, error) {
+	dir := a.dataDir
+	if dir == "" {
+		if xdg := a.getenv("XDG_DATA_HOME"); filepath.IsAbs(xdg) { // the specification says to ignore relative ones
+			dir = filepath.Join(xdg, "troupe")
+		} else if home := a.getenv("HOME"); filepath.IsAbs(home) {
+			dir = filepath.Join(home, ".local", "share", "troupe")
+		} else {
+			return "", usage("no data directory", "neither XDG_DATA_HOME nor HOME is set: pass --data-dir")
+		}
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return "", other{err}
+	}
+	return abs, nil
+}
+
+// socketPath returns where the 'serve' of dir listens: inside, unless the path is too long for a socket.
+func (a *app) socketPath(dir string) (string, error) {
+	inside := filepath.Join(dir, "troupe.sock")
+	if len(inside) <= control.MaxSocketPath {
+		return inside, nil
+	}
+	sum := sha256.Sum256([]byte(dir))
+	name := hex.EncodeToString(sum[:8]) + ".sock"
+	parent := a.getenv("XDG_RUNTIME_DIR")
+	if !filepath.IsAbs(parent) || len(parent) > control.MaxSocketPath/2 {
+		parent = filepath.Join(os.TempDir(), "troupe-"+strconv.Itoa(os.Geteuid()))
+		if err := ownDirectory(parent); err != nil {
+			return "", err
+		}
+	}
+	return filepath.Join(parent, "troupe-"+name), nil
+}
+
+// ownDirectory makes a directory that nobody else may enter, in a place where others may have been first.
+func ownDirectory(path string) error {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return fault.New(fault.HostDataDir, "socket", path, err)
+	}
+	info, err := os.Lstat(path)
+	if err != nil {
+		return fault.New(fault.HostDataDir, "socket", path, err)
+	}
+	if !info.IsDir() || info.Mode().Perm()&0o077 != 0 || !ownedBy(info, os.Geteuid()) {
+		return fault.New(fault.HostDataDir, "socket", path, nil).WithHint("this directory must be yours alone: remove it, or choose a shorter --data-dir")
+	}
+	return nil
+}

@@ -1,0 +1,8 @@
+//go:build !unix
+
+package cli
+
+import "io/fs"
+
+// ownedBy is only asked where hosts run.
+func ownedBy(fs.FileInfo, int) bool { return false }

@@ -1,0 +1,109 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/troupehost/troupe/host/control/api"
+)
+
+const (
+	progressAfter = 300 * time.Millisecond
+	progressEvery = 100 * time.Millisecond
+)
+
+// progress tells on stderr what a long call is doing.
+type progress struct {
+	w     io.Writer
+	lines bool // one line per stage, instead of one that changes
+	start time.Time
+	quit  chan struct{}
+	event func(api.Progress) // nil: nobody looks
+
+	mu      sync.Mutex
+	stage   string
+	told    string // the last stage that was printed as a line
+	drawn   bool   // something stands on the terminal's line
+	stopped bool
+}
+
+// startProgress begins with the stage "starting"; stop must be called.
+func (a *app) startProgress() *progress {
+	p := &progress{w: a.err, start: time.Now(), stage: "starting", quit: make(chan struct{})}
+	switch {
+	case a.quiet, a.progress.value == "none", a.progress.value == "auto" && !a.errTerminal:
+		p.stopped = true
+		return p
+	case a.progress.value == "plain":
+		p.lines = true
+	}
+	p.event = p.set
+	go p.draw()
+	return p
+}
+
+func (p *progress) set(ev api.Progress) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if ev.Stage != "" {
+		p.stage = ev.Stage
+	}
+}
+
+func (p *progress) draw() {
+	next := time.NewTimer(progressAfter)
+	defer next.Stop()
+	for {
+		select {
+		case <-p.quit:
+			return
+		case <-next.C:
+		}
+		p.print()
+		next.Reset(progressEvery)
+	}
+}
+
+func (p *progress) print() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	elapsed := time.Since(p.start).Round(100 * time.Millisecond)
+	switch {
+	case p.stopped:
+	case !p.lines:
+		fmt.Fprintf(p.w, "\r\x1b[K%s %.1fs", p.stage, elapsed.Seconds())
+		p.drawn = true
+	case p.told != p.stage:
+		fmt.Fprintf(p.w, "%s %.1fs\n", p.stage, elapsed.Seconds())
+		p.told = p.stage
+	}
+}
+
+// stop wipes the line. It may be called again.
+func (p *progress) stop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.drawn {
+		_, _ = io.WriteString(p.w, "\r\x1b[K")
+		p.drawn = false
+	}
+	if !p.stopped {
+		p.stopped = true
+		close(p.quit)
+	}
+}
+
+// over returns w such that the guest's first output ends the progress.
+func (p *progress) over(w io.Writer) io.Writer { return stopFirst{p, w} }
+
+type stopFirst struct {
+	p *progress
+	w io.Writer
+}
+
+func (s stopFirst) Write(b []byte) (int, error) {
+	s.p.stop()
+	return s.w.Write(b)
+}

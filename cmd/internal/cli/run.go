@@ -1,0 +1,310 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/run"
+	"github.com/troupehost/troupe/artifacts"
+	"github.com/troupehost/troupe/host/control/api"
+	"github.com/troupehost/troupe/host/control/client"
+)
+
+// runFlags are the flags of 'run'.
+type runFlags struct {
+	invoke, entry, params string
+	cpu, wall, timeout    span
+	memory, output        size
+	priority, imports     choice
+	real, guestExit       bool
+	env                   []string
+	dash                  int // index of the first argument after "--", or -1
+}
+
+func (a *app) runVerb() verb {
+	f := &runFlags{
+		priority: choice{"normal", []string{"background", "normal", "high", "critical"}},
+		imports:  choice{api.ImportsRefuse, []string{api.ImportsRefuse, api.ImportsTrap}},
+	}
+	return verb{
+		use: "run [flags] app.wasm [-- args]", short: "Run a WebAssembly program once, in a confined process",
+		long: `The guest's output, or the result, goes to stdout; a one-line receipt goes to stderr. While a 'troupe serve' holds
+the data directory, its host is used; otherwise a private host that ends with the run.`,
+		examples: []string{
+			"troupe run hello.wasm -- Ann Bob", "a WASI command with two arguments",
+			"troupe run --invoke run hash-puzzle.wasm -- 0 4", "an exported function over numbers",
+			"troupe run --entry validate_block --params block.bin pvf.wasm > head.bin", "bytes in, bytes out",
+			"troupe run -o json --cpu 2s --memory 64MiB app.wasm", "limits, and the receipt as JSON",
+		},
+		exits: with(exitsCode, exitOurs),
+		args: func(c *cobra.Command, args []string) error {
+			f.dash = c.ArgsLenAtDash()
+			own := args
+			if f.dash >= 0 {
+				own = args[:f.dash]
+			}
+			switch {
+			case len(own) == 0:
+				return usage("no program", "name a .wasm file: troupe run [flags] app.wasm [-- args]")
+			case len(own) > 1:
+				return usage("too many arguments", "put -- before the guest's arguments: troupe run "+own[0]+" -- "+strings.Join(own[1:], " "))
+			}
+			return nil
+		},
+		flags: func(fs *pflag.FlagSet) {
+			fs.Var(word{&f.invoke, "NAME"}, "invoke", "call the export NAME; the arguments are numbers and so is the result")
+			fs.Var(word{&f.entry, "NAME"}, "entry", "call the export NAME with bytes: (pointer, length) -> length << 32 | pointer")
+			fs.Var(word{&f.params, "FILE"}, "params", "input FILE of --entry; - is stdin")
+			fs.Var(&f.cpu, "cpu", "limit of CPU time D (default 12s)")
+			fs.Var(&f.wall, "wall", "limit of wall time D (default 4 x CPU)")
+			fs.Var(&f.memory, "memory", "limit of linear memory SIZE (default 128MiB)")
+			fs.Var(&f.output, "output", "limit of output SIZE: stdout, stderr and result together (default 16MiB)")
+			fs.Var(&f.priority, "priority", "how urgent preparation and run are")
+			fs.Var(&f.timeout, "timeout", "give up after D, preparation and queues included (default none)")
+			fs.Var(&f.imports, "missing-imports", "imports that the host does not offer: trap fails only when they are called")
+			fs.BoolVar(&f.real, "real", false, "give the guest the machine's clock and random source, not deterministic ones")
+			fs.StringArrayVar(&f.env, "env", nil, "`KEY=VALUE` in the guest's environment; repeatable, nothing is inherited")
+			fs.BoolVar(&f.guestExit, "guest-exit", false, "exit with the guest's own code, and with 125 on any other failure")
+		},
+		run: func(ctx context.Context, args []string) error { return a.run(ctx, f, args[0], args[1:]) },
+	}
+}
+
+// request checks the combination of flags and returns what to ask for.
+func (f *runFlags) request(a *app, args []string) (api.Execute, []byte, error) {
+	req := api.Execute{
+		Priority: f.priority.value, Imports: f.imports.value, Capture: a.json(),
+		Limits: api.Limits{
+			CPUMicros: time.Duration(f.cpu).Microseconds(), WallMicros: time.Duration(f.wall).Microseconds(),
+			MemoryBytes: int64(f.memory), OutputBytes: int64(f.output),
+		},
+		Entry: api.Entry{Mode: run.Command.String(), Args: args, Env: f.env},
+	}
+	if f.real {
+		req.World = api.WorldReal
+	}
+	for _, e := range f.env {
+		if k, _, ok := strings.Cut(e, "="); !ok || k == "" {
+			return req, nil, usage("--env "+fault.Quote(e), "write --env KEY=VALUE")
+		}
+	}
+	switch {
+	case f.invoke != "" && f.entry != "":
+		return req, nil, usage("both --invoke and --entry", "choose one of them")
+	case f.params != "" && f.entry == "":
+		return req, nil, usage("--params without --entry", "only a bytes entry takes input: add --entry NAME")
+	case len(f.env) > 0 && (f.invoke != "" || f.entry != ""):
+		return req, nil, usage("--env with --invoke or --entry", "only a command has an environment")
+	case f.entry != "" && len(args) > 0:
+		return req, nil, usage("arguments with --entry", "a bytes entry takes its input from --params")
+	case f.invoke != "":
+		req.Entry.Mode, req.Entry.Name = run.Invoke.String(), f.invoke
+	case f.entry != "":
+		req.Entry.Mode, req.Entry.Name = run.Bytes.String(), f.entry
+		input, err := a.readInput(f.params)
+		return req, input, err
+	}
+	return req, nil, nil
+}
+
+func (a *app) run(ctx context.Context, f *runFlags, file string, args []string) error {
+	req, input, err := f.request(a, args)
+	if err != nil {
+		return err
+	}
+	code, err := readFile(file)
+	if err != nil {
+		return err
+	}
+	ctx, stop := a.untilInterrupt(ctx)
+	defer stop()
+	if f.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Duration(f.timeout))
+		defer cancel()
+	}
+	p := a.startProgress()
+	defer p.stop()
+	n, err := a.open(ctx, anywhere)
+	if err != nil {
+		return err
+	}
+	defer n.close() // the receipt is out by then; a host that stops badly is not the run's failure
+
+	s := client.Streams{Code: code, Input: input, Progress: p.event, Stdout: p.over(a.out), Stderr: p.over(a.err)}
+	if req.Entry.Mode == run.Command.String() {
+		s.Stdin = a.in
+	}
+	receipt, err := n.Execute(ctx, req, s)
+	p.stop()
+	if f, ok := errors.AsType[*fault.Error](err); ok && f.Class == fault.Guest { // refused at the door
+		receipt, err = run.Receipt{
+			Verdict: f.Class.String(), Fault: string(f.Code), Message: f.Error(), Hint: f.Hint,
+			CodeHash: artifacts.HashCode(code).String(), Cache: "miss", Attempts: 1,
+		}, nil
+	}
+	if err != nil {
+		return err
+	}
+	return a.printReceipt(receipt, req.Entry.Mode)
+}
+
+// printReceipt says how a run ended, and returns nil or the exit.
+func (a *app) printReceipt(r run.Receipt, mode string) error {
+	if a.json() {
+		a.printJSON(r)
+	} else {
+		a.printResult(r.Result, mode)
+	}
+	if a.out.err != nil {
+		return a.out.err
+	}
+	class, known := fault.ParseClass(r.Verdict)
+	if !a.quiet {
+		fmt.Fprintln(a.err, receiptLine(r))
+	}
+	if r.Verdict == "ok" {
+		return nil
+	}
+	if !known {
+		class = fault.Bug
+	}
+	message := r.Message
+	if message == "" {
+		message = fault.Describe(fault.Code(r.Fault)).Text
+	}
+	printError(a.err, message, fault.Code(r.Fault), r.Hint)
+	e := exit{code: exitOf(class, fault.Code(r.Fault))}
+	if fault.Code(r.Fault) == fault.GuestExit {
+		e.guest = r.GuestExit
+	}
+	return e
+}
+
+func (a *app) printResult(result []byte, mode string) {
+	switch {
+	case result == nil:
+	case mode == run.Invoke.String():
+		if len(result) > 0 {
+			fmt.Fprintf(a.out, "%s\n", result)
+		}
+	case a.outTerminal && !printable(result):
+		a.note(fmt.Sprintf("the result is %s of binary data, not shown on a terminal: redirect stdout or use -o json", sizeText(int64(len(result)))))
+	default:
+		_, _ = a.out.Write(result)
+	}
+}
+
+func printable(b []byte) bool {
+	for _, r := range string(b) {
+		if r == utf8.RuneError || (r != '\n' && r != '\t' && !unicode.IsPrint(r)) {
+			return false
+		}
+	}
+	return true
+}
+
+// receiptLine is the receipt for people.
+func receiptLine(r run.Receipt) string {
+	head := r.Verdict
+	if r.Fault != "" {
+		head += "  " + r.Fault
+	}
+	line := fmt.Sprintf("%s  cache %s  cpu %s  wall %s  memory %s", head, r.Cache, micros(r.CPUMicros), micros(r.WallMicros), sizeText(r.MemoryPeakBytes))
+	if r.Attempts > 1 {
+		line += fmt.Sprintf("  attempts %d", r.Attempts)
+	}
+	if r.Sandbox != "" {
+		line += "  sandbox " + r.Sandbox
+	}
+	return line
+}
+
+// micros prints a duration with three digits or so.
+func micros(us int64) string {
+	d := time.Duration(us) * time.Microsecond
+	switch {
+	case d < 10*time.Millisecond:
+		return d.Round(10 * time.Microsecond).String()
+	case d < time.Second:
+		return d.Round(time.Millisecond).String()
+	}
+	return d.Round(10 * time.Millisecond).String()
+}
+
+func (a *app) json() bool { return a.format.value == "json" }
+
+func (a *app) printJSON(v any) {
+	e := json.NewEncoder(a.out)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	_ = e.Encode(v) // a failed write shows in the sink
+}
+
+const maxFile = 1 << 30
+
+// readFile reads code; the host judges its size.
+func readFile(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fileError(path, err)
+	}
+	defer file.Close()
+	if info, err := file.Stat(); err == nil && info.IsDir() {
+		return nil, fault.New(fault.CallerInvalid, "read", path, nil).WithHint("this is a directory: name a file")
+	}
+	return readAll(path, file, fault.GuestCodeTooLarge)
+}
+
+// readInput reads the input of a bytes entry; without a name there is none.
+func (a *app) readInput(path string) ([]byte, error) {
+	switch path {
+	case "":
+		return []byte{}, nil
+	case "-":
+		return readAll("stdin", a.in, fault.CallerParamsTooBig)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fileError(path, err)
+	}
+	defer file.Close()
+	return readAll(path, file, fault.CallerParamsTooBig)
+}
+
+func readAll(name string, r io.Reader, tooLarge fault.Code) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(r, maxFile+1))
+	if err != nil {
+		return nil, other{fmt.Errorf("read %s: %w", name, err)}
+	}
+	if len(b) > maxFile {
+		return nil, fault.New(tooLarge, "read", name, nil)
+	}
+	if b == nil {
+		b = []byte{}
+	}
+	return b, nil
+}
+
+func fileError(path string, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fault.New(fault.CallerNotFound, "read", path, nil).WithHint("there is no such file")
+	case errors.Is(err, fs.ErrPermission):
+		return fault.New(fault.CallerDenied, "read", path, nil).WithHint("this user may not read the file")
+	}
+	return other{err}
+}

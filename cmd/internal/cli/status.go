@@ -1,0 +1,145 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/inspect"
+)
+
+func (a *app) statusVerb() verb {
+	var wait span
+	return verb{
+		use: "status", short: "Show the host of a 'troupe serve': health, queues, workers, actors, artifacts",
+		examples: []string{
+			"troupe status", "what is going on, for people",
+			"troupe status -o json | jq .queues", "the same for scripts",
+			"troupe status --wait 10s", "wait until the host accepts work",
+		},
+		exits: exitsHost,
+		flags: func(fs *pflag.FlagSet) {
+			fs.Var(&wait, "wait", "wait until the host accepts work (default: do not wait)")
+		},
+		run: func(ctx context.Context, _ []string) error {
+			ctx, stop := a.untilInterrupt(ctx)
+			defer stop()
+			if wait > 0 {
+				if err := a.waitReady(ctx, time.Duration(wait)); err != nil {
+					return err
+				}
+			}
+			return a.at(ctx, served, func(ctx context.Context, n *node) error {
+				h, err := n.Status(ctx)
+				if err != nil {
+					return err
+				}
+				if a.json() {
+					a.printJSON(h)
+				} else {
+					a.printStatus(h)
+				}
+				return nil
+			})
+		},
+	}
+}
+
+// waitReady returns when the host accepts work, or says why it does not.
+func (a *app) waitReady(ctx context.Context, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for {
+		n, err := a.open(ctx, served)
+		if err == nil {
+			err = n.Ready(ctx)
+		}
+		if err == nil || !(errors.Is(err, fault.CallerUnreachable) || errors.Is(err, fault.Busy)) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return err // why it was not ready, rather than that we waited in vain
+			}
+			return fault.From(context.Cause(ctx))
+		case <-time.After(retry):
+		}
+	}
+}
+
+func (a *app) printStatus(h inspect.Host) {
+	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	state := "starting"
+	switch {
+	case h.Draining:
+		state = "draining"
+	case h.Ready:
+		state = "ready"
+	}
+	fmt.Fprintf(w, "host\t%s  %s  up %s  version %s\n", h.Name, state, age(h.StartedAt), h.Version)
+	fmt.Fprintf(w, "data\t%s\nsandbox\t%s\n", oneLine(h.DataDir), h.Sandbox)
+	s := h.Store
+	fmt.Fprintf(w, "store\t%d artifacts  %s of %s  on disk %s  in memory %s  disk free %s\n",
+		s.Entries, sizeText(s.Bytes), sizeText(s.LimitBytes), sizeText(s.DiskBytes), sizeText(s.MemoryBytes), sizeText(s.FreeBytes))
+	states := map[string]int{}
+	for _, x := range h.Artifacts {
+		states[x.State]++
+	}
+	var counts []string
+	for _, k := range slices.Sorted(maps.Keys(states)) {
+		counts = append(counts, fmt.Sprintf("%d %s", states[k], k))
+	}
+	if len(counts) == 0 {
+		counts = []string{"none"}
+	}
+	fmt.Fprintf(w, "artifacts\t%s\n", strings.Join(counts, "  "))
+	if len(h.Health) == 0 {
+		fmt.Fprintf(w, "health\tok\n")
+	}
+	for _, x := range h.Health {
+		fmt.Fprintf(w, "health\t%s  %s  %s  for %s\n", x.Level, x.Code, oneLine(x.Message), age(x.Since))
+		if x.Hint != "" {
+			fmt.Fprintf(w, "\thint: %s\n", oneLine(x.Hint))
+		}
+	}
+	_ = w.Flush()
+
+	fmt.Fprintf(w, "\nQUEUE\tWAITING\tROOM\tOLDEST\tRUNNING\tWORKERS\tREFUSED (TOTAL)\n")
+	for _, q := range h.Queues {
+		waiting := 0
+		for _, n := range q.Parked {
+			waiting += n
+		}
+		fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%d\t%d of %d\t%d\n", q.Name, waiting, q.Cap, since(q.OldestAt), q.Running, q.Workers, q.Hard, q.Refused)
+	}
+	_ = w.Flush()
+
+	fmt.Fprintf(w, "\nWORKER\tKIND\tPID\tSTATE\tFOR\tTENANT\tARTIFACT\tRUNS (TOTAL)\tSANDBOX\n")
+	for _, x := range h.Workers {
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%d\t%s\n", x.ID, x.Kind, x.PID, x.State, age(x.Since), oneLine(x.Tenant), short(x.Artifact), x.Runs, oneLine(x.Sandbox))
+	}
+	_ = w.Flush()
+
+	fmt.Fprintf(w, "\nACTOR\tSTATE\tFOR\tMAILBOX\tOLDEST\tHANDLED (TOTAL)\tREFUSED (TOTAL)\tRESTARTS\tLAST FAULT\n")
+	for _, x := range h.Actors {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d of %d\t%s\t%d\t%d\t%d of %d\t%s\n",
+			x.Path, x.State, since(x.Since), x.Depth, x.Cap, since(x.OldestSince), x.Handled, x.Refused, x.Restarts, x.MaxRestarts, x.LastFault)
+	}
+	_ = w.Flush()
+}
+
+func since(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return age(t)
+}

@@ -1,0 +1,65 @@
+package cli
+
+import "slices"
+
+// Exit codes that whole families of verbs share.
+var (
+	exitsHost  = []int{exitOK, exitOther, exitUsage, exitUnreachable, exitDenied, exitCanceled, exitBusy, exitHost, exitBug}
+	exitsCode  = append([]int{exitNotFound, exitInvalid, exitTrap, exitLimit, exitSuspect}, exitsHost...)
+	exitsOnKey = append([]int{exitNotFound, exitConflict, exitSome}, exitsHost...)
+)
+
+// table is the whole command line.
+func (a *app) table() verb {
+	return verb{
+		use: "troupe COMMAND", short: "Run untrusted WebAssembly in confined worker processes",
+		examples: []string{
+			"troupe run hello.wasm", "run a WASI command with a private host",
+			"troupe serve", "keep a host running; 'run' then goes through it",
+			"troupe artifact check app.wasm", "judge code without running it",
+		},
+		exits: allExits(),
+		verbs: []verb{a.runVerb(), a.serveVerb(), a.statusVerb(), a.artifactVerb(), a.versionVerb(), a.completionVerb()},
+	}
+}
+
+func (a *app) artifactVerb() verb {
+	key := func(name, short, long string, f onKey) verb {
+		return verb{
+			use: name + " KEY...", short: short, long: long, exits: exitsOnKey,
+			examples: []string{"troupe artifact " + name + " 3f9a2c", "a unique beginning of a key is enough"},
+			args:     atLeast(1, "one or more artifact keys"), complete: a.completeKeys,
+			run: a.onKeys(name, f),
+		}
+	}
+	return verb{
+		use: "artifact COMMAND", short: "Judge code and look after compiled code",
+		examples: []string{
+			"troupe artifact check app.wasm", "imports, exports, sizes and the verdict",
+			"troupe artifact list", "what is compiled, and when it was last needed",
+		},
+		exits: []int{exitUsage},
+		verbs: []verb{
+			a.checkVerb(), a.prepareVerb(), a.listVerb(), a.showVerb(),
+			key("verify", "Check the stored bytes of artifacts", "A damaged artifact is dropped; it is prepared again when it is needed.", verifyKey),
+			key("pin", "Keep artifacts from being pruned", "", pinKey),
+			key("unpin", "Take back pins", "", unpinKey),
+			key("evict", "Drop artifacts", "What is in use or pinned is not dropped.", evictKey),
+			a.pruneVerb(),
+		},
+	}
+}
+
+func (a *app) completionVerb() verb {
+	shells := []string{"bash", "zsh", "fish"}
+	return verb{
+		use: "completion bash|zsh|fish", short: "Print a completion script for a shell",
+		examples: []string{`source <(troupe completion bash)`, "complete in this shell"},
+		exits:    []int{exitOK, exitUsage},
+		args:     exactly(1, "one of bash, zsh, fish"),
+		complete: func([]string) []string { return shells },
+		run:      a.completion(shells),
+	}
+}
+
+func with(codes []int, more ...int) []int { return append(slices.Clone(codes), more...) }

@@ -1,0 +1,210 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/inspect"
+	"github.com/troupehost/troupe/host/control/api"
+)
+
+// Client calls one host.
+type Client struct {
+	http *http.Client
+
+	mu      sync.Mutex
+	version string // of the server, from its last reply
+}
+
+// New returns a client for the host that listens on socket. While nobody listens there, a call tries again for up to
+// patience, since a host that holds a data directory may still be starting.
+func New(socket string, patience time.Duration) *Client {
+	return Over(func(ctx context.Context) (net.Conn, error) {
+		c, err := dialPatiently(ctx, socket, patience)
+		if err != nil {
+			return nil, fault.New(fault.CallerUnreachable, "connect", socket, err)
+		}
+		peer, err := api.PeerOf(c)
+		if err == nil && !api.Trusts(os.Geteuid(), peer) {
+			err = fault.New(fault.CallerDenied, "connect", socket, nil).WithHint("this socket belongs to another user")
+		}
+		if err != nil {
+			_ = c.Close()
+			return nil, err
+		}
+		return c, nil
+	})
+}
+
+// Over returns a client that connects by dial.
+func Over(dial func(context.Context) (net.Conn, error)) *Client {
+	return &Client{http: &http.Client{
+		Transport: &http.Transport{
+			DialContext:            func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
+			DisableKeepAlives:      true,
+			DisableCompression:     true,
+			MaxResponseHeaderBytes: 64 << 10,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+const redial = 20 * time.Millisecond
+
+func dialPatiently(ctx context.Context, socket string, patience time.Duration) (net.Conn, error) {
+	var d net.Dialer
+	give := time.NewTimer(patience)
+	defer give.Stop()
+	for {
+		c, err := d.DialContext(ctx, "unix", socket)
+		if err == nil || !(errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT)) {
+			return c, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-give.C:
+			return nil, err
+		case <-time.After(redial):
+		}
+	}
+}
+
+// ServerVersion returns the version that the last reply named, or "".
+func (c *Client) ServerVersion() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.version
+}
+
+// Live reports whether the host answers.
+func (c *Client) Live(ctx context.Context) error { return c.call(ctx, api.RouteLive, "", nil, nil) }
+
+// Ready reports whether the host accepts work.
+func (c *Client) Ready(ctx context.Context) error { return c.call(ctx, api.RouteReady, "", nil, nil) }
+
+// Status returns everything about the host.
+func (c *Client) Status(ctx context.Context) (h inspect.Host, err error) {
+	err = c.call(ctx, api.RouteStatus, "", nil, &h)
+	return h, err
+}
+
+// Artifacts returns all artifacts whose key begins with prefix, in the order of their keys.
+func (c *Client) Artifacts(ctx context.Context, prefix string) ([]inspect.Artifact, error) {
+	all := []inspect.Artifact{}
+	for after := ""; ; {
+		var page api.ArtifactList
+		q := url.Values{"prefix": {prefix}, "after": {after}, "limit": {strconv.Itoa(api.MaxPage)}}
+		if err := c.call(ctx, api.RouteList, "", q, &page); err != nil {
+			return nil, err
+		}
+		all = append(all, page.Artifacts...)
+		if page.Next <= after { // empty, or a server that would lead us in circles
+			return all, nil
+		}
+		after = page.Next
+	}
+}
+
+// Artifact returns one artifact.
+func (c *Client) Artifact(ctx context.Context, key string) (a api.Artifact, err error) {
+	err = c.call(ctx, api.RouteShow, key, nil, &a)
+	return a, err
+}
+
+// Verify checks the stored bytes of an artifact.
+func (c *Client) Verify(ctx context.Context, key string) (d api.Done, err error) {
+	return d, c.call(ctx, api.RouteVerify, key, nil, &d)
+}
+
+// Pin keeps an artifact from being pruned.
+func (c *Client) Pin(ctx context.Context, key string) (d api.Done, err error) {
+	return d, c.call(ctx, api.RoutePin, key, nil, &d)
+}
+
+// Unpin takes back Pin.
+func (c *Client) Unpin(ctx context.Context, key string) (d api.Done, err error) {
+	return d, c.call(ctx, api.RouteUnpin, key, nil, &d)
+}
+
+// Evict drops an artifact.
+func (c *Client) Evict(ctx context.Context, key string) (d api.Done, err error) {
+	return d, c.call(ctx, api.RouteEvict, key, nil, &d)
+}
+
+// Prune looks at size and age now.
+func (c *Client) Prune(ctx context.Context) (p api.Pruned, err error) {
+	err = c.call(ctx, api.RoutePrune, "", nil, &p)
+	return p, err
+}
+
+// call carries out a route without a body and decodes the reply into v, unless v is nil.
+func (c *Client) call(ctx context.Context, route, key string, q url.Values, v any) error {
+	resp, err := c.do(ctx, route, key, q, "", nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if v == nil {
+		return nil
+	}
+	if err := json.NewDecoder(io.LimitReader(resp.Body, api.MaxReplyBytes)).Decode(v); err != nil {
+		return lost(ctx, err)
+	}
+	return nil
+}
+
+// do sends a request; a reply that is not a success becomes its error.
+func (c *Client) do(ctx context.Context, route, key string, q url.Values, kind string, body io.Reader) (*http.Response, error) {
+	method, path, _ := strings.Cut(route, " ")
+	u := url.URL{Scheme: "http", Host: api.HostName, Path: strings.Replace(path, "{key}", url.PathEscape(key), 1), RawQuery: q.Encode()}
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), body)
+	if err != nil {
+		return nil, fault.New(fault.CallerInvalid, "request", fault.Quote(key), err)
+	}
+	if kind != "" {
+		req.Header.Set("Content-Type", kind)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, lost(ctx, err)
+	}
+	c.mu.Lock()
+	c.version = resp.Header.Get(api.HeaderVersion)
+	c.mu.Unlock()
+	if resp.StatusCode/100 == 2 {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	var f api.Failure
+	if err := json.NewDecoder(io.LimitReader(resp.Body, api.MaxReplyBytes)).Decode(&f); err != nil || f.Error.Code == "" {
+		return nil, fault.New(fault.BugProtocol, "control", resp.Status, err).WithHint("does something else listen on this socket?")
+	}
+	return nil, f.Error.Fault()
+}
+
+// lost names the fault of a call that got no reply.
+func lost(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return fault.From(context.Cause(ctx))
+	}
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		return f
+	}
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		err = u.Err // without the made-up address
+	}
+	return fault.New(fault.CallerUnreachable, "control", "the connection broke", err).WithHint("the host died or was stopped: see its log")
+}

@@ -1,0 +1,14 @@
+// Package client speaks the control API of a host.
+//
+// Purpose: typed calls for the command line and the consoles; it imports no part of the host.
+//
+// Lifecycle: [New] names a socket, [Over] any other way to connect; nothing is open between calls, and there is nothing
+// to close.
+//
+// Concurrency: a Client may be used from any goroutine. Each call has its own connection and ends with its context.
+//
+// Failure: errors are *fault.Error as the host had them. No host: caller.host_unreachable; also if the connection breaks
+// before the last event. A server that belongs to another user than root or us is not spoken to.
+//
+// Limits: replies that are not streams are read up to api.MaxReplyBytes.
+package client

@@ -1,0 +1,153 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime/multipart"
+	"sync"
+
+	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/run"
+	"github.com/troupehost/troupe/host/control/api"
+)
+
+// Streams is what flows during a call. Nil fields are left out.
+type Streams struct {
+	Code     []byte
+	Input    []byte
+	Stdin    io.Reader // read only once the guest reads; a Read that blocks when the call ends is abandoned
+	Stdout   io.Writer // its first error cancels the run and is returned
+	Stderr   io.Writer
+	Progress func(api.Progress) // called in the order of the events
+}
+
+// Execute runs code and returns its receipt.
+func (c *Client) Execute(ctx context.Context, req api.Execute, s Streams) (run.Receipt, error) {
+	req.Progress = s.Progress != nil
+	last, err := c.stream(ctx, api.RouteExecute, req, s)
+	if err == nil && last.Receipt == nil {
+		err = fault.New(fault.BugProtocol, "execute", "no receipt", nil)
+	}
+	if err != nil {
+		return run.Receipt{}, err
+	}
+	return *last.Receipt, nil
+}
+
+// Precheck judges code.
+func (c *Client) Precheck(ctx context.Context, req api.Code, s Streams) (api.Judgement, error) {
+	req.Progress = s.Progress != nil
+	last, err := c.stream(ctx, api.RouteCheck, req, s)
+	if err == nil && last.Judgement == nil {
+		err = fault.New(fault.BugProtocol, "precheck", "no judgement", nil)
+	}
+	if err != nil {
+		return api.Judgement{}, err
+	}
+	return *last.Judgement, nil
+}
+
+// HeadsUp announces code.
+func (c *Client) HeadsUp(ctx context.Context, req api.Code, code []byte) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	body := newBody(ctx, req, Streams{Code: code})
+	defer body.Close()
+	resp, err := c.do(ctx, api.RouteHeadsUp, "", nil, body.kind, body)
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
+}
+
+func (c *Client) stream(ctx context.Context, route string, req any, s Streams) (api.Event, error) {
+	sending, cancel := context.WithCancel(ctx)
+	defer cancel()
+	body := newBody(sending, req, s)
+	defer body.Close()
+	resp, err := c.do(ctx, route, "", nil, body.kind, body)
+	if err != nil {
+		return api.Event{}, err
+	}
+	defer resp.Body.Close() // before the body is closed, this hangs up, which cancels the work if it still runs
+	for dec := json.NewDecoder(resp.Body); ; {
+		var ev api.Event
+		if err := dec.Decode(&ev); err != nil {
+			if errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return api.Event{}, lost(ctx, err)
+		}
+		switch {
+		case ev.Error != nil:
+			return api.Event{}, ev.Error.Fault()
+		case ev.Receipt != nil, ev.Judgement != nil:
+			return ev, nil
+		case ev.WantStdin:
+			body.want()
+		case ev.Stdout != nil && s.Stdout != nil:
+			_, err = s.Stdout.Write(ev.Stdout)
+		case ev.Stderr != nil && s.Stderr != nil:
+			_, err = s.Stderr.Write(ev.Stderr)
+		case ev.Progress != nil && s.Progress != nil:
+			s.Progress(*ev.Progress)
+		}
+		if err != nil {
+			return api.Event{}, err
+		}
+	}
+}
+
+// body is a request form that is written while it is read.
+type body struct {
+	*io.PipeReader
+	kind string
+	want func() // lets stdin flow
+}
+
+func newBody(ctx context.Context, req any, s Streams) *body {
+	r, w := io.Pipe()
+	form := multipart.NewWriter(w)
+	wanted := make(chan struct{})
+	go func() { _ = w.CloseWithError(writeForm(ctx, form, req, s, wanted)) }()
+	return &body{PipeReader: r, kind: form.FormDataContentType(), want: sync.OnceFunc(func() { close(wanted) })}
+}
+
+func writeForm(ctx context.Context, form *multipart.Writer, req any, s Streams, wanted <-chan struct{}) error {
+	text, err := json.Marshal(req)
+	if err != nil {
+		return fault.New(fault.BugUnexpected, "encode request", "", err)
+	}
+	for _, p := range []struct {
+		name  string
+		bytes []byte
+	}{{api.PartRequest, text}, {api.PartCode, s.Code}, {api.PartInput, s.Input}} {
+		if p.bytes == nil {
+			continue
+		}
+		part, err := form.CreateFormField(p.name)
+		if err != nil {
+			return err
+		}
+		if _, err := part.Write(p.bytes); err != nil {
+			return err
+		}
+	}
+	if s.Stdin != nil {
+		part, err := form.CreateFormField(api.PartStdin)
+		if err != nil {
+			return err
+		}
+		select {
+		case <-wanted:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if _, err := io.Copy(part, s.Stdin); err != nil {
+			return err
+		}
+	}
+	return form.Close()
+}

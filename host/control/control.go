@@ -1,0 +1,244 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/inspect"
+	"github.com/troupehost/troupe/actors/run"
+	"github.com/troupehost/troupe/artifacts"
+	"github.com/troupehost/troupe/host"
+	"github.com/troupehost/troupe/host/control/api"
+)
+
+// Host is what the server needs of a *host.Host.
+type Host interface {
+	Execute(context.Context, host.Request) (run.Receipt, error)
+	Precheck(context.Context, host.CodeRequest) (host.Judgement, error)
+	HeadsUp(context.Context, host.CodeRequest) error
+	Inspect(context.Context) (inspect.Host, error)
+	Artifact(ctx context.Context, key string) (inspect.Artifact, artifacts.Module, error)
+	Verify(ctx context.Context, key string) error
+	Pin(ctx context.Context, tenant, key string) error
+	Unpin(ctx context.Context, tenant, key string) error
+	Evict(ctx context.Context, key string) error
+	Prune(context.Context) (host.PruneReport, error)
+}
+
+// Options is plain data; a zero field means its default.
+type Options struct {
+	Version       string         // sent with each reply
+	MaxCodeBytes  int64          // default 32 MiB; more is refused before the host sees it
+	MaxInputBytes int64          // default 16 MiB
+	MaxRequests   int            // requests at once. Default 256
+	FormTimeout   time.Duration  // for a caller to send all but stdin. Default 60 s
+	SlowReader    time.Duration  // for a caller to take one event; at least a run's wall limit. Default 60 s
+	Beat          time.Duration  // between progress events. Default 1 s; a fifth of it if stages are asked for
+	Log           zerolog.Logger // default: silent
+}
+
+func (o Options) withDefaults() Options {
+	orBytes := func(p *int64, v int64) {
+		if *p == 0 {
+			*p = v
+		}
+	}
+	orTime := func(p *time.Duration, v time.Duration) {
+		if *p == 0 {
+			*p = v
+		}
+	}
+	orBytes(&o.MaxCodeBytes, 32<<20)
+	orBytes(&o.MaxInputBytes, 16<<20)
+	if o.MaxRequests == 0 {
+		o.MaxRequests = 256
+	}
+	orTime(&o.FormTimeout, time.Minute)
+	orTime(&o.SlowReader, time.Minute)
+	orTime(&o.Beat, time.Second)
+	return o
+}
+
+const (
+	headerTimeout = 5 * time.Second
+	jsonTimeout   = 15 * time.Second // for a request that is not a run or a precheck
+	lingerTimeout = time.Second      // for a caller to hang up after the last event
+	maxHeader     = 16 << 10
+)
+
+// Server serves the control API of one host.
+type Server struct {
+	host  Host
+	opts  Options
+	uid   int
+	slots chan struct{}
+	http  *http.Server
+}
+
+// New returns a server for h.
+func New(h Host, opts Options) *Server {
+	opts = opts.withDefaults()
+	s := &Server{host: h, opts: opts, uid: os.Geteuid(), slots: make(chan struct{}, opts.MaxRequests)}
+	s.http = &http.Server{
+		Handler:           s.handler(),
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       30 * time.Second,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          log.New(logWriter{opts.Log}, "", 0),
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			peer, err := api.PeerOf(c)
+			return context.WithValue(ctx, callerKey{}, caller{peer, err})
+		},
+	}
+	return s
+}
+
+// Serve answers on l until Drain or Close, and returns nil then.
+func (s *Server) Serve(l net.Listener) error {
+	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// Drain stops accepting and waits for the requests that run, until ctx ends.
+func (s *Server) Drain(ctx context.Context) error { return s.http.Shutdown(ctx) }
+
+// Close stops at once; what runs is cancelled.
+func (s *Server) Close() error { return s.http.Close() }
+
+func (s *Server) handler() http.Handler {
+	mux := http.NewServeMux()
+	plain := func(route string, f func(*http.Request, caller) (any, error)) {
+		mux.HandleFunc(route, func(w http.ResponseWriter, r *http.Request) {
+			ctx, cancel := context.WithTimeout(r.Context(), jsonTimeout)
+			defer cancel()
+			v, err := f(r.WithContext(ctx), callerOf(r))
+			if err != nil {
+				fail(w, err)
+				return
+			}
+			reply(w, http.StatusOK, v)
+		})
+	}
+	plain(api.RouteLive, s.live)
+	plain(api.RouteReady, s.ready)
+	plain(api.RouteStatus, s.status)
+	plain(api.RouteList, s.list)
+	plain(api.RouteShow, s.show)
+	plain(api.RoutePrune, s.prune)
+	plain(api.RouteVerify, s.change("verified", func(ctx context.Context, _, key string) error { return s.host.Verify(ctx, key) }))
+	plain(api.RoutePin, s.change("pinned", s.host.Pin))
+	plain(api.RouteUnpin, s.change("unpinned", s.host.Unpin))
+	plain(api.RouteEvict, s.change("evicted", func(ctx context.Context, _, key string) error { return s.host.Evict(ctx, key) }))
+	mux.HandleFunc(api.RouteExecute, s.execute)
+	mux.HandleFunc(api.RouteCheck, s.precheck)
+	mux.HandleFunc(api.RouteHeadsUp, s.headsUp)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		fail(w, fault.New(fault.CallerNotFound, "route", fault.Quote(r.Method+" "+r.URL.Path), nil).WithHint("see the routes of version 1 in host/control/api"))
+	})
+	return s.guard(mux)
+}
+
+// guard admits a request: who calls, under which name, and how many there are already.
+func (s *Server) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set(api.HeaderVersion, s.opts.Version)
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("Cache-Control", "no-store")
+		defer func() {
+			if p := recover(); p != nil {
+				s.opts.Log.Error().Interface("panic", p).Str("route", fault.Quote(r.Pattern)).Bytes("stack", debug.Stack()).Msg("request panicked")
+				panic(http.ErrAbortHandler) // the reply may be half written: cut it off, so that nobody takes it for whole
+			}
+		}()
+		if err := s.admit(r); err != nil {
+			fail(w, err)
+			return
+		}
+		select {
+		case s.slots <- struct{}{}:
+			defer func() { <-s.slots }()
+		default:
+			fail(w, fault.New(fault.BusyQueueFull, "control", "", nil).WithRetryAfter(time.Second).WithHint("too many requests at once: retry later"))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *Server) admit(r *http.Request) error {
+	c := callerOf(r)
+	if c.err != nil {
+		return c.err
+	}
+	if !api.Trusts(s.uid, c.Peer) {
+		return fault.New(fault.CallerDenied, "control", c.Tenant(), nil)
+	}
+	name := r.Host
+	if h, _, err := net.SplitHostPort(name); err == nil {
+		name = h
+	}
+	if name != api.HostName && name != "localhost" {
+		return fault.New(fault.CallerDenied, "control", "host "+fault.Quote(r.Host), nil).WithHint("use the host name " + api.HostName)
+	}
+	if r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "" {
+		return fault.New(fault.CallerDenied, "control", "a web page", nil).WithHint("this API is not for browsers")
+	}
+	return nil
+}
+
+type callerKey struct{}
+
+// caller is who is at the other end, or why that is not known.
+type caller struct {
+	api.Peer
+	err error
+}
+
+func callerOf(r *http.Request) caller {
+	c, ok := r.Context().Value(callerKey{}).(caller)
+	if !ok {
+		c.err = fault.New(fault.CallerDenied, "peer credentials", "", nil)
+	}
+	return c
+}
+
+func reply(w http.ResponseWriter, status int, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	w.Header().Set("Content-Type", api.TypeJSON)
+	w.WriteHeader(status)
+	_, _ = w.Write(append(body, '\n')) // a caller that left needs no reply
+}
+
+func fail(w http.ResponseWriter, err error) {
+	f := fault.From(err)
+	if f.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int((f.RetryAfter+time.Second-1)/time.Second)))
+	}
+	reply(w, api.StatusOf(f), api.Failure{Error: api.ErrorOf(f)})
+}
+
+// logWriter takes net/http's own complaints.
+type logWriter struct{ log zerolog.Logger }
+
+func (l logWriter) Write(p []byte) (int, error) {
+	l.log.Debug().Str("http", fault.Quote(strings.TrimSpace(string(p)))).Msg("control")
+	return len(p), nil
+}

@@ -1,0 +1,17 @@
+// Package control serves the control API of a host over a Unix socket.
+//
+// Purpose: one way in for the command line, consoles and curl, so that whatever a person sees or does can be scripted.
+// [Listen] makes the socket, [Pair] the same inside one process, [New] the server.
+//
+// Lifecycle: New allocates, [Server.Serve] blocks until [Server.Drain] (what runs may end) or [Server.Close] (it is
+// cancelled). The server never starts or stops the host.
+//
+// Concurrency: every request has its own goroutine and calls the host directly. A caller that goes away cancels its
+// request; this is noticed within a second, since a stream carries a progress event at least that often.
+//
+// Failure: each failed request answers api.Failure with a status by class. Who connects is asked of the kernel: only
+// the user that runs the host and root are served, and the tenant of a run is "uid:<n>", whatever the request says.
+//
+// Limits: [Options], each with a default; bodies, headers, requests at once, the time to send a request and the time
+// that a slow reader may take are all bounded.
+package control

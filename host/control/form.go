@@ -1,0 +1,182 @@
+package control
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/run"
+	"github.com/troupehost/troupe/host"
+	"github.com/troupehost/troupe/host/control/api"
+)
+
+// form is the body of a request that carries code.
+type form struct {
+	code, input []byte
+	stdin       io.Reader // nil: the form has no such part
+}
+
+// readForm reads the parts up to stdin, which is left in the body, and decodes the first one into request.
+func (s *Server) readForm(w http.ResponseWriter, r *http.Request, request any) (form, error) {
+	var f form
+	rc := http.NewResponseController(w)
+	_ = rc.SetReadDeadline(time.Now().Add(s.opts.FormTimeout))
+	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || kind != "multipart/form-data" || params["boundary"] == "" {
+		return f, invalid("the body", "send multipart/form-data with the parts request, code, input, stdin")
+	}
+	parts := multipart.NewReader(r.Body, params["boundary"])
+	order := []string{api.PartRequest, api.PartCode, api.PartInput, api.PartStdin}
+	next := 0
+	for next < len(order) {
+		p, err := parts.NextRawPart()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return f, cutOff(err)
+		}
+		name := p.FormName()
+		at := -1
+		for i := next; i < len(order); i++ {
+			if order[i] == name {
+				at = i
+			}
+		}
+		if at < 0 || (next == 0 && at > 0) {
+			return f, invalid("part "+fault.Quote(name), "the parts are "+strings.Join(order, ", ")+", in this order")
+		}
+		next = at + 1
+		switch name {
+		case api.PartRequest:
+			err = decode(p, request)
+		case api.PartCode:
+			f.code, err = readPart(p, s.opts.MaxCodeBytes, fault.GuestCodeTooLarge)
+		case api.PartInput:
+			f.input, err = readPart(p, s.opts.MaxInputBytes, fault.CallerParamsTooBig)
+		case api.PartStdin:
+			f.stdin = p
+			_ = rc.SetReadDeadline(time.Time{})
+			return f, nil
+		}
+		if err != nil {
+			return f, err
+		}
+	}
+	if next == 0 {
+		return f, invalid("the body", "the part "+api.PartRequest+" is missing")
+	}
+	// Only at the end of the body does net/http watch the connection, and so cancel the request of a caller who left.
+	if _, err := io.Copy(io.Discard, io.LimitReader(r.Body, api.MaxRequestBytes)); err != nil {
+		return f, cutOff(err)
+	}
+	_ = rc.SetReadDeadline(time.Time{})
+	return f, nil
+}
+
+func decode(p io.Reader, v any) error {
+	b, err := readPart(p, api.MaxRequestBytes, fault.CallerParamsTooBig)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(b, v); err != nil {
+		return fault.New(fault.CallerInvalid, "part", api.PartRequest, errors.New(fault.Quote(err.Error())))
+	}
+	return nil
+}
+
+func readPart(p io.Reader, limit int64, tooLarge fault.Code) ([]byte, error) {
+	var b bytes.Buffer
+	if _, err := b.ReadFrom(io.LimitReader(p, limit+1)); err != nil {
+		return nil, cutOff(err)
+	}
+	if int64(b.Len()) > limit {
+		return nil, fault.New(tooLarge, "control", "", nil)
+	}
+	return b.Bytes(), nil
+}
+
+// cutOff names the fault of a body that did not arrive.
+func cutOff(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return fault.New(fault.CanceledDeadline, "read request", "", err).WithHint("send the request faster")
+	}
+	return fault.New(fault.CallerInvalid, "read request", "", err).WithHint("the body ended early or is malformed")
+}
+
+func invalid(subject, hint string) *fault.Error {
+	return fault.New(fault.CallerInvalid, "request", subject, nil).WithHint(hint)
+}
+
+// runRequest turns the wire form into the host's.
+func runRequest(a api.Execute, f form, tenant string) (host.Request, error) {
+	r := host.Request{
+		Code: f.code, CodeHash: a.CodeHash, Tenant: tenant, Input: f.input,
+		Limits: run.Limits{
+			CPU:  time.Duration(a.Limits.CPUMicros) * time.Microsecond,
+			Wall: time.Duration(a.Limits.WallMicros) * time.Microsecond, MemoryBytes: a.Limits.MemoryBytes, OutputBytes: a.Limits.OutputBytes,
+		},
+		Entry: run.Entry{Name: a.Entry.Name, Args: a.Entry.Args, Env: a.Entry.Env},
+	}
+	switch a.Entry.Mode {
+	case "":
+	case run.Command.String():
+		r.Entry.Mode = run.Command
+	case run.Invoke.String():
+		r.Entry.Mode = run.Invoke
+	case run.Bytes.String():
+		r.Entry.Mode = run.Bytes
+	default:
+		return r, invalid("entry mode "+fault.Quote(a.Entry.Mode), "choose command, invoke or bytes")
+	}
+	switch a.World {
+	case "", api.WorldDeterministic:
+		r.Determinism = run.Deterministic
+	case api.WorldReal:
+		r.Determinism = run.RealWorld
+	default:
+		return r, invalid("world "+fault.Quote(a.World), "choose deterministic or real")
+	}
+	var err error
+	if r.Imports, err = importsOf(a.Imports); err != nil {
+		return r, err
+	}
+	r.Priority, err = priorityOf(a.Priority)
+	return r, err
+}
+
+func codeRequest(a api.Code, f form, tenant string) (host.CodeRequest, error) {
+	r := host.CodeRequest{Code: f.code, CodeHash: a.CodeHash, Tenant: tenant, CPU: time.Duration(a.CPUMicros) * time.Microsecond}
+	var err error
+	if r.Imports, err = importsOf(a.Imports); err != nil {
+		return r, err
+	}
+	r.Priority, err = priorityOf(a.Priority)
+	return r, err
+}
+
+func importsOf(s string) (run.Imports, error) {
+	switch s {
+	case "", api.ImportsRefuse:
+		return run.RefuseMissing, nil
+	case api.ImportsTrap:
+		return run.TrapMissing, nil
+	}
+	return 0, invalid("imports "+fault.Quote(s), "choose refuse or trap")
+}
+
+// priorityOf leaves the choice of the default to the host.
+func priorityOf(s string) (run.Priority, error) {
+	if s == "" {
+		return 0, nil
+	}
+	return run.ParsePriority(s)
+}

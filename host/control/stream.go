@@ -1,0 +1,257 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/artifacts"
+	"github.com/troupehost/troupe/host/control/api"
+)
+
+func (s *Server) execute(w http.ResponseWriter, r *http.Request) {
+	var a api.Execute
+	f, ok := s.begin(w, r, &a)
+	if !ok {
+		return
+	}
+	req, err := runRequest(a, f, callerOf(r).Tenant())
+	if err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	watch := watch{stages: a.Progress, code: codeHash(a.CodeHash, f.code)}
+	s.stream(w, r, watch, req.Limits.WithDefaults().Wall, func(ctx context.Context, out *events) api.Event {
+		if !a.Capture {
+			req.Stdout, req.Stderr = stdout{out}, stderr{out}
+		}
+		if f.stdin != nil {
+			req.Stdin = &stdin{part: f.stdin, out: out}
+		}
+		receipt, err := s.host.Execute(ctx, req)
+		if err != nil {
+			return api.Event{Error: new(api.ErrorOf(err))}
+		}
+		return api.Event{Receipt: &receipt}
+	})
+}
+
+func (s *Server) precheck(w http.ResponseWriter, r *http.Request) {
+	var a api.Code
+	f, ok := s.begin(w, r, &a)
+	if !ok {
+		return
+	}
+	req, err := codeRequest(a, f, callerOf(r).Tenant())
+	if err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	watch := watch{stages: a.Progress, code: codeHash(a.CodeHash, f.code)}
+	s.stream(w, r, watch, 0, func(ctx context.Context, _ *events) api.Event {
+		j, err := s.host.Precheck(ctx, req)
+		if err != nil {
+			return api.Event{Error: new(api.ErrorOf(err))}
+		}
+		return api.Event{Judgement: new(api.Judgement(j))}
+	})
+}
+
+func (s *Server) headsUp(w http.ResponseWriter, r *http.Request) {
+	var a api.Code
+	f, ok := s.begin(w, r, &a)
+	if !ok {
+		return
+	}
+	req, err := codeRequest(a, f, callerOf(r).Tenant())
+	if err == nil {
+		err = s.host.HeadsUp(r.Context(), req)
+	}
+	if err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	reply(w, http.StatusAccepted, api.Done{State: "announced", At: now()})
+}
+
+// begin reads the form; if that fails it answers and reports false.
+func (s *Server) begin(w http.ResponseWriter, r *http.Request, request any) (form, bool) {
+	_ = http.NewResponseController(w).EnableFullDuplex() // only HTTP/1 is served, and it can
+	w.Header().Set("Connection", "close")
+	f, err := s.readForm(w, r, request)
+	if err != nil {
+		s.refuse(w, r, err)
+		return f, false
+	}
+	return f, true
+}
+
+// refuse answers while the caller may still be sending.
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	fail(w, err)
+	_ = http.NewResponseController(w).Flush()
+	linger(w, r)
+}
+
+// linger waits until the caller hangs up. Closing a Unix socket with unread data would reset the connection, and the
+// caller might lose the reply.
+func linger(w http.ResponseWriter, r *http.Request) {
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(lingerTimeout))
+	_, _ = io.Copy(io.Discard, r.Body)
+}
+
+// watch says what progress events tell.
+type watch struct {
+	stages bool
+	code   string
+}
+
+// stream carries out work while events flow. The request ends when work does, and work is cancelled when the caller
+// leaves, which shows by a failing write.
+func (s *Server) stream(w http.ResponseWriter, r *http.Request, watch watch, wall time.Duration, work func(context.Context, *events) api.Event) {
+	ctx, cancel := context.WithCancelCause(r.Context())
+	defer cancel(nil)
+	out := &events{w: w, rc: http.NewResponseController(w), slow: max(s.opts.SlowReader, wall), cancel: cancel}
+	w.Header().Set("Content-Type", api.TypeEvents)
+	w.WriteHeader(http.StatusOK)
+	_ = out.rc.Flush() // a failure shows with the first event
+
+	beating, stop := context.WithCancel(ctx)
+	var beats sync.WaitGroup
+	beats.Go(func() { s.beat(beating, out, watch) })
+	last := work(ctx, out)
+	stop()
+	beats.Wait()
+	_ = out.send(last) // a caller that left needs no end
+	linger(w, r)
+}
+
+// beat sends progress until ctx ends.
+func (s *Server) beat(ctx context.Context, out *events, watch watch) {
+	every := s.opts.Beat
+	if watch.stages {
+		every /= 5
+	}
+	start := time.Now()
+	t := time.NewTicker(every)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		p := api.Progress{ElapsedMicros: time.Since(start).Microseconds()}
+		if watch.stages {
+			p.Stage = s.stage(ctx, watch.code)
+		}
+		if ctx.Err() != nil || out.send(api.Event{Progress: &p}) != nil {
+			return
+		}
+	}
+}
+
+// stage tells what a run of this code waits for.
+func (s *Server) stage(ctx context.Context, code string) string {
+	h, err := s.host.Inspect(ctx)
+	if err != nil {
+		return ""
+	}
+	for _, a := range h.Artifacts {
+		if a.CodeHash == code && a.State == artifacts.Preparing.String() {
+			return api.StagePreparing
+		}
+	}
+	return api.StageRunning
+}
+
+func codeHash(named string, code []byte) string {
+	if named != "" {
+		return named
+	}
+	return artifacts.HashCode(code).String()
+}
+
+// events writes one event per line. After the first failed write it refuses everything, and the work is cancelled.
+type events struct {
+	w      io.Writer
+	rc     *http.ResponseController
+	slow   time.Duration
+	cancel context.CancelCauseFunc
+
+	mu  sync.Mutex
+	err error
+}
+
+func (e *events) send(ev api.Event) error {
+	line, err := json.Marshal(ev)
+	if err != nil {
+		return fault.New(fault.BugUnexpected, "encode event", "", err)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.err != nil {
+		return e.err
+	}
+	_ = e.rc.SetWriteDeadline(time.Now().Add(e.slow))
+	if _, err = e.w.Write(append(line, '\n')); err == nil {
+		err = e.rc.Flush()
+	}
+	if err != nil {
+		e.err = fault.New(fault.CanceledCaller, "control", "", err)
+		e.cancel(e.err)
+	}
+	return e.err
+}
+
+// chunks calls send with pieces of p of bounded size.
+func chunks(p []byte, send func([]byte) error) (int, error) {
+	for done := 0; done < len(p); {
+		n := min(len(p)-done, api.MaxChunkBytes)
+		if err := send(p[done : done+n]); err != nil {
+			return done, err
+		}
+		done += n
+	}
+	return len(p), nil
+}
+
+type stdout struct{ out *events }
+
+func (o stdout) Write(p []byte) (int, error) {
+	return chunks(p, func(c []byte) error { return o.out.send(api.Event{Stdout: c}) })
+}
+
+type stderr struct{ out *events }
+
+func (o stderr) Write(p []byte) (int, error) {
+	return chunks(p, func(c []byte) error { return o.out.send(api.Event{Stderr: c}) })
+}
+
+// stdin asks the caller for input when the guest first reads, so that a guest that never reads takes nothing from a
+// terminal or from the loop of a shell script.
+type stdin struct {
+	part  io.Reader
+	out   *events
+	asked bool
+}
+
+func (i *stdin) Read(p []byte) (int, error) {
+	if !i.asked {
+		i.asked = true
+		if err := i.out.send(api.Event{WantStdin: true}); err != nil {
+			return 0, err
+		}
+	}
+	n, err := i.part.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = fault.New(fault.CanceledCaller, "stdin", "", err)
+		i.out.cancel(err) // input that breaks off is a caller who left
+	}
+	return n, err
+}
