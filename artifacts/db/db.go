@@ -20,10 +20,10 @@ import (
 // Limits of writes, in bytes. A value below the threshold stays in the LSM tree, where deletes give their space back.
 const (
 	MaxValue  = 256 << 10
-	MaxWrite  = 2 << 20
+	MaxWrite  = 1 << 20
 	threshold = 512 << 10
-	memTable  = 16 << 20
-	baseTable = 8 << 20
+	memTable  = 8 << 20
+	baseTable = 4 << 20
 	valueLog  = 16 << 20
 )
 
@@ -44,8 +44,12 @@ type Op struct {
 	Delete bool
 }
 
-func openDB(path string, space *Space, log zerolog.Logger) (d *DB, err error) {
+// openDB opens a database; careful has every block of it checked first.
+func openDB(path string, careful bool, space *Space, log zerolog.Logger) (d *DB, err error) {
 	defer contain(&err, "open", path)
+	if err := verifyTables(path, careful); err != nil {
+		return nil, err
+	}
 	o := badger.DefaultOptions(path).
 		WithLogger(logger{log.With().Str("db", filepath.Base(path)).Logger()}).
 		WithMetricsEnabled(false).WithDetectConflicts(false).WithSyncWrites(true).
@@ -53,7 +57,7 @@ func openDB(path string, space *Space, log zerolog.Logger) (d *DB, err error) {
 		WithNumLevelZeroTables(2).WithNumLevelZeroTablesStall(4).WithNumCompactors(2).WithCompactL0OnClose(true).
 		WithValueLogFileSize(valueLog).WithValueThreshold(threshold).
 		WithCompression(options.None).WithBlockCacheSize(0).WithIndexCacheSize(4 << 20).
-		WithChecksumVerificationMode(options.OnTableAndBlockRead)
+		WithChecksumVerificationMode(options.OnBlockRead)
 	b, err := badger.Open(o)
 	if err != nil {
 		return nil, ioFault("open", path, err)

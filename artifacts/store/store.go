@@ -40,7 +40,7 @@ const (
 	prefixPin     = 'p' // in "state": key, tenant -> nothing
 
 	maxTouches    = 256      // remembered before they are written
-	compactAfter  = 48 << 20 // bytes deleted before the database is asked to give them back
+	compactAfter  = 20 << 20 // bytes deleted before the database is asked to give them back
 	maxRecord     = 1 << 20  // bytes
 	chunksPerStep = db.MaxWrite/db.MaxValue - 1
 )

@@ -1,8 +1,8 @@
 package sandbox
 
 import (
-	"math"
 	"os"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,7 +30,7 @@ func Apply(keep int, maxFileBytes uint64) []string {
 		}
 	}
 	add(Env, len(os.Environ()) == 0)
-	add(Files, unix.CloseRange(uint(keep)+1, math.MaxUint32, 0) == nil)
+	add(Files, closeInherited(keep) == nil)
 
 	var sig int32
 	err := prctlGet(unix.PR_GET_PDEATHSIG, &sig)
@@ -55,4 +55,24 @@ func limit(resource int, max uint64) bool {
 	}
 	var got unix.Rlimit
 	return unix.Getrlimit(resource, &got) == nil && got.Max <= max
+}
+
+// closeInherited closes what came through exec. The runtime of this process has descriptors too (epoll, eventfd, cgroup
+// files) and aborts without them; it opens all of them close-on-exec, which is what nothing that came through exec is.
+func closeInherited(keep int) error {
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return err
+	}
+	for _, e := range open {
+		fd, err := strconv.Atoi(e.Name())
+		if err != nil || fd <= keep {
+			continue
+		}
+		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+		if err == nil && flags&unix.FD_CLOEXEC == 0 {
+			_ = unix.Close(fd)
+		}
+	}
+	return nil
 }

@@ -2,19 +2,15 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"io"
 	"os"
 	"os/signal"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
 	"github.com/rs/zerolog"
-	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"github.com/troupehost/troupe/actors/fault"
@@ -78,7 +74,8 @@ type app struct {
 	progress        choice
 	quiet, verbose  bool
 
-	guestExit bool // --guest-exit of run
+	guestExit bool      // --guest-exit of run
+	live      *progress // what is being told now; nil: nothing yet
 }
 
 func (a *app) main(args []string) int {
@@ -138,8 +135,13 @@ func (s *sink) Write(p []byte) (int, error) {
 
 // note tells something that is neither result nor error.
 func (a *app) note(text string) {
-	if !a.quiet {
-		_, _ = io.WriteString(a.err, "note:  "+oneLine(text)+"\n")
+	line := "note:  " + oneLine(text) + "\n"
+	switch {
+	case a.quiet:
+	case a.live != nil:
+		a.live.above(line)
+	default:
+		_, _ = io.WriteString(a.err, line)
 	}
 }
 
@@ -165,135 +167,4 @@ func revision() string {
 		}
 	}
 	return ""
-}
-
-// tree makes the commands of the table.
-func (a *app) tree(ctx context.Context) *cobra.Command {
-	root := a.command(a.table())
-	root.SetContext(ctx)
-	root.SetIn(a.in)
-	root.SetOut(a.out)
-	root.SetErr(a.err)
-	root.CompletionOptions.DisableDefaultCmd = true
-	root.SetHelpCommand(a.command(verb{
-		use: "help [command]", short: "Explain a command", args: cobra.ArbitraryArgs,
-		run: func(_ context.Context, args []string) error {
-			c, rest, err := root.Find(args)
-			if err != nil || len(rest) > 0 {
-				return unknown(c, slices.Concat(rest, args)[0])
-			}
-			return c.Help()
-		},
-	}))
-	p := root.PersistentFlags()
-	p.VarP(&a.format, "format", "o", "form of what is printed; the JSON is a contract, the table is not")
-	p.Var(word{&a.dataDir, "DIR"}, "data-dir", "data directory (default $XDG_DATA_HOME/troupe, else ~/.local/share/troupe)")
-	p.Var(word{&a.worker, "FILE"}, "worker", "worker program (default troupe-worker beside this program)")
-	p.Var(&a.progress, "progress", "progress on stderr; auto is a line on a terminal and silence in a pipe")
-	p.BoolVarP(&a.quiet, "quiet", "q", false, "no receipt, notes or progress on stderr; errors only")
-	p.BoolVarP(&a.verbose, "verbose", "v", false, "log of the private host on stderr")
-	onlyOnce(p)
-	return root
-}
-
-// verb is one row of the table.
-type verb struct {
-	use      string   // name and arguments
-	short    string   // one line, no full stop
-	long     string   // what short leaves out
-	examples []string // command, then what it does
-	exits    []int
-	args     func(c *cobra.Command, args []string) error // nil: takes none
-	complete func(args []string) []string
-	flags    func(*pflag.FlagSet)
-	run      func(ctx context.Context, args []string) error // nil: a group
-	verbs    []verb
-}
-
-func (a *app) command(v verb) *cobra.Command {
-	c := &cobra.Command{
-		Use: v.use, Short: v.short, Long: v.long, Args: v.args,
-		SilenceErrors: true, SilenceUsage: true, DisableFlagsInUseLine: true,
-	}
-	if v.args == nil {
-		c.Args = exactly(0, "")
-	}
-	if v.run == nil {
-		c.Args = cobra.ArbitraryArgs
-		c.RunE = func(c *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return unknown(c, args[0])
-			}
-			a.help(c, v, a.err)
-			return exit{code: exitUsage}
-		}
-	} else {
-		c.RunE = func(c *cobra.Command, args []string) error { return v.run(c.Context(), args) }
-	}
-	c.ValidArgsFunction = func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		if v.complete == nil {
-			return nil, cobra.ShellCompDirectiveDefault
-		}
-		return v.complete(args), cobra.ShellCompDirectiveNoFileComp
-	}
-	if v.flags != nil {
-		v.flags(c.Flags())
-		onlyOnce(c.Flags())
-	}
-	c.SetHelpFunc(func(c *cobra.Command, _ []string) { a.help(c, v, a.out) })
-	c.SetFlagErrorFunc(flagError)
-	for _, sub := range v.verbs {
-		c.AddCommand(a.command(sub))
-	}
-	return c
-}
-
-// exactly wants n arguments.
-func exactly(n int, what string) func(*cobra.Command, []string) error {
-	return func(c *cobra.Command, args []string) error {
-		switch {
-		case len(args) > n && n == 0:
-			return usage("'"+c.CommandPath()+"' takes no arguments", seeHelp(c))
-		case len(args) != n:
-			return usage("'"+c.CommandPath()+"' takes "+what, seeHelp(c))
-		}
-		return nil
-	}
-}
-
-// atLeast wants n arguments or more.
-func atLeast(n int, what string) func(*cobra.Command, []string) error {
-	return func(c *cobra.Command, args []string) error {
-		if len(args) < n {
-			return usage("'"+c.CommandPath()+"' takes "+what, seeHelp(c))
-		}
-		return nil
-	}
-}
-
-func seeHelp(c *cobra.Command) string { return "see '" + c.CommandPath() + " --help'" }
-
-func unknown(c *cobra.Command, word string) error {
-	var names []string
-	for _, sub := range c.Commands() {
-		names = append(names, sub.Name())
-	}
-	hint := seeHelp(c)
-	if n := nearest(word, names); n != "" {
-		hint = "did you mean '" + c.CommandPath() + " " + n + "'?"
-	}
-	return usage("unknown command '"+fault.Quote(word)+"' for '"+c.CommandPath()+"'", hint)
-}
-
-func flagError(c *cobra.Command, err error) error {
-	hint := seeHelp(c)
-	if missing, ok := errors.AsType[*pflag.NotExistError](err); ok {
-		var names []string
-		c.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-		c.InheritedFlags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-		if n := nearest(missing.GetSpecifiedName(), names); n != "" && len(missing.GetSpecifiedName()) > 1 {
-			hint = "did you mean '--" + n + "'?"
-		}
-	}
-	return usage(strings.TrimPrefix(err.Error(), "pflag: "), hint)
 }

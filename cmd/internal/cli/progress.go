@@ -32,8 +32,9 @@ type progress struct {
 // startProgress begins with the stage "starting"; stop must be called.
 func (a *app) startProgress() *progress {
 	p := &progress{w: a.err, start: time.Now(), stage: "starting", quit: make(chan struct{})}
+	a.live = p
 	switch {
-	case a.quiet, a.progress.value == "none", a.progress.value == "auto" && !a.errTerminal:
+	case a.quiet, a.progress.value == "none", a.progress.value == "auto" && (!a.errTerminal || a.verbose):
 		p.stopped = true
 		return p
 	case a.progress.value == "plain":
@@ -81,14 +82,26 @@ func (p *progress) print() {
 	}
 }
 
-// stop wipes the line. It may be called again.
-func (p *progress) stop() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+func (p *progress) wipeLocked() {
 	if p.drawn {
 		_, _ = io.WriteString(p.w, "\r\x1b[K")
 		p.drawn = false
 	}
+}
+
+// above writes a line that stays, above the one that changes.
+func (p *progress) above(line string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.wipeLocked()
+	_, _ = io.WriteString(p.w, line)
+}
+
+// stop wipes the line. It may be called again.
+func (p *progress) stop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.wipeLocked()
 	if !p.stopped {
 		p.stopped = true
 		close(p.quit)

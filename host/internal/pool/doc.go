@@ -4,8 +4,9 @@
 // an execute worker one binding for life.
 //
 // Lifecycle: [New] opens the program once, starts the thread that is the parent of all workers, and probes one worker
-// that never sees guest bytes. [Pool.Close] kills every worker, waits until all are reaped, and ends the thread. Workers
-// die with the host, however it ends.
+// that never sees guest bytes. A worker that ended keeps its socket until its Close; one whose Run says that it is not
+// alive is closed already. [Pool.Close] kills every worker, waits until all are reaped, and ends the thread. Workers die
+// with the host, however it ends.
 //
 // Concurrency: every method may be called from any goroutine; a worker runs one job at a time. Calls into the caller's
 // reader and writers are made from goroutines of their own: one that blocks past the end of its run is left behind.
@@ -13,5 +14,6 @@
 // Failure: every byte of a worker is hostile. What it reports is checked, what it used is measured from outside, and
 // how it ended is judged by the first thing that the host saw. Doubt between guest and machine is suspect.
 //
-// Limits: CPU time by the clock of the process, wall time, output and artifact size by the host; memory by RLIMIT_DATA.
+// Limits: CPU time by the clock of the process, wall time, output and artifact size by the host; memory by RLIMIT_DATA,
+// except in builds with the race detector.
 package pool

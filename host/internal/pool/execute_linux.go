@@ -185,7 +185,7 @@ func (s *session) run(ctx context.Context) (run.Outcome, bool) {
 	case !own:
 		out.Fault = s.watch.fault(fault.SuspectBadReply, err)
 	case err != nil:
-		out.Fault = s.watch.autopsy(fault.SuspectWorkerDied, fault.GuestMemory, s.limits.MemoryBytes)
+		out.Fault = s.watch.autopsy(fault.SuspectWorkerDied, fault.GuestMemory)
 	case out.Usage.CPU >= s.limits.CPU: // the account counts, not the luck of the clock that we looked at
 		out.Fault = s.watch.fault(fault.GuestCPULimit, worded("used "+out.Usage.CPU.String()+" of "+s.limits.CPU.String()))
 	}

@@ -133,7 +133,8 @@ func (l *liar) anywhere() {
 	case "hungry":
 		var all [][]byte
 		for {
-			b := make([]byte, 16<<20)
+			_, _ = unix.Poll(nil, 1)
+			b := make([]byte, 4<<20)
 			for i := 0; i < len(b); i += 4096 {
 				b[i] = 1
 			}

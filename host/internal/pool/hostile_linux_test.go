@@ -327,7 +327,7 @@ func TestWorkersDieWithTheirHost(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				defer unix.Close(fd)
+				defer func() { _ = unix.Close(fd) }()
 				workers = append(workers, fd)
 			}
 			if len(workers) != 2 {

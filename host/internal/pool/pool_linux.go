@@ -260,7 +260,7 @@ func (w *worker) hello(ctx context.Context) error {
 		return nil
 	}
 	if f.Code == fault.HostWorkerMismatch {
-		w.pool.mismatched(f)
+		_ = w.pool.mismatched(f)
 	}
 	w.bury()
 	return f

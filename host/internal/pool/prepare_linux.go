@@ -22,6 +22,9 @@ const (
 	outputRoom   = 16 << 20
 )
 
+// lookEvery is how often the memory of a prepare worker is looked at: a look takes some 20 µs.
+const lookEvery = 10 * time.Millisecond
+
 // Prepare implements prepare.Preparer: one process, from its start until it is reaped.
 func (p *Pool) Prepare(ctx context.Context, job prepare.Job) prepare.Outcome {
 	begin := time.Now()
@@ -72,7 +75,7 @@ func (j *preparation) do(ctx context.Context) error {
 	}
 	defer w.bury()
 	w.assign(j.job.Tenant, j.job.Key)
-	w.proc.peakRSS()
+	w.proc.look()
 	begin := time.Now()
 	done, err := j.talk(ctx, w, code, out)
 	if err != nil {
@@ -92,7 +95,7 @@ func (j *preparation) talk(ctx context.Context, w *worker, code *sealed.File, ou
 	var none wire.Prepared
 	b := j.job.Budget
 	t := w.watch(ctx, opPrepare, bounds{
-		cpu: b.CPU, wall: cmp.Or(b.Wall, run.WallFactor*b.CPU), cpuCode: fault.GuestPrepareCPU, wallCode: fault.SuspectPrepareWall,
+		cpu: b.CPU, wall: cmp.Or(b.Wall, run.WallFactor*b.CPU), cpuCode: fault.GuestPrepareCPU, wallCode: fault.SuspectPrepareWall, look: lookEvery,
 	})
 	err := w.conn.Send(wire.Prepare{MaxInflatedBytes: j.pool.cfg.MaxInflatedBytes}, code.Fd(), out.Fd())
 	var m wire.Message
@@ -100,7 +103,7 @@ func (j *preparation) talk(ctx context.Context, w *worker, code *sealed.File, ou
 		m, err = w.conn.Receive()
 	}
 	own := err == nil || w.diesOfItself(err)
-	w.proc.peakRSS() // it may live yet
+	w.proc.look() // it may live yet
 	reason := t.end()
 	w.bury()
 	j.cpu, j.peak = t.used(), w.proc.peakRSS()
@@ -110,7 +113,7 @@ func (j *preparation) talk(ctx context.Context, w *worker, code *sealed.File, ou
 	case !own:
 		return none, t.fault(fault.SuspectBadReply, err)
 	case err != nil:
-		return none, t.autopsy(fault.SuspectPrepareDied, fault.GuestPrepareMemory, b.MemoryBytes)
+		return none, t.autopsy(fault.SuspectPrepareDied, fault.GuestPrepareMemory)
 	case j.cpu >= b.CPU: // the account counts, not the luck of the clock that we looked at
 		return none, t.fault(fault.GuestPrepareCPU, worded("used "+j.cpu.String()+" of "+b.CPU.String()))
 	}

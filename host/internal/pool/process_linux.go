@@ -6,7 +6,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -33,6 +32,8 @@ type process struct {
 	spent  time.Duration // CPU time at death
 	maxRSS int64         // the kernel's account at death, see peakRSS
 	peak   int64         // largest resident size that was seen
+	data   int64         // largest size of what RLIMIT_DATA counts that was seen
+	limits rlimits
 }
 
 // adopt takes over a child that was just started, its pidfd and the reading end of its stderr. gone is called once,
@@ -66,7 +67,8 @@ func (p *process) reap() {
 		err = rc.Read(func(uintptr) bool { return p.exited() })
 	}
 	if err != nil { // no poller: a thread must wait
-		for unix.Waitid(unix.P_PIDFD, p.pidfd, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
+		for err = unix.EINTR; err == unix.EINTR; {
+			err = unix.Waitid(unix.P_PIDFD, p.pidfd, nil, unix.WEXITED|unix.WNOWAIT, nil)
 		}
 	}
 	p.mu.Lock()
@@ -120,6 +122,10 @@ func (p *process) limit(l rlimits) error {
 	if p.reaped {
 		return unix.ESRCH
 	}
+	if raceDetector {
+		l.dataBytes = 0
+	}
+	p.limits = l
 	return l.apply(p.pid)
 }
 
@@ -143,26 +149,31 @@ func (p *process) clockLocked() time.Duration {
 	return p.spent
 }
 
+// look notes how much memory the child has, and how much it had.
+func (p *process) look() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.reaped {
+		return
+	}
+	if b, err := os.ReadFile("/proc/" + strconv.Itoa(p.pid) + "/status"); err == nil {
+		p.peak = max(p.peak, statusBytes(b, "VmHWM:"))
+		p.data = max(p.data, statusBytes(b, "VmData:"))
+	}
+}
+
 // peakRSS returns the largest resident size that was seen: by looking while the child lived, and at its death. The
 // kernel's account at death counts, of the time between fork and exec, the pages of the host too, so it says something
 // only if it is above those.
 func (p *process) peakRSS() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.reaped {
-		p.peak = max(p.peak, highWater(strconv.Itoa(p.pid)))
-	} else if p.maxRSS > highWater("self") {
-		p.peak = max(p.peak, p.maxRSS)
+	if p.maxRSS > p.peak {
+		if self, err := os.ReadFile("/proc/self/status"); err == nil && p.maxRSS > statusBytes(self, "VmHWM:") {
+			p.peak = p.maxRSS
+		}
 	}
 	return p.peak
-}
-
-func highWater(pid string) int64 {
-	b, err := os.ReadFile("/proc/" + pid + "/status")
-	if err != nil {
-		return 0
-	}
-	return statusBytes(b, "VmHWM:")
 }
 
 // asleep reports whether all threads of the child sleep of their own accord: none runs, waits for a core, is stopped, or
@@ -213,20 +224,22 @@ type worded string
 
 func (w worded) Error() string { return string(w) }
 
-// ranOut reports whether the child ended because it was refused memory, by its own last words, while the machine could
-// have given it limit bytes: then the limit was the reason, not the machine.
-func (p *process) ranOut(limit int64) bool {
+// ranOut reports whether the child ended because a limit of ours refused it memory: it said so with its last words or
+// was seen near the limit (the Go runtime does not always find words), and the machine could have given it all that the
+// limit allows, so the machine was not the reason.
+func (p *process) ranOut() bool {
 	words := p.log.String()
-	if !slices.ContainsFunc(refusals(), func(s string) bool { return strings.Contains(words, s) }) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if strings.Contains(words, unix.EFBIG.Error()) {
+		return true
+	}
+	near := p.data >= p.limits.dataBytes/4*3
+	if p.limits.dataBytes == 0 || !near && !strings.Contains(words, "out of memory") && !strings.Contains(words, unix.ENOMEM.Error()) {
 		return false
 	}
 	info, err := os.ReadFile("/proc/meminfo")
-	return err == nil && statusBytes(info, "MemAvailable:") >= limit
-}
-
-// refusals are the words for: the runtime got no memory, the kernel gave none, the file for the output is full.
-func refusals() []string {
-	return []string{"out of memory", unix.ENOMEM.Error(), unix.EFBIG.Error()}
+	return err == nil && statusBytes(info, "MemAvailable:") >= p.limits.dataBytes
 }
 
 // statusBytes finds "name: 123 kB" in a file of /proc.

@@ -134,7 +134,7 @@ func (l rlimits) apply(pid int) error {
 		set  bool
 	}{
 		{unix.RLIMIT_CORE, 0, true},
-		{unix.RLIMIT_DATA, l.dataBytes, l.dataBytes > 0 && !raceDetector},
+		{unix.RLIMIT_DATA, l.dataBytes, l.dataBytes > 0},
 		{unix.RLIMIT_FSIZE, l.fileBytes, l.fileBytes > 0},
 		{unix.RLIMIT_CPU, l.cpuSeconds, l.cpuSeconds > 0},
 	} {

@@ -12,6 +12,7 @@ import (
 // bounds are what one job may use, and what going over them is called.
 type bounds struct {
 	cpu, wall time.Duration
+	look      time.Duration // how often to look at the memory of the process; 0: never
 	cpuCode   fault.Code
 	wallCode  fault.Code
 	waits     func() bool // the job waits for its caller now; nil: it never does
@@ -53,10 +54,16 @@ func (t *watch) used() time.Duration { return max(0, t.w.proc.cpu()-t.before) }
 // next returns when the job can have reached a bound at the earliest, all cores being its own.
 func (t *watch) next(used time.Duration) time.Duration {
 	cpu := max((t.b.cpu-used)/time.Duration(runtime.NumCPU()), minTick)
+	if t.b.look > 0 {
+		cpu = min(cpu, t.b.look)
+	}
 	return max(min(cpu, t.b.wall-time.Since(t.begin)), 0)
 }
 
 func (t *watch) tick() {
+	if t.b.look > 0 {
+		t.w.proc.look()
+	}
 	used := t.used()
 	switch {
 	case used >= t.b.cpu:
@@ -122,13 +129,13 @@ func (t *watch) fault(code fault.Code, cause error) *fault.Error {
 }
 
 // autopsy says what the death of the worker, which nobody here ordered, means for its job. The worker is dead.
-func (t *watch) autopsy(died, memory fault.Code, limit int64) *fault.Error {
+func (t *watch) autopsy(died, memory fault.Code) *fault.Error {
 	switch {
 	case t.w.pool.isClosed():
 		return errStopped()
 	case t.used() >= t.b.cpu:
 		return t.fault(t.b.cpuCode, t.w.proc.epitaph())
-	case t.w.proc.ranOut(limit):
+	case t.w.proc.ranOut():
 		return t.fault(memory, t.w.proc.epitaph())
 	}
 	return t.fault(died, t.w.proc.epitaph())

@@ -1,0 +1,167 @@
+package db
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+
+	"github.com/rs/zerolog"
+
+	"github.com/troupehost/troupe/actors/fault"
+)
+
+func openDir(t *testing.T, cfg DirConfig) *Dir {
+	t.Helper()
+	cfg.Log = zerolog.Nop()
+	d, err := OpenDir(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func TestSecondOpenerIsRefusedAndToldWho(t *testing.T) {
+	path := t.TempDir()
+	d := openDir(t, DirConfig{Path: path, Owner: Owner{PID: 42, Kind: "serve", Socket: "/run/x.sock"}})
+	if _, err := OpenDir(DirConfig{Path: path}); !errors.Is(err, fault.HostDataDirLocked) {
+		t.Errorf("second open: %v", err)
+	}
+	if o, ok := ReadOwner(path); !ok || o.PID != 42 || o.Kind != "serve" || o.Socket != "/run/x.sock" {
+		t.Errorf("owner %+v, %v", o, ok)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := ReadOwner(path); ok {
+		t.Error("a closed directory names an owner")
+	}
+	if err := openDir(t, DirConfig{Path: path}).Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestRefusedDirectories(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	newer := t.TempDir()
+	if err := os.WriteFile(filepath.Join(newer, versionFile), []byte("2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	foreign := t.TempDir()
+	if err := os.WriteFile(filepath.Join(foreign, versionFile), []byte("hello\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		path string
+		want fault.Code
+	}{{file, fault.HostDataDir}, {newer, fault.HostDataDirNewer}, {foreign, fault.HostDataDir}, {"/proc/nowhere", fault.HostDataDir}} {
+		if _, err := OpenDir(DirConfig{Path: row.path}); !errors.Is(err, row.want) {
+			t.Errorf("%s: %v, want %s", row.path, err, row.want)
+		}
+	}
+}
+
+func TestDamagedStateStopsTheStartAndCacheIsRebuilt(t *testing.T) {
+	path := t.TempDir()
+	d := openDir(t, DirConfig{Path: path})
+	for _, b := range []*DB{d.State, d.Cache} {
+		if err := b.Write(t.Context(), Op{Key: []byte("k"), Value: make([]byte, 1000)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	spoil := func(sub string) (undo func()) {
+		files, err := filepath.Glob(filepath.Join(path, sub, "*.sst"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("no table in %s: %v", sub, err)
+		}
+		b, err := os.ReadFile(files[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(files[0], b[:len(b)/2], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return func() { _ = os.WriteFile(files[0], b, 0o600) }
+	}
+	undo := spoil(stateDir)
+	if _, err := OpenDir(DirConfig{Path: path}); !errors.Is(err, fault.HostDataDirCorrupt) {
+		t.Errorf("damaged state: %v", err)
+	}
+	undo()
+	spoil(cacheDir)
+	d = openDir(t, DirConfig{Path: path})
+	defer d.Close()
+	if len(d.Notes) != 1 {
+		t.Errorf("notes %v, want one on the dropped cache", d.Notes)
+	}
+	if err := d.Cache.Get([]byte("k"), func([]byte) error { return nil }); !errors.Is(err, ErrNotFound) {
+		t.Errorf("the dropped cache has the key: %v", err)
+	}
+	if err := d.State.Get([]byte("k"), func([]byte) error { return nil }); err != nil {
+		t.Errorf("state lost the key: %v", err)
+	}
+}
+
+// TestSpaceGuard drives the guard with a file system whose free space the test sets.
+func TestSpaceGuard(t *testing.T) {
+	var free atomic.Int64
+	free.Store(1 << 40)
+	const reserve, size = 100 << 20, 8 << 20
+	path := t.TempDir()
+	d := openDir(t, DirConfig{Path: path, BallastBytes: size, ReserveBytes: reserve,
+		FS: FS{Free: func(string) (int64, error) { return free.Load(), nil }}})
+	defer d.Close()
+	ballast := func() bool { _, err := os.Stat(filepath.Join(path, ballastFile)); return err == nil }
+	write := func() error { return d.Cache.Write(t.Context(), Op{Key: []byte("k"), Value: []byte("v")}) }
+
+	if err := write(); err != nil || !ballast() {
+		t.Fatalf("plenty of space: %v, ballast %v", err, ballast())
+	}
+	free.Store(reserve - 1)
+	if err := write(); !errors.Is(err, fault.BusyDisk) {
+		t.Errorf("below the reserve: %v", err)
+	}
+	if err := d.Cache.Remove(t.Context(), []byte("k")); err != nil {
+		t.Errorf("removal below the reserve: %v", err)
+	}
+	if d.Space.Status().ShortSince.IsZero() {
+		t.Error("the shortage is not reported")
+	}
+	free.Store(reserve/2 - 1)
+	if _, err := d.Space.Poll(); err != nil || ballast() {
+		t.Errorf("critical: %v, ballast kept %v", err, ballast())
+	}
+	free.Store(1 << 40)
+	if err := write(); err != nil {
+		t.Errorf("after recovery: %v", err)
+	}
+	if !ballast() || !d.Space.Status().ShortSince.IsZero() {
+		t.Error("no ballast, or still short, after recovery")
+	}
+	free.Store(reserve/2 - 1)
+	if err := write(); !errors.Is(err, fault.BusyDisk) {
+		t.Errorf("second shortage: %v", err)
+	}
+}
+
+func TestUnreadableFileSystemRefusesWrites(t *testing.T) {
+	broken := atomic.Bool{}
+	d := openDir(t, DirConfig{Path: t.TempDir(), FS: FS{Free: func(dir string) (int64, error) {
+		if broken.Load() {
+			return 0, errors.New("input/output error")
+		}
+		return 1 << 40, nil
+	}}})
+	defer d.Close()
+	broken.Store(true)
+	if err := d.State.Write(t.Context(), Op{Key: []byte("k")}); !errors.Is(err, fault.HostDiskIO) {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,310 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/artifacts"
+	"github.com/troupehost/troupe/artifacts/db"
+	"github.com/troupehost/troupe/artifacts/sealed"
+)
+
+var testBuild = artifacts.Build{Engine: "engine 1", Format: 1, CPU: "cpu"}
+
+// opened is a store on a directory of its own.
+type opened struct {
+	*Store
+	dir *db.Dir
+}
+
+func (o opened) shut(t testing.TB) {
+	t.Helper()
+	if err := errors.Join(o.Store.Close(context.Background()), o.dir.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func open(t testing.TB, path string, build artifacts.Build, memory int64) (opened, []Entry) {
+	t.Helper()
+	o, entries, err := tryOpen(path, build, memory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o, entries
+}
+
+func tryOpen(path string, build artifacts.Build, memory int64) (opened, []Entry, error) {
+	d, err := db.OpenDir(db.DirConfig{Path: path, Owner: db.Owner{PID: os.Getpid(), Kind: "test"}, Log: zerolog.Nop()})
+	if err != nil {
+		return opened{}, nil, err
+	}
+	s := Open(Config{Cache: d.Cache, State: d.State, HostKey: d.HostKey, Build: build, MemoryBytes: memory})
+	entries, err := s.Index(context.Background())
+	if err != nil {
+		_ = d.Close()
+		return opened{}, nil, err
+	}
+	return opened{s, d}, entries, nil
+}
+
+// content returns the bytes of artifact n, which are the same in every process.
+func content(n uint64, size int) []byte {
+	b := make([]byte, size)
+	r := rand.New(rand.NewPCG(n, 1))
+	for i := range b {
+		b[i] = byte(r.Uint32())
+	}
+	return b
+}
+
+func artifact(n uint64, size int) (artifacts.Meta, map[string][]byte) {
+	parts := map[string][]byte{artifacts.PartModule: content(n, size/10+1), artifacts.PartCode: content(n+1_000_000, size)}
+	m := artifacts.Meta{Key: artifacts.Key(sha256.Sum256(fmt.Append(nil, n))), Build: testBuild, PreparedAt: time.Unix(int64(n), 0)}
+	for _, name := range []string{artifacts.PartModule, artifacts.PartCode} {
+		m.Parts = append(m.Parts, artifacts.Part{Name: name, Bytes: int64(len(parts[name])), SHA256: sha256.Sum256(parts[name])})
+	}
+	return m, parts
+}
+
+func put(s *Store, n uint64, size int) (artifacts.Key, error) {
+	m, parts := artifact(n, size)
+	files := map[string]*sealed.File{}
+	defer func() { (&Handle{parts: files}).Close() }()
+	for name, b := range parts {
+		f, err := sealed.FromBytes(name, b)
+		if err != nil {
+			return m.Key, err
+		}
+		files[name] = f
+	}
+	return m.Key, s.Put(context.Background(), m, files, false)
+}
+
+// check gets artifact n: it must be right, or missing or corrupt by name.
+func check(s *Store, n uint64, size int) error {
+	m, parts := artifact(n, size)
+	h, err := s.Get(context.Background(), m.Key)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	for name, want := range parts {
+		got, err := io.ReadAll(h.Part(name).Section(0, h.Part(name).Size()))
+		if err != nil || !bytes.Equal(got, want) {
+			panic(fmt.Sprintf("artifact %d part %s has wrong bytes (%v)", n, name, err))
+		}
+	}
+	return nil
+}
+
+func TestArtifactsSurviveARestart(t *testing.T) {
+	dir := t.TempDir()
+	s, _ := open(t, dir, testBuild, 1<<30)
+	for n := range uint64(5) {
+		if _, err := put(s.Store, n, 700_000); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m, _ := artifact(9, 10)
+	if err := s.PutFailure(t.Context(), m.Key, artifacts.Failure{Fault: fault.GuestInvalid, Message: "no", Count: 1}); err != nil {
+		t.Fatal(err)
+	}
+	k, _ := artifact(2, 1)
+	if err := s.Pin(t.Context(), "alice", k.Key, false); err != nil {
+		t.Fatal(err)
+	}
+	s.shut(t)
+
+	s, entries := open(t, dir, testBuild, 1<<30)
+	defer s.shut(t)
+	if len(entries) != 6 {
+		t.Fatalf("%d entries, want 5 artifacts and a failure", len(entries))
+	}
+	for _, e := range entries {
+		switch {
+		case e.Key == m.Key && (e.Failure == nil || e.Failure.Message != "no"):
+			t.Errorf("the failure came back as %+v", e)
+		case e.Key == k.Key && (len(e.Pins) != 1 || e.Pins[0] != "alice"):
+			t.Errorf("pins %v", e.Pins)
+		}
+	}
+	for n := range uint64(5) {
+		if err := check(s.Store, n, 700_000); err != nil {
+			t.Errorf("artifact %d: %v", n, err)
+		}
+	}
+}
+
+func TestAnotherBuildIsAMiss(t *testing.T) {
+	dir := t.TempDir()
+	s, _ := open(t, dir, testBuild, 1<<30)
+	if _, err := put(s.Store, 1, 1000); err != nil {
+		t.Fatal(err)
+	}
+	s.shut(t)
+	other := testBuild
+	other.CPU = "another"
+	s, entries := open(t, dir, other, 1<<30)
+	if len(entries) != 0 {
+		t.Errorf("%d entries of another build", len(entries))
+	}
+	if err := check(s.Store, 1, 1000); !errors.Is(err, fault.HostArtifactMissing) {
+		t.Errorf("got %v", err)
+	}
+	s.shut(t)
+}
+
+func TestALostKeyIsAMissForAll(t *testing.T) {
+	dir := t.TempDir()
+	s, _ := open(t, dir, testBuild, 1<<30)
+	if _, err := put(s.Store, 1, 1000); err != nil {
+		t.Fatal(err)
+	}
+	s.shut(t)
+	if err := os.Remove(filepath.Join(dir, "host.key")); err != nil {
+		t.Fatal(err)
+	}
+	s, entries := open(t, dir, testBuild, 1<<30)
+	defer s.shut(t)
+	if len(entries) != 0 {
+		t.Errorf("%d entries under a new key", len(entries))
+	}
+}
+
+// TestSwappedAndForgedRecordsAreNeverServed writes what an attacker with the database could write.
+func TestSwappedAndForgedRecordsAreNeverServed(t *testing.T) {
+	s, _ := open(t, t.TempDir(), testBuild, 0)
+	defer s.shut(t)
+	a, err := put(s.Store, 1, 300_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := put(s.Store, 2, 300_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.memory.clear()
+	var record []byte
+	read := func(v []byte) error {
+		record = bytes.Clone(v)
+		return nil
+	}
+	if err := s.dir.Cache.Get(name(prefixRecord, a), read); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.dir.Cache.Write(t.Context(), db.Op{Key: name(prefixRecord, b), Value: record}); err != nil {
+		t.Fatal(err)
+	}
+	if err := check(s.Store, 2, 300_000); !errors.Is(err, fault.HostArtifactCorrupt) {
+		t.Errorf("a swapped record: %v", err)
+	}
+	r, err := s.record(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.dir.Cache.Write(t.Context(), db.Op{Key: chunk(r.ID, 1, 0), Value: make([]byte, db.MaxValue)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := check(s.Store, 1, 300_000); !errors.Is(err, fault.HostArtifactCorrupt) {
+		t.Errorf("a forged chunk: %v", err)
+	}
+	if err := s.Verify(t.Context(), a); !errors.Is(err, fault.HostArtifactCorrupt) {
+		t.Errorf("verify of a forged chunk: %v", err)
+	}
+}
+
+func TestMemoryIsBoundedByBytes(t *testing.T) {
+	s, _ := open(t, t.TempDir(), testBuild, 2_500_000)
+	defer s.shut(t)
+	for n := range uint64(6) {
+		if _, err := put(s.Store, n, 1_000_000); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Stats().MemoryBytes; got > 2_500_000 {
+			t.Errorf("%d bytes in memory", got)
+		}
+	}
+	h, err := s.Get(t.Context(), func() artifacts.Key { m, _ := artifact(5, 1); return m.Key }())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range uint64(4) { // push it out of memory while it is in use
+		if err := check(s.Store, n, 1_000_000); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := io.ReadAll(h.Part(artifacts.PartCode).Section(0, 1_000_000))
+	if err != nil || !bytes.Equal(got, content(1_000_005, 1_000_000)) {
+		t.Errorf("a file in use went away: %v", err)
+	}
+	h.Close()
+}
+
+func TestDeletedIsGone(t *testing.T) {
+	dir := t.TempDir()
+	s, _ := open(t, dir, testBuild, 1<<30)
+	k, err := put(s.Store, 1, 600_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Delete(t.Context(), k); err != nil {
+		t.Fatal(err)
+	}
+	if err := check(s.Store, 1, 600_000); !errors.Is(err, fault.HostArtifactMissing) {
+		t.Errorf("got %v", err)
+	}
+	n := 0
+	if err := s.dir.Cache.Scan(nil, false, func(k, _ []byte) error { n++; return nil }); err != nil || n != 0 {
+		t.Errorf("%d keys are left (%v)", n, err)
+	}
+	s.shut(t)
+}
+
+func TestReadersAndADeleterMeet(t *testing.T) {
+	s, _ := open(t, t.TempDir(), testBuild, 3_000_000)
+	defer s.shut(t)
+	var wg sync.WaitGroup
+	stop := make(chan struct{})
+	for range 4 {
+		wg.Go(func() {
+			for n := uint64(0); ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				err := check(s.Store, n%4, 400_000)
+				if err != nil && !errors.Is(err, fault.HostArtifactMissing) && !errors.Is(err, fault.HostArtifactCorrupt) {
+					t.Errorf("get: %v", err)
+					return
+				}
+			}
+		})
+	}
+	for n := range uint64(24) {
+		k, err := put(s.Store, n%4, 400_000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n%3 == 0 {
+			if err := s.Delete(t.Context(), k); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	close(stop)
+	wg.Wait()
+}
