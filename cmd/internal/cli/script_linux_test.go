@@ -1,19 +1,27 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/troupehost/troupe/actors/inspect"
+	"github.com/troupehost/troupe/host"
+	"github.com/troupehost/troupe/host/control/client"
 	"github.com/troupehost/troupe/host/worker"
 )
 
@@ -41,11 +49,14 @@ func TestScript(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("G", dir)
+			e.Setenv("VERSION", host.Version)
+			e.Setenv("UID", strconv.Itoa(os.Geteuid()))
+			e.Setenv("OTHER", strings.Repeat("0", 64))
 			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
 			e.Setenv("XDG_DATA_HOME", filepath.Join(e.WorkDir, "data"))
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "field": field},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "field": field, "remember": remember, "running": runs, "draining": draining},
 	})
 }
 
@@ -74,30 +85,98 @@ func field(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: [!] field PATH VALUE")
 	}
+	if got := lookup(ts, args[0]); (got == args[1]) == neg {
+		ts.Fatalf("%s is %s", args[0], got)
+	}
+}
+
+// remember VARIABLE PATH puts a field of the JSON on stdout into the environment.
+func remember(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: remember VARIABLE PATH")
+	}
+	ts.Setenv(args[0], lookup(ts, args[1]))
+}
+
+func lookup(ts *testscript.TestScript, path string) string {
 	var v any
 	if err := json.Unmarshal([]byte(ts.ReadFile("stdout")), &v); err != nil {
 		ts.Fatalf("stdout is not JSON: %v", err)
 	}
-	for step := range strings.SplitSeq(args[0], ".") {
+	for step := range strings.SplitSeq(path, ".") {
 		switch x := v.(type) {
 		case map[string]any:
 			inner, ok := x[step]
 			if !ok {
-				ts.Fatalf("no field %s in %s", step, args[0])
+				ts.Fatalf("no field %s in %s", step, path)
 			}
 			v = inner
 		case []any:
 			i, err := strconv.Atoi(step)
 			if err != nil || i >= len(x) {
-				ts.Fatalf("no element %s in %s", step, args[0])
+				ts.Fatalf("no element %s in %s", step, path)
 			}
 			v = x[i]
 		default:
 			ts.Fatalf("nothing below %s", step)
 		}
 	}
-	if got := fmt.Sprint(v); (got == args[1]) == neg {
-		ts.Fatalf("%s is %s", args[0], got)
+	return fmt.Sprint(v)
+}
+
+// running waits until the host of the script's serve runs something, draining until it takes no more work.
+func runs(ts *testscript.TestScript, _ bool, _ []string) {
+	await(ts, func(h inspect.Host) bool {
+		return slices.ContainsFunc(h.Workers, func(w inspect.Worker) bool { return w.Kind == "execute" && w.State == "busy" })
+	})
+}
+
+func draining(ts *testscript.TestScript, _ bool, _ []string) {
+	await(ts, func(h inspect.Host) bool { return h.Draining })
+}
+
+func await(ts *testscript.TestScript, reached func(inspect.Host) bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	c := client.New(filepath.Join(ts.Getenv("XDG_DATA_HOME"), "troupe", "troupe.sock"), 0)
+	for {
+		h, err := c.Status(ctx)
+		ts.Check(err)
+		if reached(h) {
+			return
+		}
+	}
+}
+
+// A private host leaves nothing behind when its run is interrupted: no directory, no socket, no worker.
+func TestInterruptedRunCleansUp(t *testing.T) {
+	tmp := t.TempDir()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), self, "run", "--output", "1GiB", filepath.Join(guests(t), "bigout.wasm"))
+	cmd.Args[0] = "troupe"
+	cmd.Env = append(os.Environ(), "TMPDIR="+tmp, "XDG_DATA_HOME="+t.TempDir())
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(stdout, make([]byte, 1)); err != nil { // the guest runs
+		t.Fatal(err)
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	go io.Copy(io.Discard, stdout)
+	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != exitCanceled {
+		t.Errorf("%v", err)
+	}
+	if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v %v", left, err)
 	}
 }
 

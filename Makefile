@@ -1,0 +1,58 @@
+# Plain 'make' prints this help.
+
+BIN       := $(CURDIR)/.bin
+TOOLS     := $(BIN)/tools
+GOLANGCI  := v2.15.0
+FUZZTIME  ?= 30s
+BENCHTIME ?= 1s
+PKGS      ?= ./...
+export CGO_ENABLED = 0
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test race lint fmt tidy bench fuzz testdata cross ci
+
+help: ## print this help
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+build: ## build troupe and troupe-worker into .bin
+	@go build -trimpath -o $(BIN)/ ./cmd/troupe ./cmd/troupe-worker
+
+run: build ## the main job: prepare, cache and execute a WebAssembly hash puzzle
+	@$(BIN)/troupe run --data-dir $(BIN)/data --invoke run testdata/guests/hash-puzzle.wasm -- 0 4
+
+test: ## all tests, under ten minutes on two cores
+	go test -timeout 10m ./...
+
+race: ## the concurrent packages under the race detector (needs a C compiler)
+	CGO_ENABLED=1 go test -race -timeout 20m ./actors/... ./artifacts/... ./host/...
+
+lint: $(TOOLS)/golangci-lint ## golangci-lint with the pinned version
+	$(TOOLS)/golangci-lint run ./...
+
+fmt: ## format all Go files
+	gofmt -w $$(git ls-files '*.go')
+
+tidy: ## tidy go.mod and go.sum
+	go mod tidy
+
+bench: ## benchmarks of all packages; BENCHTIME=1s
+	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $(PKGS)
+
+fuzz: ## every fuzz target for FUZZTIME=30s each
+	@grep -rlE '^func Fuzz' --include='*_test.go' . | while read -r f; do \
+	  for t in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*).*/\1/p' $$f); do \
+	    echo "fuzz $$t in $$(dirname $$f)"; go test -run '^$$' -fuzz "^$$t\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$f) || exit 1; \
+	  done; done
+
+testdata: ## rebuild the guests (needs clang, lld, wabt, wasi-libc, zstd)
+	testdata/guests/build.sh
+
+cross: ## build and vet for the other platforms
+	@for t in linux/arm64 darwin/arm64 windows/amd64; do echo $$t; \
+	  GOOS=$${t%/*} GOARCH=$${t#*/} go build ./... && GOOS=$${t%/*} GOARCH=$${t#*/} go vet ./... || exit 1; done
+
+ci: ## what CI runs
+	.ci/run
+
+$(TOOLS)/golangci-lint:
+	GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI)

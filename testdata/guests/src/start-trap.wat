@@ -1,0 +1,1 @@
+(module (memory (export "memory") 1) (func $s unreachable) (start $s) (func (export "run")))

@@ -1,0 +1,5 @@
+(module (memory (export "memory") 1)
+  (func (export "trap_unreachable") unreachable)
+  (func (export "div0") (result i32) (i32.div_s (i32.const 1) (i32.const 0)))
+  (func (export "oob") (result i32) (i32.load (i32.const 0x7fffffff)))
+  (func (export "_start") unreachable))
