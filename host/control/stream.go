@@ -25,13 +25,17 @@ func (s *Server) execute(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, err)
 		return
 	}
+	var pumps sync.WaitGroup
+	defer pumps.Wait() // at the latest when the body is closed by lingering
 	watch := watch{stages: a.Progress, code: codeHash(a.CodeHash, f.code)}
 	s.stream(w, r, watch, req.Limits.WithDefaults().Wall, func(ctx context.Context, out *events) api.Event {
 		if !a.Capture {
 			req.Stdout, req.Stderr = stdout{out}, stderr{out}
 		}
 		if f.stdin != nil {
-			req.Stdin = &stdin{part: f.stdin, out: out}
+			in := pumpStdin(f.stdin, out, &pumps)
+			defer in.Close()
+			req.Stdin = in
 		}
 		receipt, err := s.host.Execute(ctx, req)
 		if err != nil {
@@ -234,24 +238,29 @@ func (o stderr) Write(p []byte) (int, error) {
 }
 
 // stdin asks the caller for input when the guest first reads, so that a guest that never reads takes nothing from a
-// terminal or from the loop of a shell script.
+// terminal or from the loop of a shell script. One chunk is read ahead, which shows at once when the caller leaves.
 type stdin struct {
-	part  io.Reader
-	out   *events
-	asked bool
+	*io.PipeReader
+	ask func() error
+}
+
+// pumpStdin moves part into the returned reader until the reader is closed or the body ends. Breaking off is leaving.
+func pumpStdin(part io.Reader, out *events, pumps *sync.WaitGroup) *stdin {
+	r, w := io.Pipe()
+	pumps.Go(func() {
+		_, err := io.CopyBuffer(w, part, make([]byte, api.MaxChunkBytes))
+		if err != nil && !errors.Is(err, io.ErrClosedPipe) {
+			err = fault.New(fault.CanceledCaller, "stdin", "", err)
+			out.cancel(err)
+		}
+		_ = w.CloseWithError(err)
+	})
+	return &stdin{r, sync.OnceValue(func() error { return out.send(api.Event{WantStdin: true}) })}
 }
 
 func (i *stdin) Read(p []byte) (int, error) {
-	if !i.asked {
-		i.asked = true
-		if err := i.out.send(api.Event{WantStdin: true}); err != nil {
-			return 0, err
-		}
+	if err := i.ask(); err != nil {
+		return 0, err
 	}
-	n, err := i.part.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		err = fault.New(fault.CanceledCaller, "stdin", "", err)
-		i.out.cancel(err) // input that breaks off is a caller who left
-	}
-	return n, err
+	return i.PipeReader.Read(p)
 }
