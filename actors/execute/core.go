@@ -196,7 +196,8 @@ func (s *State) schedule(now time.Time) []Effect {
 	var out []Effect
 	for {
 		can := func(i *item) bool { return s.place(i) != nil || len(s.workers) < s.limits.Processes }
-		class := s.turns.next(func(p run.Priority) bool { return s.classes[p].n > 0 && s.classes[p].next(can) != nil })
+		class := s.turns.next(func(p run.Priority) bool { return s.classes[p].n > 0 },
+			func(p run.Priority) bool { return s.classes[p].next(can) != nil })
 		if class == 0 {
 			return append(out, s.makeRoom(now)...)
 		}

@@ -13,13 +13,17 @@ type turns struct {
 	credit [run.Critical + 1]int
 }
 
-// next returns the class to start, 0 if none has a backlog.
-func (t *turns) next(backlog func(run.Priority) bool) run.Priority {
+// next returns the class to start, 0 if none can. A class whose runs all wait for a busy worker keeps its credit, and
+// gains none while others take its turn.
+func (t *turns) next(backlog, ready func(run.Priority) bool) run.Priority {
 	var best run.Priority
 	sum := 0
 	for p := run.Critical; p >= run.Background; p-- {
 		if !backlog(p) {
 			t.credit[p] = 0
+			continue
+		}
+		if !ready(p) {
 			continue
 		}
 		sum += shares[p]

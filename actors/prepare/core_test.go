@@ -1,0 +1,146 @@
+package prepare
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/kernel"
+	"github.com/troupehost/troupe/actors/run"
+)
+
+// bench drives a core and plays its shell.
+type bench struct {
+	t       *testing.T
+	s       *State
+	now     time.Time
+	started []uint64 // jobs in the order of their start
+	worker  map[uint64]uint64
+	stopped map[uint64]bool
+	outcome map[uint64]Outcome
+	err     map[uint64]error
+}
+
+func newBench(t *testing.T, l Limits) *bench {
+	return &bench{t: t, s: NewState(l), now: time.Unix(1_000_000, 0), worker: map[uint64]uint64{}, stopped: map[uint64]bool{},
+		outcome: map[uint64]Outcome{}, err: map[uint64]error{}}
+}
+
+func (b *bench) step(m Message) {
+	b.t.Helper()
+	for _, e := range b.s.Step(b.now, m) {
+		switch e := e.(type) {
+		case StartWorker:
+			b.started = append(b.started, e.Job.ID)
+			b.worker[e.Job.ID] = e.Worker
+		case StopWorker:
+			b.stopped[e.Worker] = true
+		case Answer:
+			if e.Err != nil {
+				e.Reply.Fail(e.Err)
+			} else {
+				e.Reply.Answer(e.Outcome)
+			}
+		}
+	}
+}
+
+func (b *bench) enqueue(id uint64, p run.Priority) {
+	b.t.Helper()
+	b.step(Enqueue{Job: Job{ID: id, Priority: p}, Reply: kernel.ReplyFunc(func(o Outcome, err error) {
+		if _, twice := b.outcome[id]; twice {
+			b.t.Fatalf("job %d answered twice", id)
+		}
+		b.outcome[id], b.err[id] = o, err
+	})})
+}
+
+func (b *bench) end(id uint64, f *fault.Error) {
+	b.t.Helper()
+	b.step(ended{Worker: b.worker[id], Outcome: Outcome{Fault: f}})
+}
+
+func TestPriorityOrderAndRaise(t *testing.T) {
+	b := newBench(t, Limits{Soft: 1, Hard: 1})
+	b.enqueue(1, run.Normal)
+	b.enqueue(2, run.Background)
+	b.enqueue(3, run.Normal)
+	b.enqueue(4, run.Normal)
+	b.step(Raise{Job: 4, Priority: run.Critical})
+	b.step(Raise{Job: 4, Priority: run.Background}) // never lowers
+	for range 4 {
+		b.end(b.started[len(b.started)-1], nil)
+	}
+	if d := cmp.Diff([]uint64{1, 4, 3, 2}, b.started); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestHardCapacityOnlyWhileCriticalWaits(t *testing.T) {
+	b := newBench(t, Limits{Soft: 1, Hard: 3})
+	for id := uint64(1); id <= 3; id++ {
+		b.enqueue(id, run.High)
+	}
+	if len(b.started) != 1 {
+		t.Fatalf("%d run without a critical job", len(b.started))
+	}
+	for id := uint64(11); id <= 14; id++ {
+		b.enqueue(id, run.Critical)
+	}
+	if d := cmp.Diff([]uint64{1, 11, 12}, b.started); d != "" {
+		t.Error(d)
+	}
+	b.end(1, nil)
+	if got := b.started[len(b.started)-1]; got != 13 {
+		t.Errorf("%d started in the free slot, want 13: hard capacity is sustained", got)
+	}
+}
+
+func TestSpawnFailuresBackOffAndEnd(t *testing.T) {
+	b := newBench(t, Limits{Soft: 1})
+	b.enqueue(1, run.Normal)
+	for n := range maxSpawns {
+		if len(b.started) != n+1 {
+			t.Fatalf("%d starts, want %d", len(b.started), n+1)
+		}
+		b.end(1, fault.New(fault.HostSpawnFailed, "", "", nil))
+		b.step(wake{}) // too early: nothing happens
+		if _, done := b.outcome[1]; done != (n == maxSpawns-1) {
+			t.Fatalf("after %d failures: answered %v", n+1, done)
+		}
+		b.now = b.now.Add(time.Minute)
+		b.step(wake{})
+	}
+	if f := b.outcome[1].Fault; f == nil || f.Code != fault.HostSpawnFailed {
+		t.Errorf("outcome %+v", b.outcome[1])
+	}
+}
+
+func TestCancelAndFullQueue(t *testing.T) {
+	b := newBench(t, Limits{Soft: 1, Queue: 1})
+	b.enqueue(1, run.Normal)
+	b.enqueue(2, run.Normal)
+	b.enqueue(3, run.Normal)
+	var f *fault.Error
+	if !errors.As(b.err[3], &f) || f.Code != fault.BusyQueueFull || f.RetryAfter <= 0 {
+		t.Errorf("over the queue: %v", b.err[3])
+	}
+	b.step(Cancel{Job: 1})
+	if !errors.Is(b.err[1], fault.CanceledCaller) || !b.stopped[b.worker[1]] {
+		t.Errorf("canceled while running: %v, stopped %v", b.err[1], b.stopped)
+	}
+	if len(b.started) != 1 {
+		t.Error("the slot was given away before its process ended")
+	}
+	b.step(exited{Worker: b.worker[1]})
+	if b.started[len(b.started)-1] != 2 {
+		t.Error("the free slot was not used")
+	}
+	b.step(exited{Worker: b.worker[2], Failed: true})
+	if !errors.Is(b.err[2], fault.BugPanic) {
+		t.Errorf("a worker actor that was given up: %v", b.err[2])
+	}
+}
