@@ -19,12 +19,13 @@ import (
 
 // Limits of writes, in bytes. A value below the threshold stays in the LSM tree, where deletes give their space back.
 const (
-	MaxValue  = 256 << 10
-	MaxWrite  = 1 << 20
-	threshold = 512 << 10
-	memTable  = 8 << 20
-	baseTable = 4 << 20
-	valueLog  = 16 << 20
+	MaxValue   = 256 << 10
+	MaxWrite   = 1 << 20
+	threshold  = 512 << 10
+	memTable   = 8 << 20 // of the cache
+	stateTable = 4 << 20 // of the state; the threshold may be 15 % of it
+	baseTable  = 4 << 20
+	valueLog   = 16 << 20
 )
 
 // ErrNotFound says that a key is not there.
@@ -45,7 +46,7 @@ type Op struct {
 }
 
 // openDB opens a database; careful has every block of it checked first.
-func openDB(path string, careful bool, space *Space, log zerolog.Logger) (d *DB, err error) {
+func openDB(path string, careful bool, table int64, space *Space, log zerolog.Logger) (d *DB, err error) {
 	defer contain(&err, "open", path)
 	if err := verifyTables(path, careful); err != nil {
 		return nil, err
@@ -53,7 +54,7 @@ func openDB(path string, careful bool, space *Space, log zerolog.Logger) (d *DB,
 	o := badger.DefaultOptions(path).
 		WithLogger(logger{log.With().Str("db", filepath.Base(path)).Logger()}).
 		WithMetricsEnabled(false).WithDetectConflicts(false).WithSyncWrites(true).
-		WithMemTableSize(memTable).WithNumMemtables(2).WithBaseTableSize(baseTable).WithBaseLevelSize(4 * baseTable).
+		WithMemTableSize(table).WithNumMemtables(1).WithBaseTableSize(baseTable).WithBaseLevelSize(2 * baseTable).
 		WithNumLevelZeroTables(2).WithNumLevelZeroTablesStall(4).WithNumCompactors(2).WithCompactL0OnClose(true).
 		WithValueLogFileSize(valueLog).WithValueThreshold(threshold).
 		WithCompression(options.None).WithBlockCacheSize(0).WithIndexCacheSize(4 << 20).

@@ -92,7 +92,7 @@ func OpenDir(cfg DirConfig) (_ *Dir, err error) {
 	if d.HostKey, err = hostKey(filepath.Join(cfg.Path, keyFile)); err != nil {
 		return nil, err
 	}
-	if d.State, err = openDB(filepath.Join(cfg.Path, stateDir), true, d.Space, cfg.Log); err != nil {
+	if d.State, err = openDB(filepath.Join(cfg.Path, stateDir), true, stateTable, d.Space, cfg.Log); err != nil {
 		if errors.Is(err, fault.HostDiskFull) || errors.Is(err, fault.HostDataDir) {
 			return nil, err
 		}
@@ -129,7 +129,7 @@ func (d *Dir) makeRoom(cfg DirConfig) error {
 // openCache opens the database that may be lost; if it does not open it is dropped, and everything is prepared again.
 func (d *Dir) openCache(cfg DirConfig) (err error) {
 	path := filepath.Join(cfg.Path, cacheDir)
-	if d.Cache, err = openDB(path, false, d.Space, cfg.Log); err == nil {
+	if d.Cache, err = openDB(path, false, memTable, d.Space, cfg.Log); err == nil {
 		return nil
 	}
 	if errors.Is(err, fault.HostDiskFull) || errors.Is(err, fault.HostDataDir) {
@@ -141,7 +141,7 @@ func (d *Dir) openCache(cfg DirConfig) (err error) {
 	if err := os.RemoveAll(path); err != nil {
 		return dirFault("drop", path, err)
 	}
-	d.Cache, err = openDB(path, false, d.Space, cfg.Log)
+	d.Cache, err = openDB(path, false, memTable, d.Space, cfg.Log)
 	return err
 }
 

@@ -108,14 +108,6 @@ func BenchmarkChurn(b *testing.B) {
 
 // resident returns VmRSS of this process in bytes.
 func resident(b *testing.B) int64 {
-	if os.Getenv("DBG") != "" {
-		st, _ := os.ReadFile("/proc/self/status")
-		for l := range bytes.Lines(st) {
-			if bytes.HasPrefix(l, []byte("Rss")) {
-				print(string(l))
-			}
-		}
-	}
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		b.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -40,7 +41,7 @@ const (
 	prefixPin     = 'p' // in "state": key, tenant -> nothing
 
 	maxTouches    = 256      // remembered before they are written
-	compactAfter  = 20 << 20 // bytes deleted before the database is asked to give them back
+	compactAfter  = 8 << 20 // bytes deleted before the database is asked to give them back
 	maxRecord     = 1 << 20  // bytes
 	chunksPerStep = db.MaxWrite/db.MaxValue - 1
 )
@@ -403,6 +404,8 @@ func (s *Store) Delete(ctx context.Context, keys ...artifacts.Key) error {
 	if s.deleted >= compactAfter {
 		s.deleted = 0
 		errs = append(errs, s.cfg.Cache.Compact())
+		// A compaction leaves buffers of several tables behind. Without this the heap follows the write rate.
+		debug.FreeOSMemory()
 	}
 	return errors.Join(errs...)
 }

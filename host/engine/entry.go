@@ -16,15 +16,15 @@ import (
 func invoke(ctx context.Context, fn api.Function, args []string, budget *output) Outcome {
 	params := fn.Definition().ParamTypes()
 	if len(args) != len(params) {
-		f := fault.New(fault.CallerInvalid, "invoke", fault.Quote(fn.Definition().DebugName()), nil)
-		return Outcome{Fault: f.WithHint(fmt.Sprintf("pass %d numbers, not %d", len(params), len(args)))}
+		what := fmt.Sprintf("%s takes %d numbers, not %d", fn.Definition().DebugName(), len(params), len(args))
+		return Outcome{Fault: fault.New(fault.CallerInvalid, "invoke", fault.Quote(what), nil)}
 	}
 	stack := make([]uint64, max(len(params), len(fn.Definition().ResultTypes())))
 	for i, t := range params {
 		v, err := parse(t, args[i])
 		if err != nil {
-			f := fault.New(fault.CallerInvalid, "invoke", fault.Quote(args[i]), nil)
-			return Outcome{Fault: f.WithHint(fmt.Sprintf("argument %d must be an %s in its range", i+1, api.ValueTypeName(t)))}
+			what := fmt.Sprintf("argument %d must be an %s in its range, not %.40s", i+1, api.ValueTypeName(t), args[i])
+			return Outcome{Fault: fault.New(fault.CallerInvalid, "invoke", fault.Quote(what), nil)}
 		}
 		stack[i] = v
 	}

@@ -77,7 +77,8 @@ func newConsole(t *testing.T, h *fakeHost) *console {
 			h.once = sync.Once{}
 			return h, nil
 		},
-		owner: func(string) (host.Owner, bool) { return host.Owner{}, false },
+		owner:    func(string) (host.Owner, bool) { return host.Owner{}, false },
+		patience: 200 * time.Millisecond,
 	}
 	return c
 }

@@ -31,7 +31,7 @@ func Main() int {
 	}
 	a := &app{
 		in: os.Stdin, out: &sink{w: os.Stdout}, err: os.Stderr,
-		getenv: os.Getenv, inTerminal: isTerminal(os.Stdin), outTerminal: isTerminal(os.Stdout), errTerminal: isTerminal(os.Stderr) && os.Getenv("TERM") != "dumb",
+		getenv: os.Getenv, outTerminal: isTerminal(os.Stdout), errTerminal: isTerminal(os.Stderr) && os.Getenv("TERM") != "dumb",
 		interrupts: interrupts, releaseInterrupts: func() { signal.Reset(asked...) },
 		start: func(ctx context.Context, cfg host.Config) (running, error) {
 			h, err := host.Start(ctx, cfg)
@@ -40,7 +40,7 @@ func Main() int {
 			}
 			return h, nil
 		},
-		owner: host.ReadOwner,
+		owner: host.ReadOwner, patience: patience,
 	}
 	return a.main(os.Args[1:])
 }
@@ -57,16 +57,17 @@ type running interface {
 
 // app is one invocation of the program: everything that it gets from outside.
 type app struct {
-	in                                   io.Reader
-	out                                  *sink
-	err                                  io.Writer
-	getenv                               func(string) string
-	inTerminal, outTerminal, errTerminal bool
-	interrupts                           <-chan os.Signal
+	in                       io.Reader
+	out                      *sink
+	err                      io.Writer
+	getenv                   func(string) string
+	outTerminal, errTerminal bool
+	interrupts               <-chan os.Signal
 	// releaseInterrupts gives the next signal back to the operating system, which ends the process.
 	releaseInterrupts func()
 	start             func(context.Context, host.Config) (running, error)
 	owner             func(dataDir string) (host.Owner, bool)
+	patience          time.Duration // for another process to release the data directory, or for a 'serve' to listen
 
 	// The flags that all verbs share.
 	dataDir, worker string
@@ -82,7 +83,7 @@ func (a *app) main(args []string) int {
 	a.format = choice{"table", []string{"table", "json"}}
 	a.progress = choice{"auto", []string{"auto", "plain", "none"}}
 	// Wanted even when the flags before or after it do not parse.
-	a.guestExit = len(args) > 0 && args[0] == "run" && slices.Contains(untilDashes(args), "--guest-exit")
+	a.guestExit = slices.Contains(untilDashes(args), "--guest-exit")
 
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()

@@ -29,7 +29,7 @@ const (
 )
 
 const (
-	patience  = 2 * time.Second // for another process to release the data directory, or for a 'serve' to listen
+	patience  = 2 * time.Second // default of app.patience
 	retry     = 50 * time.Millisecond
 	privately = 5 * time.Second // for a private host to stop
 )
@@ -49,7 +49,7 @@ func (a *app) open(ctx context.Context, far reach) (*node, error) {
 	if far == served {
 		return a.daemon(ctx, dir, "")
 	}
-	give := time.NewTimer(patience)
+	give := time.NewTimer(a.patience)
 	defer give.Stop()
 	for {
 		n, err := a.private(ctx, dir, false)
@@ -98,7 +98,7 @@ func (a *app) daemon(ctx context.Context, dir, socket string) (*node, error) {
 		if !ok || owner.Kind != ownerServe || socket == "" {
 			return nil, fault.New(fault.CallerUnreachable, "connect", "", nil).WithHint("start one with 'troupe serve --data-dir " + dir + "'")
 		}
-		wait = patience
+		wait = a.patience
 	}
 	c := client.New(socket, wait)
 	if err := c.Live(ctx); err != nil {

@@ -121,6 +121,7 @@ func (f *runFlags) request(a *app, args []string) (api.Execute, []byte, error) {
 }
 
 func (a *app) run(ctx context.Context, f *runFlags, file string, args []string) error {
+	a.guestExit = f.guestExit
 	req, input, err := f.request(a, args)
 	if err != nil {
 		return err

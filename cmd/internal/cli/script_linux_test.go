@@ -56,7 +56,7 @@ func TestScript(t *testing.T) {
 			e.Setenv("XDG_DATA_HOME", filepath.Join(e.WorkDir, "data"))
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "field": field, "remember": remember, "running": runs, "draining": draining},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "field": field, "remember": remember, "await": await},
 	})
 }
 
@@ -124,18 +124,19 @@ func lookup(ts *testscript.TestScript, path string) string {
 	return fmt.Sprint(v)
 }
 
-// running waits until the host of the script's serve runs something, draining until it takes no more work.
-func runs(ts *testscript.TestScript, _ bool, _ []string) {
-	await(ts, func(h inspect.Host) bool {
+// await STATE waits until the host of the script's serve is idle, running (a guest) or draining.
+func await(ts *testscript.TestScript, _ bool, args []string) {
+	busy := func(h inspect.Host) bool {
 		return slices.ContainsFunc(h.Workers, func(w inspect.Worker) bool { return w.Kind == "execute" && w.State == "busy" })
-	})
-}
-
-func draining(ts *testscript.TestScript, _ bool, _ []string) {
-	await(ts, func(h inspect.Host) bool { return h.Draining })
-}
-
-func await(ts *testscript.TestScript, reached func(inspect.Host) bool) {
+	}
+	reached := map[string]func(inspect.Host) bool{
+		"idle":     func(h inspect.Host) bool { return !busy(h) },
+		"running":  busy,
+		"draining": func(h inspect.Host) bool { return h.Draining },
+	}[strings.Join(args, " ")]
+	if reached == nil {
+		ts.Fatalf("usage: await idle|running|draining")
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	c := client.New(filepath.Join(ts.Getenv("XDG_DATA_HOME"), "troupe", "troupe.sock"), 0)

@@ -104,7 +104,7 @@ func (a *app) serve(ctx context.Context) error {
 
 // acquire starts the host; a short 'run' on the directory is waited for.
 func (a *app) acquire(ctx context.Context, cfg host.Config) (running, error) {
-	give := time.NewTimer(patience)
+	give := time.NewTimer(a.patience)
 	defer give.Stop()
 	for {
 		h, err := a.start(ctx, cfg)

@@ -1,0 +1,139 @@
+package archtest
+
+import (
+	"bytes"
+	"encoding/json"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/troupehost/troupe/"
+
+// leaves may be imported by everything below cmd.
+var leaves = []string{"actors/fault", "actors/run", "actors/inspect", "artifacts", "artifacts/sealed"}
+
+// allowed is the import table: of our own packages, what each may import, leaves named only where they are all.
+var allowed = map[string][]string{
+	"actors/fault":   {},
+	"actors/run":     {"actors/fault"},
+	"actors/inspect": {},
+	"artifacts":      {"actors/fault", "actors/run"},
+	"artifacts/sealed": {
+		"actors/fault",
+	},
+	"artifacts/wasm":  {"actors/fault", "artifacts"},
+	"artifacts/db":    {"actors/fault"},
+	"artifacts/store": {"leaves", "artifacts/db"},
+
+	"actors/kernel":  {"actors/fault", "actors/inspect"},
+	"actors/sim":     {"actors/fault", "actors/inspect"},
+	"actors/prepare": {"leaves", "actors/kernel"},
+	"actors/execute": {"leaves", "actors/kernel"},
+	"actors/cache":   {"leaves", "actors/kernel", "actors/prepare", "actors/execute"},
+
+	"host/wire":          {"leaves"},
+	"host/sandbox":       {"leaves"},
+	"host/abi":           {"leaves"},
+	"host/engine":        {"leaves", "host/abi", "artifacts/wasm", "host/wire"}, // wire: the versions that it must agree on
+	"host/worker":        {"leaves", "host/wire", "host/sandbox", "host/engine", "host/abi"},
+	"host/internal/pool": {"leaves", "host/wire", "host/sandbox", "actors/prepare", "actors/execute"},
+	"host": {"leaves", "actors/kernel", "actors/prepare", "actors/execute", "actors/cache", "artifacts/db", "artifacts/store",
+		"artifacts/wasm", "host/wire", "host/sandbox", "host/abi", "host/internal/pool"},
+
+	"host/control/api":    {"leaves", "host"},
+	"host/control/client": {"leaves", "host/control/api", "host"},
+	"host/control":        {"leaves", "host", "host/control/api"},
+
+	"cmd/troupe-worker":     {"host/wire", "host/worker"},
+	"cmd/internal/archtest": {},
+	"cmd/internal/cli":      {"leaves", "host", "host/control", "host/control/api", "host/control/client", "host/wire", "artifacts/db"},
+	"cmd/troupe":            {"cmd/internal/cli"},
+}
+
+// sole names the only importer of a library, and why.
+var sole = map[string]struct{ importer, why string }{
+	"github.com/asynkron/protoactor-go":     {"actors/kernel", "the library is frozen; everything else uses our kernel"},
+	"github.com/dgraph-io/badger":           {"artifacts/db", "a full disk or a damaged file kills who uses it unguarded"},
+	"github.com/tetratelabs/wazero":         {"host/engine", "the engine runs in workers only, behind one interface"},
+	"github.com/asynkron/protoactor-go/rem": {"", "any peer can stop any actor"},
+}
+
+// never lists what must not be linked into a package, however far away it is imported.
+var never = map[string][]string{
+	"cmd/troupe-worker": {"github.com/dgraph-io/badger", "github.com/asynkron/protoactor-go", "github.com/rs/zerolog", module + "actors/kernel", "net/http"},
+	"host":              {"github.com/tetratelabs/wazero", module + "host/engine", module + "host/worker", module + "host/control"},
+	"cmd/troupe":        {"github.com/tetratelabs/wazero"},
+}
+
+type pkg struct {
+	ImportPath string
+	Name       string
+	Dir        string
+	Imports    []string
+	Deps       []string
+	GoFiles    []string
+}
+
+func packages(t *testing.T) map[string]pkg {
+	t.Helper()
+	c := exec.Command("go", "list", "-json=ImportPath,Name,Dir,Imports,Deps,GoFiles", "./...")
+	c.Dir = root(t)
+	out, err := c.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]pkg{}
+	for d := json.NewDecoder(bytes.NewReader(out)); d.More(); {
+		var p pkg
+		if err := d.Decode(&p); err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(p.ImportPath, module) {
+			found[strings.TrimPrefix(p.ImportPath, module)] = p
+		}
+	}
+	if len(found) < 15 {
+		t.Fatalf("only %d packages found", len(found))
+	}
+	return found
+}
+
+func TestImportTable(t *testing.T) {
+	for path, p := range packages(t) {
+		if strings.HasPrefix(path, "testdata/") {
+			continue
+		}
+		may, known := allowed[path]
+		if !known {
+			t.Errorf("%s is not in the import table", path)
+			continue
+		}
+		if slices.Contains(may, "leaves") {
+			may = append(slices.Clone(may), leaves...)
+		}
+		for _, i := range p.Imports {
+			if own, ok := strings.CutPrefix(i, module); ok && !slices.Contains(may, own) {
+				t.Errorf("%s imports %s, which the import table does not allow", path, own)
+			}
+			for library, s := range sole {
+				if strings.HasPrefix(i, library) && path != s.importer {
+					t.Errorf("%s imports %s: only %q may, since %s", path, i, s.importer, s.why)
+				}
+			}
+		}
+		for _, library := range never[path] {
+			for _, d := range p.Deps {
+				if d == library || strings.HasPrefix(d, library+"/") {
+					t.Errorf("%s links %s", path, d)
+				}
+			}
+		}
+	}
+	for path := range allowed {
+		if _, ok := packages(t)[path]; !ok {
+			t.Errorf("the import table names %s, which does not exist", path)
+		}
+	}
+}
