@@ -100,7 +100,9 @@ func (b *bench) exit(worker uint64) {
 	b.step(exited{Worker: worker})
 }
 
-func binding(n byte) Binding { return Binding{Tenant: fmt.Sprint("tenant", n%2), Key: artifacts.Key{n}} }
+func binding(n byte) Binding {
+	return Binding{Tenant: fmt.Sprint("tenant", n%2), Key: artifacts.Key{n}}
+}
 
 // TestSharesHoldForEverySubset gives every subset of the classes an endless backlog: in each window of 12 starts, every
 // class stays within one of its share.

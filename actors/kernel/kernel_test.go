@@ -225,8 +225,7 @@ func TestPanicBacksOffRestartsAndGivesUpLoudly(t *testing.T) {
 		if len(starts) != 5 {
 			t.Fatalf("%d starts, want 1 + 4 restarts", len(starts))
 		}
-		for i, full := range []time.Duration{1, 2, 4, 4} {
-			full *= time.Second
+		for i, full := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 4 * time.Second} {
 			if gap := starts[i+1] - starts[i]; gap > full || gap < full*3/4 {
 				t.Errorf("back-off %d = %v, want %v less up to a quarter", i, gap, full)
 			}

@@ -1,13 +1,16 @@
 package db
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
@@ -17,15 +20,15 @@ import (
 	"github.com/troupehost/troupe/actors/fault"
 )
 
-// Limits of writes, in bytes. A value below the threshold stays in the LSM tree, where deletes give their space back.
+// Limits of writes, in bytes. A value below the threshold stays in the LSM tree, where deletes give their space back. A
+// transaction may take 15 % of a memtable.
 const (
-	MaxValue   = 256 << 10
-	MaxWrite   = 1 << 20
-	threshold  = 512 << 10
-	memTable   = 8 << 20 // of the cache
-	stateTable = 4 << 20 // of the state; the threshold may be 15 % of it
-	baseTable  = 4 << 20
-	valueLog   = 16 << 20
+	MaxValue  = 192 << 10
+	MaxWrite  = 2*MaxValue + 64<<10
+	threshold = 256 << 10
+	memTable  = 3 << 20
+	baseTable = 2 << 20
+	valueLog  = 1 << 20
 )
 
 // ErrNotFound says that a key is not there.
@@ -36,6 +39,9 @@ type DB struct {
 	b     *badger.DB
 	path  string
 	space *Space
+
+	drop   sync.RWMutex                // held for writing by Drop, while Badger refuses writes
+	failed atomic.Pointer[fault.Error] // why nothing is written any more
 }
 
 // Op is one change of a Write.
@@ -45,20 +51,24 @@ type Op struct {
 	Delete bool
 }
 
-// openDB opens a database; careful has every block of it checked first.
-func openDB(path string, careful bool, table int64, space *Space, log zerolog.Logger) (d *DB, err error) {
+func openDB(path string, space *Space, log zerolog.Logger) (d *DB, err error) {
 	defer contain(&err, "open", path)
-	if err := verifyTables(path, careful); err != nil {
-		return nil, err
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	if err := prepareFiles(path); err != nil {
+		return nil, ioFault("verify", path, err)
 	}
 	o := badger.DefaultOptions(path).
 		WithLogger(logger{log.With().Str("db", filepath.Base(path)).Logger()}).
+		WithBypassLockGuard(true). // the data directory has a lock of its own
 		WithMetricsEnabled(false).WithDetectConflicts(false).WithSyncWrites(true).
-		WithMemTableSize(table).WithNumMemtables(1).WithBaseTableSize(baseTable).WithBaseLevelSize(2 * baseTable).
-		WithNumLevelZeroTables(2).WithNumLevelZeroTablesStall(4).WithNumCompactors(2).WithCompactL0OnClose(true).
+		WithMemTableSize(memTable).WithNumMemtables(2).WithBaseTableSize(baseTable).WithBaseLevelSize(4 * memTable).
+		WithNumLevelZeroTables(2).WithNumLevelZeroTablesStall(4).WithNumCompactors(2).
 		WithValueLogFileSize(valueLog).WithValueThreshold(threshold).
-		WithCompression(options.None).WithBlockCacheSize(0).WithIndexCacheSize(4 << 20).
+		WithCompression(options.None).WithBlockCacheSize(0).WithIndexCacheSize(1 << 20).
 		WithChecksumVerificationMode(options.OnBlockRead)
+	// A table is built in memory from blocks, each of which is allocated anew at twice its size when it grows, and up to
+	// eight of these buffers are kept. So a block takes a chunk as it is, and tables stay small on all levels.
+	o.BlockSize, o.TableSizeMultiplier = MaxValue+8<<10, 1
 	b, err := badger.Open(o)
 	if err != nil {
 		return nil, ioFault("open", path, err)
@@ -78,66 +88,88 @@ func ioFault(op, subject string, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+	case means(err, syscall.ENOSPC, syscall.EDQUOT):
 		return fault.New(fault.HostDiskFull, op, filepath.Base(subject), err)
-	case errors.Is(err, os.ErrPermission), errors.Is(err, syscall.EROFS):
+	case means(err, syscall.EROFS, syscall.EACCES, syscall.EPERM):
 		return fault.New(fault.HostDataDir, op, filepath.Base(subject), err)
 	}
 	return fault.New(fault.HostDiskIO, op, filepath.Base(subject), err)
 }
 
+// means looks for an error number. Badger wraps errors as text, so that the number is lost and its text is what is left.
+func means(err error, numbers ...syscall.Errno) bool {
+	return slices.ContainsFunc(numbers, func(n syscall.Errno) bool {
+		return errors.Is(err, n) || strings.Contains(err.Error(), n.Error())
+	})
+}
+
+// fail ends all writing: after damage, or a Drop that broke off, Badger's own goroutines could stop the process or never
+// finish. What is there can still be read; the next start verifies and, if it is the cache, rebuilds.
+func (d *DB) fail(op string, err error) error {
+	f := fault.New(fault.HostDiskIO, op, filepath.Base(d.path), err).WithHint("nothing is written to this database any more; check the disk, then restart the host")
+	d.failed.CompareAndSwap(nil, f)
+	return f
+}
+
+// Failed returns why nothing is written to the database any more, nil if all is well.
+func (d *DB) Failed() *fault.Error { return d.failed.Load() }
+
 // Write makes all changes or none; they are on disk when it returns.
 //
 // # Errors
 //
-// busy.disk_space, host.disk_full, host.disk_io.
-func (d *DB) Write(ctx context.Context, ops ...Op) (err error) {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
+// busy.disk_space, host.disk_full, host.disk_io; bug.protocol for more than MaxValue or MaxWrite.
+func (d *DB) Write(ctx context.Context, ops ...Op) error {
 	n := int64(0)
 	for _, o := range ops {
 		n += int64(len(o.Key) + len(o.Value))
+		if len(o.Value) > MaxValue {
+			n = MaxWrite + 1
+		}
 	}
-	if err := d.space.admit(n); err != nil {
-		return err
+	if n > MaxWrite {
+		return fault.New(fault.BugProtocol, "write", filepath.Base(d.path), errors.New("more than a write may have"))
 	}
-	return d.write(ops)
+	return d.write(ctx, ops, func() error { return d.space.admit(n) })
 }
 
-// Remove deletes keys. It is admitted while space is short, since it is what gives space back.
+// Remove deletes keys. It is admitted while space is short, since it leads to space.
 func (d *DB) Remove(ctx context.Context, keys ...[]byte) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if err := d.space.admitRemoval(); err != nil {
-		return err
-	}
 	ops := make([]Op, len(keys))
 	for i, k := range keys {
 		ops[i] = Op{Key: k, Delete: true}
 	}
-	return d.write(ops)
+	return d.write(ctx, ops, d.space.admitRemoval)
 }
 
-func (d *DB) write(ops []Op) (err error) {
-	defer contain(&err, "write", d.path)
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	err = d.b.Update(func(t *badger.Txn) error {
-		for _, o := range ops {
-			var err error
-			if o.Delete {
-				err = t.Delete(o.Key)
-			} else {
-				err = t.Set(o.Key, o.Value)
+func (d *DB) write(ctx context.Context, ops []Op, admit func() error) (err error) {
+	if err := ctx.Err(); err != nil {
+		return fault.From(err)
+	}
+	if f := d.failed.Load(); f != nil {
+		return f
+	}
+	if err := admit(); err != nil {
+		return err
+	}
+	d.drop.RLock()
+	defer d.drop.RUnlock()
+	return ioFault("write", d.path, d.space.fs.Commit(d.path, func() error {
+		return d.b.Update(func(t *badger.Txn) error {
+			for _, o := range ops {
+				var err error
+				if o.Delete {
+					err = t.Delete(o.Key)
+				} else {
+					err = t.Set(o.Key, o.Value)
+				}
+				if err != nil {
+					return err
+				}
 			}
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	return ioFault("write", d.path, err)
+			return nil
+		})
+	}))
 }
 
 // Get calls use with the value of a key; the bytes are valid inside of the call only.
@@ -145,73 +177,111 @@ func (d *DB) write(ops []Op) (err error) {
 // # Errors
 //
 // ErrNotFound, host.disk_io, and what use returns.
-func (d *DB) Get(key []byte, use func(value []byte) error) (err error) {
-	defer contain(&err, "read", d.path)
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	var inner error
-	err = d.b.View(func(t *badger.Txn) error {
+func (d *DB) Get(key []byte, use func(value []byte) error) error {
+	return d.view(func(t *badger.Txn) (error, error) {
 		item, err := t.Get(key)
-		if err != nil {
-			return err
+		if errors.Is(err, badger.ErrKeyNotFound) {
+			return ErrNotFound, nil
 		}
-		return item.Value(func(v []byte) error {
-			inner = use(v)
-			return nil
-		})
+		if err != nil {
+			return nil, err
+		}
+		return value(item, use)
 	})
-	if errors.Is(err, badger.ErrKeyNotFound) {
-		return ErrNotFound
-	}
-	if err != nil {
-		return ioFault("read", d.path, err)
-	}
-	return inner
 }
 
-// Scan calls use with each key under a prefix, in order, and with its value if values is set. The bytes are valid inside
-// of the call only.
-func (d *DB) Scan(prefix []byte, values bool, use func(key, value []byte) error) (err error) {
-	defer contain(&err, "scan", d.path)
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	var inner error
-	err = d.b.View(func(t *badger.Txn) error {
-		o := badger.DefaultIteratorOptions
-		o.Prefix, o.PrefetchValues = prefix, false
-		it := t.NewIterator(o)
+// Scan calls use with each key under a prefix, in order, and its value. The bytes are valid inside of the call only.
+func (d *DB) Scan(prefix []byte, use func(key, value []byte) error) error {
+	return d.view(func(t *badger.Txn) (error, error) {
+		it := iterator(t, prefix)
 		defer it.Close()
 		for it.Rewind(); it.Valid(); it.Next() {
-			item := it.Item()
-			if !values {
-				if inner = use(item.Key(), nil); inner != nil {
-					return nil
-				}
-				continue
-			}
-			if err := item.Value(func(v []byte) error {
-				inner = use(item.Key(), v)
-				return nil
-			}); err != nil {
-				return err
-			}
-			if inner != nil {
-				return nil
+			inner, err := value(it.Item(), func(v []byte) error { return use(it.Item().Key(), v) })
+			if inner != nil || err != nil {
+				return inner, err
 			}
 		}
+		return nil, nil
+	})
+}
+
+// Groups calls use once for each distinct beginning of size bytes of the keys under a prefix, in order, without a look
+// at the keys between.
+func (d *DB) Groups(prefix []byte, size int, use func(group []byte)) error {
+	return d.view(func(t *badger.Txn) (error, error) {
+		it := iterator(t, prefix)
+		defer it.Close()
+		for it.Rewind(); it.Valid(); {
+			k := it.Item().Key()
+			group := bytes.Clone(k[:min(size, len(k))])
+			use(group)
+			it.Seek(append(group, bytes.Repeat([]byte{0xff}, 16)...))
+		}
+		return nil, nil
+	})
+}
+
+func iterator(t *badger.Txn, prefix []byte) *badger.Iterator {
+	o := badger.DefaultIteratorOptions
+	o.Prefix, o.PrefetchValues = prefix, false
+	return t.NewIterator(o)
+}
+
+func value(item *badger.Item, use func([]byte) error) (inner, err error) {
+	err = item.Value(func(v []byte) error {
+		inner = use(v)
 		return nil
 	})
-	if err != nil {
-		return ioFault("scan", d.path, err)
+	return inner, err
+}
+
+// view reads. An error of Badger, which it has of damaged files only, ends all writing; one of the caller goes through.
+func (d *DB) view(read func(t *badger.Txn) (inner, err error)) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = d.fail("read", fmt.Errorf("%v", r))
+		}
+	}()
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	var inner error
+	if err := d.b.View(func(t *badger.Txn) (err error) {
+		inner, err = read(t)
+		return err
+	}); err != nil {
+		return d.fail("read", err)
 	}
 	return inner
 }
 
-// Compact gives the space of deleted values back. It takes some tenths of a second.
-func (d *DB) Compact() (err error) {
-	defer contain(&err, "compact", d.path)
+// Drop removes all keys under the prefixes and gives their space back at once. It takes some tenths of a second, during
+// which writes and most reads wait, so it is called for many bytes at a time. Unlike Remove it is not one transaction: a
+// crash may leave a part.
+//
+// # Errors
+//
+// busy.disk_space while there is no room to rewrite the tables; host.disk_io, after which nothing is written any more.
+func (d *DB) Drop(prefixes ...[]byte) (err error) {
+	if f := d.failed.Load(); f != nil || len(prefixes) == 0 {
+		if f == nil {
+			return nil
+		}
+		return f
+	}
 	if err := d.space.admitRemoval(); err != nil {
 		return err
 	}
-	return ioFault("compact", d.path, d.b.Flatten(1))
+	d.drop.Lock()
+	defer d.drop.Unlock()
+	defer func() {
+		if r := recover(); r != nil {
+			err = d.fail("drop", fmt.Errorf("%v", r))
+		}
+	}()
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	if err := d.b.DropPrefix(prefixes...); err != nil {
+		return d.fail("drop", err)
+	}
+	return nil
 }
 
 // DiskBytes returns what the files of the database really take: allocated blocks, not lengths.

@@ -61,6 +61,11 @@ type Dir struct {
 }
 
 // OpenDir opens or makes a data directory, and holds it until Close.
+//
+// # Errors
+//
+// host.data_dir_unwritable, host.data_dir_newer, host.data_dir_locked, host.data_dir_corrupt, host.disk_full,
+// host.disk_io, host.unsupported.
 func OpenDir(cfg DirConfig) (_ *Dir, err error) {
 	if cfg.ReserveBytes == 0 {
 		cfg.ReserveBytes = defaultReserve
@@ -80,78 +85,107 @@ func OpenDir(cfg DirConfig) (_ *Dir, err error) {
 	if d.lock, err = lockDir(cfg.Path); err != nil {
 		return nil, err
 	}
+	version, err := readVersion(cfg.Path)
+	if err != nil {
+		return nil, err
+	}
 	if err := d.makeRoom(cfg); err != nil {
 		return nil, err
 	}
-	if err := checkVersion(cfg.Path); err != nil {
+	if err := migrate(cfg, version, migrations()); err != nil {
 		return nil, err
 	}
 	if err := writeOwner(d.lock, cfg.Owner); err != nil {
 		return nil, dirFault("write", cfg.Path, err)
 	}
-	if d.HostKey, err = hostKey(filepath.Join(cfg.Path, keyFile)); err != nil {
+	if d.HostKey, err = hostKey(cfg); err != nil {
 		return nil, err
 	}
-	if d.State, err = openDB(filepath.Join(cfg.Path, stateDir), true, stateTable, d.Space, cfg.Log); err != nil {
-		if errors.Is(err, fault.HostDiskFull) || errors.Is(err, fault.HostDataDir) {
+	state := filepath.Join(cfg.Path, stateDir)
+	if d.State, err = openDB(state, d.Space, cfg.Log); err != nil {
+		if !damage(err) {
 			return nil, err
 		}
-		return nil, fault.New(fault.HostDataDirCorrupt, "open", filepath.Join(cfg.Path, stateDir), err)
+		return nil, fault.New(fault.HostDataDirCorrupt, "open", state, err)
 	}
 	if err := d.openCache(cfg); err != nil {
 		return nil, err
 	}
 	d.Space.ballast.make()
+	if held := d.Space.ballast.held; held < cfg.BallastBytes {
+		d.Notes = append(d.Notes, fault.New(fault.HostDiskFull, "make ballast", cfg.Path, fmt.Errorf("%d of %d MiB", held>>20, cfg.BallastBytes>>20)).
+			WithHint("the disk is small or nearly full: if others fill it, the host may die and must be started again"))
+	}
 	if _, err := d.Space.Poll(); err != nil {
 		return nil, dirFault("look at", cfg.Path, err)
 	}
 	return d, nil
 }
 
-// makeRoom refuses to open the databases when what they map at once may not fit: a page that cannot be had is a signal
-// that kills the process. The ballast goes first.
+// makeRoom refuses to open the databases when what Badger writes at once may not fit: its logs become tables, which are
+// merged with others, through maps, and a page that cannot be had is a signal that kills the process. The ballast goes
+// first.
 func (d *Dir) makeRoom(cfg DirConfig) error {
+	var logs int64
+	for _, sub := range []string{stateDir, cacheDir} {
+		err := each(filepath.Join(cfg.Path, sub), "*.mem", func(path string) error {
+			logs += blocks(path)
+			return nil
+		})
+		if err != nil {
+			return dirFault("look at", cfg.Path, err)
+		}
+	}
+	need := cfg.ReserveBytes/2 + 2*logs
+	d.Space.ballast.look()
 	free, err := cfg.FS.Free(cfg.Path)
-	if err == nil && free < cfg.ReserveBytes {
+	if err == nil && free < need {
 		d.Space.ballast.drop()
 		free, err = cfg.FS.Free(cfg.Path)
 	}
 	if err != nil {
 		return dirFault("look at", cfg.Path, err)
 	}
-	if free < cfg.ReserveBytes/2 {
+	if free < need {
 		return fault.New(fault.HostDiskFull, "open", cfg.Path, nil).
-			WithHint(fmt.Sprintf("%d MiB are free and %d MiB are needed to open the databases safely: free some space and start again", free>>20, cfg.ReserveBytes>>21))
+			WithHint(fmt.Sprintf("%d MiB are free and %d MiB are needed to open the databases safely: free some space and start again", free>>20, need>>20))
 	}
 	return nil
 }
 
-// openCache opens the database that may be lost; if it does not open it is dropped, and everything is prepared again.
+// damage tells damaged files from a disk that does not work now.
+func damage(err error) bool {
+	return !errors.Is(err, fault.HostDiskFull) && !errors.Is(err, fault.HostDataDir) && !means(err, syscall.EIO, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM)
+}
+
+// openCache opens the database that may be lost; if it is damaged it is dropped, and everything is prepared again.
 func (d *Dir) openCache(cfg DirConfig) (err error) {
 	path := filepath.Join(cfg.Path, cacheDir)
-	if d.Cache, err = openDB(path, false, memTable, d.Space, cfg.Log); err == nil {
-		return nil
-	}
-	if errors.Is(err, fault.HostDiskFull) || errors.Is(err, fault.HostDataDir) {
+	if d.Cache, err = openDB(path, d.Space, cfg.Log); err == nil || !damage(err) {
 		return err
 	}
-	note := fault.New(fault.HostArtifactCorrupt, "open", path, err).WithHint("the artifact cache was damaged and has been dropped; code is prepared again when it is needed")
-	d.Notes = append(d.Notes, note)
+	d.Notes = append(d.Notes, fault.New(fault.HostArtifactCorrupt, "open", path, err).
+		WithHint("the artifact cache was damaged and has been dropped; code is prepared again when it is needed; check the disk if this repeats"))
 	cfg.Log.Warn().Err(err).Msg("the artifact cache is damaged: dropped")
 	if err := os.RemoveAll(path); err != nil {
 		return dirFault("drop", path, err)
 	}
-	d.Cache, err = openDB(path, false, memTable, d.Space, cfg.Log)
+	d.Cache, err = openDB(path, d.Space, cfg.Log)
 	return err
 }
 
-// Close closes the databases and gives the directory up.
+// Close closes the databases and gives the directory up. When there is not even room to close them they are left as
+// they are, as by a crash, which loses nothing; the directory then stays locked until the process ends.
 func (d *Dir) Close() error {
 	var errs []error
 	for _, b := range []*DB{d.Cache, d.State} {
-		if b != nil {
-			errs = append(errs, b.close())
+		if b == nil {
+			continue
 		}
+		if err := d.Space.admitRemoval(); errors.Is(err, fault.BusyDisk) {
+			return errors.Join(append(errs, fault.New(fault.HostDiskFull, "close", b.path, err))...)
+		}
+		errs = append(errs, b.close())
 	}
 	if d.lock != nil {
 		errs = append(errs, d.lock.Truncate(0), d.lock.Close())
@@ -160,33 +194,70 @@ func (d *Dir) Close() error {
 }
 
 func dirFault(op, path string, err error) error {
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+	switch {
+	case means(err, syscall.ENOSPC, syscall.EDQUOT):
 		return fault.New(fault.HostDiskFull, op, path, err)
+	case means(err, syscall.EIO):
+		return fault.New(fault.HostDiskIO, op, path, err)
 	}
 	return fault.New(fault.HostDataDir, op, path, err)
 }
 
-func checkVersion(dir string) error {
+// readVersion returns the format of a directory, 0 for a new one.
+func readVersion(dir string) (int, error) {
 	path := filepath.Join(dir, versionFile)
 	b, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return writeFile(path, []byte(strconv.Itoa(FormatVersion)+"\n"), 0o600)
+		return 0, nil
 	}
 	if err != nil {
-		return dirFault("read", path, err)
+		return 0, dirFault("read", path, err)
 	}
 	v, err := strconv.Atoi(strings.TrimSpace(string(b)))
 	if err != nil || v < 1 {
-		return fault.New(fault.HostDataDir, "read", path, errors.New("not a version number")).WithHint("this is not a data directory of troupe, or its VERSION file is damaged")
+		return 0, fault.New(fault.HostDataDir, "read", path, errors.New("not a version number")).WithHint("this is not a data directory of troupe, or its VERSION file is damaged")
 	}
 	if v > FormatVersion {
-		return fault.New(fault.HostDataDirNewer, "open", dir, fmt.Errorf("format %d, this version knows %d", v, FormatVersion))
+		return 0, fault.New(fault.HostDataDirNewer, "open", dir, fmt.Errorf("format %d, this version knows %d", v, FormatVersion))
+	}
+	return v, nil
+}
+
+// migrations returns the steps from each version to the next, the first one from version 1 to 2. They work on the
+// directory before a database is open. The cache needs none: what a step does not understand it removes.
+func migrations() []func(dir string) error { return nil }
+
+// migrate leads an older directory up to the version after the last step, after a copy of all that cannot be made again;
+// a new one gets that version at once. The version is written last, so that a migration that broke off begins again.
+func migrate(cfg DirConfig, version int, steps []func(dir string) error) error {
+	now := len(steps) + 1
+	if version == now {
+		return nil
+	}
+	if version > 0 {
+		backup := filepath.Join(cfg.Path, fmt.Sprintf("before-version-%d", now))
+		if err := os.RemoveAll(backup); err != nil {
+			return dirFault("migrate", cfg.Path, err)
+		}
+		if err := os.CopyFS(filepath.Join(backup, stateDir), os.DirFS(filepath.Join(cfg.Path, stateDir))); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return dirFault("copy", backup, err)
+		}
+		for _, step := range steps[version-1:] {
+			if err := step(cfg.Path); err != nil {
+				return dirFault("migrate", cfg.Path, err)
+			}
+		}
+	}
+	path := filepath.Join(cfg.Path, versionFile)
+	if err := cfg.FS.WriteFile(path, fmt.Appendln(nil, now)); err != nil {
+		return dirFault("write", path, err)
 	}
 	return nil
 }
 
 // hostKey reads the host's own key, or makes one: with a new key every stored artifact is a miss.
-func hostKey(path string) ([]byte, error) {
+func hostKey(cfg DirConfig) ([]byte, error) {
+	path := filepath.Join(cfg.Path, keyFile)
 	b, err := os.ReadFile(path)
 	if err == nil && len(b) == 32 {
 		return b, nil
@@ -196,27 +267,25 @@ func hostKey(path string) ([]byte, error) {
 	}
 	b = make([]byte, 32)
 	_, _ = rand.Read(b) // never fails
-	return b, writeFile(path, b, 0o600)
+	if err := cfg.FS.WriteFile(path, b); err != nil {
+		return nil, dirFault("write", path, err)
+	}
+	return b, nil
 }
 
-// writeFile writes a file so that it is there whole or not at all.
-func writeFile(path string, b []byte, mode os.FileMode) (err error) {
+// writeFile writes a file of mode 0600 so that it is there whole or not at all.
+func writeFile(path string, b []byte) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return dirFault("write", path, err)
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(f.Name())
-			err = dirFault("write", path, err)
-		}
-	}()
-	_, err = f.Write(b)
-	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(f.Name(), path); err != nil {
+	_, err = f.Write(b)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
 		return err
 	}
 	return syncDir(filepath.Dir(path))
@@ -242,7 +311,7 @@ func writeOwner(lock *os.File, o Owner) error {
 	return err
 }
 
-// ReadOwner tells who holds a directory, if its holder has said so.
+// ReadOwner tells who holds a directory, if somebody does and has said so.
 func ReadOwner(dir string) (Owner, bool) {
 	f, err := os.Open(filepath.Join(dir, lockFile))
 	if err != nil {
@@ -251,37 +320,8 @@ func ReadOwner(dir string) (Owner, bool) {
 	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, 4096))
 	var o Owner
-	if err != nil || json.Unmarshal(b, &o) != nil || o.PID == 0 {
+	if err != nil || json.Unmarshal(b, &o) != nil || o.PID == 0 || !held(f) {
 		return Owner{}, false
 	}
 	return o, true
-}
-
-// ballast is a file of real blocks that is given up when the disk gets full.
-type ballast struct {
-	path string
-	size int64
-	fs   FS
-	have bool
-}
-
-func (b *ballast) held() bool { return b.have }
-
-func (b *ballast) make() {
-	if b.size <= 0 || b.have {
-		return
-	}
-	if free, err := b.fs.Free(filepath.Dir(b.path)); err != nil || free < 4*b.size {
-		return // a disk this small needs its space more than a ballast
-	}
-	if err := b.fs.Allocate(b.path, b.size); err != nil {
-		_ = os.Remove(b.path)
-		return
-	}
-	b.have = true
-}
-
-func (b *ballast) drop() {
-	_ = os.Remove(b.path)
-	b.have = false
 }

@@ -1,17 +1,24 @@
 // Package db owns a host's data directory: its lock, its format version, the host key, the ballast file, the guard over
 // free space, and the two Badger databases. It is the only importer of Badger.
 //
-// Purpose: [OpenDir] opens the directory safely; [DB] is a small key-value interface that neither panics on damage nor
+// Purpose: [OpenDir] opens the directory safely; [DB] is a small key-value interface that neither dies of damage nor
 // fills the disk.
 //
-// Lifecycle: OpenDir acquires, [Dir.Close] releases. The database "cache" may be dropped and rebuilt, and is when it
-// does not open; "state" is never dropped: damage there stops the start.
+// Lifecycle: OpenDir acquires, [Dir.Close] releases. Every byte of a database is verified before Badger sees it. The
+// database "cache" may be dropped and rebuilt, and is when it is damaged; "state" is never dropped: damage there stops
+// the start. A directory of an older format is migrated after a copy.
 //
-// Concurrency: a DB may be used from any goroutine; writes are atomic per call and on disk when they return.
+// Concurrency: a DB may be used from any goroutine; writes are atomic per call and on disk when they return. [DB.Drop]
+// makes others wait.
 //
 // Failure: host.data_dir_unwritable, host.data_dir_newer, host.data_dir_locked, host.data_dir_corrupt, host.disk_full,
-// host.disk_io; busy.disk_space for a write while free space is below the reserve.
+// host.disk_io; busy.disk_space for a write while free space is below the reserve. A database that met damage while it
+// was open is not written any more ([DB.Failed]); Badger hides some of it: a read of a damaged block may also find
+// nothing.
 //
 // Limits: a write of one call is at most [MaxWrite] bytes, a value at most [MaxValue]. Writes stop while less than the
-// reserve is free, since Badger maps its files and dies by a signal when a page of them cannot be had.
+// reserve is free, since Badger maps its files and dies by a signal when a page of them cannot be had; the reserve (128
+// MiB) is more than both databases can still ask for at once: logs (2 x 3 MiB each), their tables, and the tables that a
+// compaction rewrites. The host polls each second and the ballast gives it time. Should others fill the disk between two
+// looks, the host may die: nothing acknowledged is lost, and the next start serves, or says host.disk_full.
 package db

@@ -24,7 +24,15 @@ func lockDir(dir string) (*os.File, error) {
 		}
 		return nil, dirFault("lock", path, err)
 	}
+	// The second lock is there to be asked for: a flock can only be tried, which would get in the way of an opener.
+	_ = unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK})
 	return f, nil
+}
+
+// held reports whether somebody holds the lock file f; in doubt it is held.
+func held(f *os.File) bool {
+	l := unix.Flock_t{Type: unix.F_WRLCK}
+	return unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &l) != nil || l.Type != unix.F_UNLCK
 }
 
 func freeBytes(dir string) (int64, error) {

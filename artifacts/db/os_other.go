@@ -12,6 +12,8 @@ func lockDir(string) (*os.File, error) {
 	return nil, fault.New(fault.HostUnsupported, "open data directory", "", nil)
 }
 
+func held(*os.File) bool { return true }
+
 func freeBytes(string) (int64, error) { return 0, fault.New(fault.HostUnsupported, "statfs", "", nil) }
 func allocate(string, int64) error    { return fault.New(fault.HostUnsupported, "fallocate", "", nil) }
 func blocks(string) int64             { return 0 }

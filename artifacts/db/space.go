@@ -1,6 +1,8 @@
 package db
 
 import (
+	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -25,6 +27,10 @@ type FS struct {
 	Free func(dir string) (int64, error)
 	// Allocate gives a file n bytes of real blocks.
 	Allocate func(path string, n int64) error
+	// WriteFile writes a small file so that it is there whole or not at all.
+	WriteFile func(path string, b []byte) error
+	// Commit makes a commit to the database at path, and returns when it is on disk.
+	Commit func(path string, commit func() error) error
 	// Now is the clock of the space guard.
 	Now func() time.Time
 }
@@ -36,10 +42,36 @@ func (fs FS) withDefaults() FS {
 	if fs.Allocate == nil {
 		fs.Allocate = allocate
 	}
+	if fs.WriteFile == nil {
+		fs.WriteFile = writeFile
+	}
+	if fs.Commit == nil {
+		fs.Commit = func(_ string, commit func() error) error { return commit() }
+	}
 	if fs.Now == nil {
 		fs.Now = time.Now
 	}
 	return fs
+}
+
+// Level says what is admitted.
+type Level uint8
+
+// The levels. Removal is refused, too, when less than a quarter of the reserve is left.
+const (
+	SpaceOK       Level = 1 + iota
+	SpaceLow            // less than the reserve is free: nothing new is written
+	SpaceCritical       // less than half of it: the ballast is given up
+)
+
+func (s *Space) level(free int64) Level {
+	switch {
+	case free >= s.reserve:
+		return SpaceOK
+	case free >= s.reserve/2:
+		return SpaceLow
+	}
+	return SpaceCritical
 }
 
 // admit refuses a write that would leave less than the reserve.
@@ -69,10 +101,10 @@ func (s *Space) Poll() (free int64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case free < s.reserve/2 && s.ballast.held():
+	case s.level(free) == SpaceCritical && s.ballast.held > 0:
 		s.ballast.drop()
 		free, err = s.fs.Free(s.dir)
-	case free > 2*s.reserve+s.ballast.size && !s.ballast.held():
+	case free > 2*s.reserve+s.ballast.size && s.ballast.held == 0:
 		s.ballast.make()
 		free, err = s.fs.Free(s.dir)
 	}
@@ -87,6 +119,7 @@ func (s *Space) Poll() (free int64, err error) {
 
 // Status is what the guard saw last.
 type Status struct {
+	Level                                 Level
 	FreeBytes, ReserveBytes, BallastBytes int64
 	ShortSince                            time.Time // zero: writes are admitted
 }
@@ -95,9 +128,37 @@ type Status struct {
 func (s *Space) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := Status{FreeBytes: s.free, ReserveBytes: s.reserve, ShortSince: s.since}
-	if s.ballast.held() {
-		st.BallastBytes = s.ballast.size
+	return Status{Level: s.level(s.free), FreeBytes: s.free, ReserveBytes: s.reserve, BallastBytes: s.ballast.held, ShortSince: s.since}
+}
+
+// ballast is a file of real blocks that is given up when the disk gets full.
+type ballast struct {
+	path string
+	size int64 // what is wanted
+	held int64
+	fs   FS
+}
+
+// look takes over what a former host left.
+func (b *ballast) look() { b.held = min(blocks(b.path), b.size) }
+
+// make allocates what is missing, on a small disk at most an eighth of what is free.
+func (b *ballast) make() {
+	free, err := b.fs.Free(filepath.Dir(b.path))
+	n := min(b.size, (free+b.held)/8)
+	if err != nil || n < minBallast && n < b.size || n <= b.held {
+		return
 	}
-	return st
+	if err := b.fs.Allocate(b.path, n); err != nil {
+		b.drop()
+		return
+	}
+	b.held = n
+}
+
+const minBallast = 1 << 20
+
+func (b *ballast) drop() {
+	_ = os.Remove(b.path)
+	b.held = 0
 }

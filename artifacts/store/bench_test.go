@@ -1,79 +1,109 @@
 package store
 
 import (
-	"bytes"
+	"context"
 	"os"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/troupehost/troupe/artifacts"
+	"github.com/troupehost/troupe/artifacts/sealed"
 )
 
-func BenchmarkPut10MB(b *testing.B) {
-	s, _ := open(b, b.TempDir(), testBuild, 64<<20)
-	defer s.shut(b)
-	b.SetBytes(10 << 20)
-	n := uint64(0)
-	for b.Loop() {
-		b.StopTimer()
-		keys := []artifacts.Key{}
-		if n > 2 {
-			m, _ := artifact(n-3, 1)
-			keys = append(keys, m.Key)
-		}
-		b.StartTimer()
-		if _, err := put(s.Store, n, 10<<20); err != nil {
-			b.Fatal(err)
-		}
-		b.StopTimer()
-		if err := s.Delete(b.Context(), keys...); err != nil {
-			b.Fatal(err)
-		}
-		b.StartTimer()
-		n++
-	}
-}
-
-func benchmarkGet(b *testing.B, memory int64, cold bool) {
-	s, _ := open(b, b.TempDir(), testBuild, memory)
-	defer s.shut(b)
-	k, err := put(s.Store, 1, 10<<20)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.SetBytes(10 << 20)
-	for b.Loop() {
-		if cold {
-			b.StopTimer()
-			s.memory.clear()
-			b.StartTimer()
-		}
-		h, err := s.Get(b.Context(), k)
+// filled makes an artifact of size bytes that are cheap to make.
+func filled(b *testing.B, n uint64, size int) (artifacts.Meta, map[string]*sealed.File) {
+	b.Helper()
+	m, parts := artifact(n, size)
+	files := map[string]*sealed.File{}
+	for name, data := range parts {
+		f, err := sealed.FromBytes(name, data)
 		if err != nil {
 			b.Fatal(err)
 		}
-		h.Close()
+		files[name] = f
+	}
+	return m, files
+}
+
+func BenchmarkPut10MB(b *testing.B) {
+	s, _ := open(b, b.TempDir(), testBuild, 1<<20)
+	defer s.shut(b)
+	m, files := filled(b, 1, 10_000_000)
+	b.SetBytes(m.Bytes())
+	for b.Loop() {
+		if err := s.Put(context.Background(), m, files, false); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 
-func BenchmarkGet10MBCold(b *testing.B) { benchmarkGet(b, 1<<30, true) }
-func BenchmarkGet10MBWarm(b *testing.B) { benchmarkGet(b, 1<<30, false) }
+func BenchmarkGet10MB(b *testing.B) {
+	s, _ := open(b, b.TempDir(), testBuild, 1<<30)
+	defer s.shut(b)
+	m, files := filled(b, 1, 10_000_000)
+	if err := s.Put(context.Background(), m, files, false); err != nil {
+		b.Fatal(err)
+	}
+	for _, cold := range []bool{true, false} {
+		b.Run(map[bool]string{true: "cold", false: "warm"}[cold], func(b *testing.B) {
+			b.SetBytes(m.Bytes())
+			for b.Loop() {
+				if cold {
+					s.mu.Lock()
+					s.memory.clear()
+					s.mu.Unlock()
+				}
+				h, err := s.Get(context.Background(), m.Key)
+				if err != nil {
+					b.Fatal(err)
+				}
+				h.Close()
+			}
+		})
+	}
+}
 
-// BenchmarkOpen1000 opens a directory with 1,000 artifacts of 20 KB and reads its index.
+// BenchmarkChurn stores 60 artifacts of 10 MB and keeps the last two: what that takes at most on disk and in memory.
+func BenchmarkChurn(b *testing.B) {
+	m, files := filled(b, 1, 9_000_000)
+	for b.Loop() {
+		s, _ := open(b, b.TempDir(), testBuild, 1<<20)
+		var disk, rss int64
+		var keys []artifacts.Key
+		for n := range 60 {
+			m.Key = artifacts.Key{byte(n), 7}
+			if err := s.Put(context.Background(), m, files, false); err != nil {
+				b.Fatal(err)
+			}
+			if keys = append(keys, m.Key); n >= 2 {
+				if err := s.Delete(context.Background(), keys[n-2]); err != nil {
+					b.Fatal(err)
+				}
+			}
+			disk, rss = max(disk, s.dir.Cache.DiskBytes()), max(rss, residentBytes())
+		}
+		b.ReportMetric(float64(disk)/1e6, "disk_MB")
+		b.ReportMetric(float64(rss)/1e6, "rss_MB")
+		s.shut(b)
+	}
+}
+
 func BenchmarkOpen1000(b *testing.B) {
 	dir := b.TempDir()
 	s, _ := open(b, dir, testBuild, 1<<20)
 	for n := range uint64(1000) {
-		if _, err := put(s.Store, n, 20_000); err != nil {
+		m, files := filled(b, n, 100_000)
+		if err := s.Put(context.Background(), m, files, false); err != nil {
 			b.Fatal(err)
 		}
+		release(files)
 	}
 	s.shut(b)
 	for b.Loop() {
 		s, entries := open(b, dir, testBuild, 1<<20)
 		if len(entries) != 1000 {
-			b.Fatalf("%d entries", len(entries))
+			b.Fatal(len(entries))
 		}
 		b.StopTimer()
 		s.shut(b)
@@ -81,46 +111,12 @@ func BenchmarkOpen1000(b *testing.B) {
 	}
 }
 
-// BenchmarkChurn writes 60 artifacts of 10 MB, 600 MB in all, of which two are alive at a time. It reports the most that
-// the files took on disk (allocated blocks) and the most resident memory, both seen after each step.
-func BenchmarkChurn(b *testing.B) {
-	for b.Loop() {
-		s, _ := open(b, b.TempDir(), testBuild, 20<<20)
-		var disk, rss int64
-		for n := range uint64(60) {
-			if _, err := put(s.Store, n, 9_500_000); err != nil {
-				b.Fatal(err)
-			}
-			if n >= 2 {
-				m, _ := artifact(n-2, 1)
-				if err := s.Delete(b.Context(), m.Key); err != nil {
-					b.Fatal(err)
-				}
-			}
-			disk, rss = max(disk, s.dir.Cache.DiskBytes()), max(rss, resident(b))
-		}
-		b.ReportMetric(float64(disk)/1e6, "max_disk_MB")
-		b.ReportMetric(float64(s.dir.Cache.DiskBytes())/1e6, "end_disk_MB")
-		b.ReportMetric(float64(rss)/1e6, "max_rss_MB")
-		s.shut(b)
-	}
-}
-
-// resident returns VmRSS of this process in bytes.
-func resident(b *testing.B) int64 {
-	status, err := os.ReadFile("/proc/self/status")
+// residentBytes returns the resident memory of this process.
+func residentBytes() int64 {
+	b, err := os.ReadFile("/proc/self/statm")
 	if err != nil {
-		b.Fatal(err)
+		return 0
 	}
-	for line := range bytes.Lines(status) {
-		if rest, ok := strings.CutPrefix(string(line), "VmRSS:"); ok {
-			n, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
-			if err != nil {
-				b.Fatal(err)
-			}
-			return n << 10
-		}
-	}
-	b.Fatal("no VmRSS")
-	return 0
+	n, _ := strconv.ParseInt(strings.Fields(string(b))[1], 10, 64)
+	return n * int64(os.Getpagesize())
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/artifacts"
 )
 
 // The test binary runs itself as the process that is killed or that meets damage, so that a signal or an exit of the
@@ -103,7 +105,7 @@ func child(t *testing.T, mode, dir string) *exec.Cmd {
 func TestKilledWriterLosesNothingAcknowledged(t *testing.T) {
 	dir := t.TempDir()
 	have := map[uint64]bool{}
-	for round := range 6 {
+	for round := range 20 {
 		c := child(t, "write", dir)
 		out, err := c.StdoutPipe()
 		if err != nil {
@@ -142,75 +144,85 @@ func TestKilledWriterLosesNothingAcknowledged(t *testing.T) {
 	}
 }
 
-// TestDamagedFiles flips bits and cuts files of a closed directory, and opens it in a process of its own.
+// TestDamagedFiles flips bits and cuts files, and opens the directory in a process of its own: once as an orderly stop
+// left it, when all is in tables, and once as a kill left it, when the last writes are in logs.
 func TestDamagedFiles(t *testing.T) {
-	base := t.TempDir()
-	s, _ := open(t, base, testBuild, 0)
+	orderly, killed := t.TempDir(), t.TempDir()
+	s, _ := open(t, orderly, testBuild, 0)
 	for n := range uint64(6) {
 		if _, err := put(s.Store, n, crashSize); err != nil {
 			t.Fatal(err)
 		}
 	}
+	if err := s.Pin(t.Context(), "alice", artifacts.Key{1}, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(killed, os.DirFS(orderly)); err != nil {
+		t.Fatal(err)
+	}
 	s.shut(t)
-	var files []string
+	r := rand.New(rand.NewPCG(7, 7))
+	for _, base := range []string{orderly, killed} {
+		cases := 0
+		for _, rel := range files(t, base) {
+			for _, how := range []string{"flip", "flip", "flip", "flip near the end", "cut", "cut near the end", "empty"} {
+				dir := t.TempDir()
+				if err := os.CopyFS(dir, os.DirFS(base)); err != nil {
+					t.Fatal(err)
+				}
+				damage(t, filepath.Join(dir, rel), how, r)
+				cases++
+				if out, err := child(t, "read", dir).CombinedOutput(); err != nil {
+					t.Errorf("%s of %s: %v\n%s", how, rel, err, tail(out))
+				}
+				_ = os.RemoveAll(dir)
+			}
+		}
+		if cases < 50 {
+			t.Errorf("only %d cases", cases)
+		}
+	}
+}
+
+// files lists what holds data.
+func files(t *testing.T, base string) (out []string) {
+	t.Helper()
 	err := filepath.WalkDir(base, func(p string, e fs.DirEntry, err error) error {
 		rel, _ := filepath.Rel(base, p)
-		if err == nil && !e.IsDir() && rel != "ballast" && rel != "LOCK" && rel != "VERSION" {
-			files = append(files, rel)
+		if i, _ := e.Info(); err == nil && !e.IsDir() && i.Size() > 0 && rel != "ballast" && rel != "LOCK" && rel != "VERSION" {
+			out = append(out, rel)
 		}
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := rand.New(rand.NewPCG(7, 7))
-	damaged := 0
-	for _, rel := range files {
-		for _, how := range []string{"flip", "flip", "cut", "empty"} {
-			dir := t.TempDir()
-			if err := os.CopyFS(dir, os.DirFS(base)); err != nil {
-				t.Fatal(err)
-			}
-			if !damage(t, filepath.Join(dir, rel), how, r) {
-				continue
-			}
-			damaged++
-			out, err := child(t, "read", dir).CombinedOutput()
-			if err != nil {
-				t.Errorf("%s of %s: %v\n%s", how, rel, err, tail(out))
-			}
-			_ = os.RemoveAll(dir)
-		}
-	}
-	if damaged < 20 {
-		t.Errorf("only %d cases of damage in %v", damaged, files)
-	}
+	return out
 }
 
-func damage(t *testing.T, path, how string, r *rand.Rand) bool {
+func damage(t *testing.T, path, how string, r *rand.Rand) {
 	t.Helper()
 	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(b) == 0 {
-		return false
-	}
-	switch how {
+	// A log is longer than what is in it: damage goes where the data is.
+	used := max(len(bytes.TrimRight(b, "\x00")), 1)
+	switch near := max(used-200, 0); how {
 	case "flip":
-		b[r.IntN(len(b))] ^= 1 << r.IntN(8)
+		b[r.IntN(used)] ^= 1 << r.IntN(8)
+	case "flip near the end":
+		b[near+r.IntN(used-near)] ^= 1 << r.IntN(8)
 	case "cut":
-		b = b[:r.IntN(len(b))]
+		b = b[:r.IntN(used)]
+	case "cut near the end":
+		b = b[:near+r.IntN(used-near)]
 	case "empty":
 		b = nil
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		t.Fatal(err)
 	}
 	if err := os.WriteFile(path, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return true
 }
 
 func tail(b []byte) string {

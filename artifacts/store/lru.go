@@ -8,8 +8,40 @@ import (
 	"github.com/troupehost/troupe/artifacts/sealed"
 )
 
-// lru keeps the parts of artifacts in memory up to a size, and the last one whatever its size. It owns one reference to
-// each file; handles own theirs.
+// Handle is an artifact in use.
+type Handle struct {
+	Meta artifacts.Meta
+
+	store *Store
+	from  *residents
+	parts map[string]*sealed.File
+}
+
+// Part returns a part; it stays the handle's.
+func (h *Handle) Part(name string) *sealed.File { return h.parts[name] }
+
+// Close gives the artifact back. It may be called more than once, but not by two at a time.
+func (h *Handle) Close() {
+	release(h.parts)
+	h.parts = nil
+	if h.from != nil {
+		h.store.mu.Lock()
+		defer h.store.mu.Unlock()
+		h.from.users--
+		h.from = nil
+		h.store.memory.shrink()
+	}
+}
+
+func release(parts map[string]*sealed.File) {
+	for _, f := range parts {
+		f.Release()
+	}
+}
+
+// lru keeps the parts of artifacts in memory up to a size. What is in use is kept beyond it, since letting go of it
+// would free nothing and the next user would read it again; and so is the last one, whatever its size. It owns one
+// reference to each file; handles own theirs.
 type lru struct {
 	max   int64
 	size  int64
@@ -20,6 +52,7 @@ type lru struct {
 type residents struct {
 	meta  artifacts.Meta
 	parts map[string]*sealed.File
+	users int
 }
 
 // add keeps parts in place of what was there under the key; the caller keeps its own references.
@@ -31,24 +64,34 @@ func (l *lru) add(m artifacts.Meta, parts map[string]*sealed.File) {
 	if l.byKey == nil {
 		l.byKey = map[artifacts.Key]*list.Element{}
 	}
-	l.byKey[m.Key] = l.order.PushFront(&residents{m, maps.Clone(parts)})
+	l.byKey[m.Key] = l.order.PushFront(&residents{meta: m, parts: maps.Clone(parts)})
 	l.size += m.Bytes()
-	for l.size > l.max && l.order.Len() > 1 {
-		l.drop(l.order.Back().Value.(*residents).meta.Key)
+	l.shrink()
+}
+
+// shrink drops the least recently used until the rest fits.
+func (l *lru) shrink() {
+	for e := l.order.Back(); l.size > l.max && e != nil && e != l.order.Front(); {
+		r, before := e.Value.(*residents), e.Prev()
+		if r.users == 0 {
+			l.drop(r.meta.Key)
+		}
+		e = before
 	}
 }
 
-func (l *lru) get(key artifacts.Key) *Handle {
+func (l *lru) get(s *Store, key artifacts.Key) *Handle {
 	e := l.byKey[key]
 	if e == nil {
 		return nil
 	}
 	l.order.MoveToFront(e)
 	r := e.Value.(*residents)
+	r.users++
 	for _, f := range r.parts {
 		f.Retain()
 	}
-	return &Handle{Meta: r.meta, parts: maps.Clone(r.parts)}
+	return &Handle{Meta: r.meta, store: s, from: r, parts: maps.Clone(r.parts)}
 }
 
 func (l *lru) drop(key artifacts.Key) {
@@ -59,9 +102,7 @@ func (l *lru) drop(key artifacts.Key) {
 	r := l.order.Remove(e).(*residents)
 	delete(l.byKey, key)
 	l.size -= r.meta.Bytes()
-	for _, f := range r.parts {
-		f.Release()
-	}
+	release(r.parts)
 }
 
 func (l *lru) clear() {

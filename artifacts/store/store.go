@@ -2,15 +2,9 @@ package store
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
-	"io"
-	"os"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -26,48 +20,58 @@ import (
 type Config struct {
 	Cache       *db.DB          // artifacts
 	State       *db.DB          // pins
-	HostKey     []byte          // keys the MAC
+	HostKey     []byte          // keys the MACs
 	Build       artifacts.Build // artifacts of another one are misses
 	MemoryBytes int64           // sealed files kept ready
+	LimitBytes  int64           // nothing is written while more than this is stored; 0: no limit
+	MaxFailures int             // failures remembered, the oldest go; default 4096
 }
 
-// Key prefixes in the database "cache". A chunk is named by the id of its write, so that a second write of an artifact
-// never mixes with the first.
+// Key prefixes in the database "cache", in this order: what is written together lies together, and chunks of a newer
+// write come after all older ones, so that compaction hardly ever rewrites an artifact and a drop touches few tables.
 const (
-	prefixRecord  = 'm' // key -> MAC, record
-	prefixChunk   = 'c' // id, part, number -> bytes
-	prefixFailure = 'f' // key -> failure
-	prefixTouch   = 't' // key -> when it was needed last
-	prefixPin     = 'p' // in "state": key, tenant -> nothing
+	prefixChunk   = 'c' // write, part, number -> bytes
+	prefixFailure = 'f' // artifact key -> sealed failure
+	prefixRecord  = 'm' // artifact key -> sealed record
+	prefixTouch   = 't' // artifact key -> when it was needed last
+	prefixPin     = 'p' // in "state": artifact key, tenant -> nothing
 
-	maxTouches    = 256      // remembered before they are written
-	compactAfter  = 8 << 20 // bytes deleted before the database is asked to give them back
-	maxRecord     = 1 << 20  // bytes
-	chunksPerStep = db.MaxWrite/db.MaxValue - 1
+	maxTouches     = 256      // remembered before they are written
+	dropAfter      = 16 << 20 // bytes deleted before the database is asked to give them back
+	maxDrop        = 256      // writes dropped at a time
+	maxDescription = 16 << 20 // bytes
+	chunksPerWrite = 2
+	maxFailures    = 4096
 )
 
 // Store keeps artifacts.
 type Store struct {
 	cfg Config
 
-	write   sync.Mutex // held by operations that write
-	deleted int64      // bytes since the last compaction
+	write    sync.Mutex // held by operations that write; taken before mu
+	nextID   uint64
+	garbage  []uint64 // writes whose chunks nobody needs
+	wasted   int64    // bytes in them
+	failures map[artifacts.Key]time.Time
+	buf      []byte // chunks on their way to the database
 
 	mu      sync.Mutex
 	memory  lru
+	reading map[artifacts.Key]chan struct{} // closed when the read that is under way ends
 	touches map[artifacts.Key]time.Time
 	entries map[artifacts.Key]int64 // bytes of what is on disk
-}
-
-// record is what stands behind the MAC.
-type record struct {
-	ID   [8]byte        `json:"id"`
-	Meta artifacts.Meta `json:"meta"`
+	bytes   int64                   // the sum
 }
 
 // Open starts a store. Index must be called before anything else: it sweeps what cannot be used.
 func Open(cfg Config) *Store {
-	return &Store{cfg: cfg, memory: lru{max: cfg.MemoryBytes}, touches: map[artifacts.Key]time.Time{}, entries: map[artifacts.Key]int64{}}
+	if cfg.MaxFailures == 0 {
+		cfg.MaxFailures = maxFailures
+	}
+	s := &Store{cfg: cfg, failures: map[artifacts.Key]time.Time{}, buf: make([]byte, chunksPerWrite*db.MaxValue),
+		reading: map[artifacts.Key]chan struct{}{}, touches: map[artifacts.Key]time.Time{}, entries: map[artifacts.Key]int64{}}
+	s.memory.max = cfg.MemoryBytes
+	return s
 }
 
 // Entry is one entry of the index.
@@ -88,66 +92,83 @@ func (s *Store) Index(ctx context.Context) ([]Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	pins, err := s.scanPins()
+	pins, err := s.Pins()
 	if err != nil {
 		return nil, err
 	}
 	var out []Entry
-	var drop [][]byte
-	live := map[[8]byte]bool{}
+	var unusable [][]byte
+	live := map[uint64]bool{}
 	sizes := map[artifacts.Key]int64{}
-	err = s.cfg.Cache.Scan([]byte{prefixRecord}, true, func(k, v []byte) error {
+	records := map[artifacts.Key]record{}
+	err = s.cfg.Cache.Scan([]byte{prefixRecord}, func(k, v []byte) error {
 		key, ok := keyOf(k)
-		r, err := s.open(key, v)
-		if !ok || err != nil || r.Meta.Build != s.cfg.Build {
-			drop = append(drop, slices.Clone(k))
+		r, err := s.openRecord(key, v)
+		if !ok || err != nil {
+			unusable = append(unusable, slices.Clone(k))
 			return nil
 		}
-		live[r.ID] = true
-		sizes[key] = r.Meta.Bytes()
-		e := Entry{Key: key, Meta: r.Meta, LastNeeded: needed[key], Pins: pins[key]}
-		if e.LastNeeded.IsZero() {
-			e.LastNeeded = r.Meta.PreparedAt
-		}
-		out = append(out, e)
+		records[key] = r
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	err = s.cfg.Cache.Scan([]byte{prefixFailure}, true, func(k, v []byte) error {
+	for key, r := range records {
+		m, err := s.describe(key, r)
+		if err != nil {
+			unusable = append(unusable, name(prefixRecord, key))
+			continue
+		}
+		live[r.ID], sizes[key] = true, r.bytes()
+		e := Entry{Key: key, Meta: m, LastNeeded: needed[key], Pins: pins[key]}
+		if e.LastNeeded.IsZero() {
+			e.LastNeeded = m.PreparedAt
+		}
+		out = append(out, e)
+	}
+	clear(s.failures)
+	err = s.cfg.Cache.Scan([]byte{prefixFailure}, func(k, v []byte) error {
 		key, ok := keyOf(k)
+		body, err := s.unseal(prefixFailure, key, v)
 		var f artifacts.Failure
-		if !ok || json.Unmarshal(v, &f) != nil {
-			drop = append(drop, slices.Clone(k))
+		if !ok || err != nil || json.Unmarshal(body, &f) != nil {
+			unusable = append(unusable, slices.Clone(k))
 			return nil
 		}
 		out = append(out, Entry{Key: key, Failure: &f, LastNeeded: f.At})
+		s.failures[key] = f.At
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	err = s.cfg.Cache.Scan([]byte{prefixChunk}, false, func(k, _ []byte) error {
-		if len(k) < 9 || !live[[8]byte(k[1:9])] {
-			drop = append(drop, slices.Clone(k))
+	s.garbage = s.garbage[:0]
+	err = s.cfg.Cache.Groups([]byte{prefixChunk}, 9, func(group []byte) {
+		id := binary.BigEndian.Uint64(group[1:])
+		s.nextID = max(s.nextID, id+1)
+		if !live[id] {
+			s.garbage = append(s.garbage, id)
 		}
-		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
-	s.entries = sizes
+	s.entries, s.bytes = sizes, 0
+	for _, n := range sizes {
+		s.bytes += n
+	}
 	s.mu.Unlock()
-	// What cannot be swept now is swept at the next start; until then it is only space.
-	_ = s.removeKeys(ctx, drop)
+	// What cannot be swept now is swept by a later Flush or at the next start; until then it is only space.
+	_ = s.removeKeys(ctx, unusable)
+	_ = s.collect()
 	return out, nil
 }
 
 func (s *Store) scanTouches() (map[artifacts.Key]time.Time, error) {
 	needed := map[artifacts.Key]time.Time{}
-	err := s.cfg.Cache.Scan([]byte{prefixTouch}, true, func(k, v []byte) error {
+	err := s.cfg.Cache.Scan([]byte{prefixTouch}, func(k, v []byte) error {
 		if key, ok := keyOf(k); ok && len(v) == 8 {
 			needed[key] = time.Unix(0, int64(binary.BigEndian.Uint64(v)))
 		}
@@ -156,23 +177,13 @@ func (s *Store) scanTouches() (map[artifacts.Key]time.Time, error) {
 	return needed, err
 }
 
-func (s *Store) scanPins() (map[artifacts.Key][]string, error) {
-	pins := map[artifacts.Key][]string{}
-	err := s.cfg.State.Scan([]byte{prefixPin}, false, func(k, _ []byte) error {
-		if len(k) > 33 {
-			key := artifacts.Key(k[1:33])
-			pins[key] = append(pins[key], string(k[33:]))
-		}
-		return nil
-	})
-	return pins, err
-}
-
 // Put stores an artifact and keeps it ready in memory. The parts stay the caller's. On an error nothing is on disk, and
-// the artifact is served from memory as long as it stays there.
+// the artifact is served from memory as long as it stays there; so it is, without an error, with memoryOnly.
+//
+// # Errors
+//
+// busy.disk_space when the disk or the limit of the store allows no more, host.disk_*, host.out_of_memory.
 func (s *Store) Put(ctx context.Context, m artifacts.Meta, parts map[string]*sealed.File, memoryOnly bool) error {
-	s.write.Lock()
-	defer s.write.Unlock()
 	for _, p := range m.Parts {
 		if f := parts[p.Name]; f == nil || f.Size() != p.Bytes {
 			return fault.New(fault.BugProtocol, "store put", p.Name, errors.New("a part is missing or has another size"))
@@ -180,196 +191,119 @@ func (s *Store) Put(ctx context.Context, m artifacts.Meta, parts map[string]*sea
 	}
 	s.mu.Lock()
 	s.memory.add(m, parts)
+	full := s.cfg.LimitBytes > 0 && s.bytes > s.cfg.LimitBytes
 	s.mu.Unlock()
 	if memoryOnly {
 		return nil
 	}
-	r := record{Meta: m}
-	_, _ = rand.Read(r.ID[:])
-	if err := s.putChunks(ctx, r, parts); err != nil {
-		_ = s.removeChunks(ctx, r)
-		return err
+	if full {
+		return fault.New(fault.BusyDisk, "store put", m.Key.String(), errors.New("the artifact cache is over its limit"))
 	}
-	body, err := json.Marshal(r)
-	if err != nil || len(body) > maxRecord {
-		return fault.New(fault.BugProtocol, "store put", m.Key.String(), err)
+	s.write.Lock()
+	defer s.write.Unlock()
+	old, oldErr := s.record(m.Key)
+	r, err := s.putParts(ctx, m, parts)
+	if err == nil {
+		err = s.cfg.Cache.Write(ctx,
+			db.Op{Key: name(prefixRecord, m.Key), Value: s.seal(prefixRecord, m.Key, r)},
+			db.Op{Key: name(prefixTouch, m.Key), Value: stamp(m.PreparedAt)},
+			db.Op{Key: name(prefixFailure, m.Key), Delete: true})
 	}
-	err = s.cfg.Cache.Write(ctx,
-		db.Op{Key: name(prefixRecord, m.Key), Value: append(s.mac(m.Key, body), body...)},
-		db.Op{Key: name(prefixTouch, m.Key), Value: stamp(m.PreparedAt)},
-		db.Op{Key: name(prefixFailure, m.Key), Delete: true})
 	if err != nil {
-		_ = s.removeChunks(ctx, r)
+		s.waste(r)
 		return err
+	}
+	delete(s.failures, m.Key)
+	if oldErr == nil {
+		s.waste(old)
 	}
 	s.mu.Lock()
-	s.entries[m.Key] = m.Bytes()
+	s.bytes += r.bytes() - s.entries[m.Key]
+	s.entries[m.Key] = r.bytes()
 	s.mu.Unlock()
+	if s.wasted >= dropAfter {
+		_ = s.collect() // the artifact is stored; Flush tries again
+	}
 	return nil
 }
 
-func (s *Store) putChunks(ctx context.Context, r record, parts map[string]*sealed.File) error {
-	var ops []db.Op
-	flush := func() error {
-		err := s.cfg.Cache.Write(ctx, ops...)
-		ops = ops[:0]
-		return err
-	}
-	for n, p := range r.Meta.Parts {
-		for at := int64(0); at < p.Bytes; at += db.MaxValue {
-			b := make([]byte, min(db.MaxValue, p.Bytes-at))
-			if _, err := parts[p.Name].ReadAt(b, at); err != nil {
-				return fault.New(fault.HostMemory, "store put", p.Name, err)
-			}
-			ops = append(ops, db.Op{Key: chunk(r.ID, n, at/db.MaxValue), Value: b})
-			if len(ops) >= chunksPerStep {
-				if err := flush(); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	return flush()
-}
-
-// Handle is an artifact in use.
-type Handle struct {
-	Meta  artifacts.Meta
-	parts map[string]*sealed.File
-}
-
-// Part returns a part; it stays the handle's.
-func (h *Handle) Part(name string) *sealed.File { return h.parts[name] }
-
-// Close gives the artifact back.
-func (h *Handle) Close() {
-	for _, f := range h.parts {
-		f.Release()
-	}
-	h.parts = nil
-}
-
-// Get returns an artifact, verified.
+// Get returns an artifact, verified. A damaged one is dropped.
 //
 // # Errors
 //
-// host.artifact_missing, host.artifact_corrupt, host.disk_io, host.out_of_memory.
+// host.artifact_missing, host.artifact_corrupt, host.out_of_memory.
 func (s *Store) Get(ctx context.Context, key artifacts.Key) (*Handle, error) {
-	if h := s.resident(key); h != nil {
-		return h, nil
+	for {
+		s.mu.Lock()
+		if h := s.memory.get(s, key); h != nil {
+			s.mu.Unlock()
+			return h, nil
+		}
+		underWay := s.reading[key]
+		if underWay == nil {
+			underWay = make(chan struct{})
+			s.reading[key] = underWay
+			s.mu.Unlock()
+			return s.load(ctx, key, underWay)
+		}
+		s.mu.Unlock()
+		select {
+		case <-underWay: // its reader put it into memory, or this one finds out why not
+		case <-ctx.Done():
+			return nil, fault.From(ctx.Err())
+		}
 	}
-	meta, parts, err := s.read(ctx, key)
-	if err != nil {
-		return nil, err
-	}
-	s.mu.Lock()
-	s.memory.add(meta, parts)
-	s.mu.Unlock()
-	return &Handle{Meta: meta, parts: parts}, nil
 }
 
-func (s *Store) resident(key artifacts.Key) *Handle {
+// load reads an artifact into memory; nobody else reads it meanwhile.
+func (s *Store) load(ctx context.Context, key artifacts.Key, underWay chan struct{}) (h *Handle, err error) {
+	id, meta, parts, err := s.read(ctx, key)
+	s.mu.Lock()
+	if err == nil {
+		s.memory.add(meta, parts)
+		h = s.memory.get(s, key)
+	}
+	delete(s.reading, key)
+	close(underWay)
+	s.mu.Unlock()
+	release(parts)
+	if errors.Is(err, fault.HostArtifactCorrupt) {
+		return nil, s.forget(key, id, err)
+	}
+	return h, err
+}
+
+// forget drops an artifact of which the write id did not verify. Was it deleted or written again meanwhile, it is only
+// missing.
+func (s *Store) forget(key artifacts.Key, id uint64, why error) error {
+	s.write.Lock()
+	defer s.write.Unlock()
+	r, err := s.record(key)
+	if errors.Is(err, fault.HostArtifactMissing) || err == nil && r.ID != id {
+		return missing(key, why)
+	}
+	// A database that is not written any more keeps the record; what it says is still never served.
+	_ = s.cfg.Cache.Remove(context.Background(), name(prefixRecord, key), name(prefixTouch, key))
+	s.waste(r)
+	s.unlist(key)
+	return why
+}
+
+func (s *Store) unlist(key artifacts.Key) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.memory.get(key)
+	s.bytes -= s.entries[key]
+	delete(s.entries, key)
+	delete(s.touches, key)
 }
 
-// read materialises an artifact from disk and verifies it.
-func (s *Store) read(ctx context.Context, key artifacts.Key) (artifacts.Meta, map[string]*sealed.File, error) {
-	r, err := s.record(key)
-	if err != nil {
-		return artifacts.Meta{}, nil, err
-	}
-	parts := map[string]*sealed.File{}
-	for n, p := range r.Meta.Parts {
-		f, err := s.readPart(ctx, key, r.ID, n, p)
-		if err != nil {
-			(&Handle{parts: parts}).Close()
-			return artifacts.Meta{}, nil, err
-		}
-		parts[p.Name] = f
-	}
-	return r.Meta, parts, nil
-}
-
-func (s *Store) record(key artifacts.Key) (record, error) {
-	var r record
-	err := s.cfg.Cache.Get(name(prefixRecord, key), func(v []byte) (err error) {
-		r, err = s.open(key, v)
-		return err
-	})
-	switch {
-	case errors.Is(err, db.ErrNotFound):
-		return r, missing(key, nil)
-	case errors.Is(err, fault.HostDiskIO): // a checksum of the database
-		return r, corrupt(key, err)
-	case err != nil:
-		return r, err
-	case r.Meta.Build != s.cfg.Build:
-		return r, missing(key, errors.New("made by another build"))
-	}
-	return r, nil
-}
-
-func (s *Store) readPart(ctx context.Context, key artifacts.Key, id [8]byte, n int, p artifacts.Part) (*sealed.File, error) {
-	sum := sha256.New()
-	f, err := sealed.Create("troupe-"+p.Name, func(w *os.File) error {
-		out := io.MultiWriter(w, sum)
-		for at := int64(0); at < p.Bytes; at += db.MaxValue {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			err := s.cfg.Cache.Get(chunk(id, n, at/db.MaxValue), func(v []byte) error {
-				if int64(len(v)) != min(db.MaxValue, p.Bytes-at) {
-					return corrupt(key, errors.New("a chunk has another length"))
-				}
-				_, err := out.Write(v)
-				return err
-			})
-			if errors.Is(err, db.ErrNotFound) || errors.Is(err, fault.HostDiskIO) {
-				return corrupt(key, err)
-			}
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	if [32]byte(sum.Sum(nil)) != p.SHA256 {
-		f.Release()
-		return nil, corrupt(key, errors.New("digest of part "+p.Name))
-	}
-	return f, nil
-}
-
-// open checks the MAC of a record and decodes it.
-func (s *Store) open(key artifacts.Key, v []byte) (record, error) {
-	var r record
-	if len(v) < sha256.Size || !hmac.Equal(v[:sha256.Size], s.mac(key, v[sha256.Size:])) {
-		return r, corrupt(key, errors.New("MAC of the record"))
-	}
-	if err := json.Unmarshal(v[sha256.Size:], &r); err != nil {
-		return r, corrupt(key, err)
-	}
-	r.Meta.Key = key
-	return r, nil
-}
-
-func (s *Store) mac(key artifacts.Key, body []byte) []byte {
-	h := hmac.New(sha256.New, s.cfg.HostKey)
-	h.Write([]byte("troupe artifact record v1"))
-	h.Write(key[:])
-	h.Write(body)
-	return h.Sum(nil)
-}
-
-// Verify reads an artifact from disk and checks all of it, whatever is in memory.
+// Verify reads an artifact from disk and checks all of it, whatever is in memory. A damaged one is dropped.
 func (s *Store) Verify(ctx context.Context, key artifacts.Key) error {
-	_, parts, err := s.read(ctx, key)
-	(&Handle{parts: parts}).Close()
+	id, _, parts, err := s.read(ctx, key)
+	release(parts)
+	if errors.Is(err, fault.HostArtifactCorrupt) {
+		return s.forget(key, id, err)
+	}
 	return err
 }
 
@@ -377,48 +311,56 @@ func (s *Store) Verify(ctx context.Context, key artifacts.Key) error {
 func (s *Store) PutFailure(ctx context.Context, key artifacts.Key, f artifacts.Failure) error {
 	s.write.Lock()
 	defer s.write.Unlock()
-	b, err := json.Marshal(f)
-	if err != nil {
+	ops := []db.Op{{Key: name(prefixFailure, key), Value: s.seal(prefixFailure, key, f)}}
+	var oldest artifacts.Key
+	if _, known := s.failures[key]; !known && len(s.failures) >= s.cfg.MaxFailures {
+		for k, at := range s.failures {
+			if oldest.IsZero() || at.Before(s.failures[oldest]) {
+				oldest = k
+			}
+		}
+		ops = append(ops, db.Op{Key: name(prefixFailure, oldest), Delete: true})
+	}
+	if err := s.cfg.Cache.Write(ctx, ops...); err != nil {
 		return err
 	}
-	return s.cfg.Cache.Write(ctx, db.Op{Key: name(prefixFailure, key), Value: b})
+	delete(s.failures, oldest)
+	s.failures[key] = f.At
+	return nil
 }
 
-// Delete removes artifacts and failures. The record goes first: what is left after a crash is swept at the next start.
+// Delete removes artifacts and failures. The records go first; what is left after a crash is swept at the next start.
 func (s *Store) Delete(ctx context.Context, keys ...artifacts.Key) error {
 	s.write.Lock()
 	defer s.write.Unlock()
-	var errs []error
+	var gone []record
+	var names [][]byte
 	for _, key := range keys {
-		s.mu.Lock()
+		if r, err := s.record(key); err == nil {
+			gone = append(gone, r)
+		}
+		names = append(names, name(prefixRecord, key), name(prefixFailure, key), name(prefixTouch, key))
+	}
+	err := s.removeKeys(ctx, names)
+	s.mu.Lock()
+	for _, key := range keys {
 		s.memory.drop(key)
-		delete(s.touches, key)
-		delete(s.entries, key)
-		s.mu.Unlock()
-		r, err := s.record(key)
-		errs = append(errs, s.cfg.Cache.Remove(ctx, name(prefixRecord, key), name(prefixFailure, key), name(prefixTouch, key)))
-		if err == nil {
-			errs = append(errs, s.removeChunks(ctx, r))
-		}
 	}
-	if s.deleted >= compactAfter {
-		s.deleted = 0
-		errs = append(errs, s.cfg.Cache.Compact())
-		// A compaction leaves buffers of several tables behind. Without this the heap follows the write rate.
-		debug.FreeOSMemory()
+	s.mu.Unlock()
+	if err != nil {
+		return err
 	}
-	return errors.Join(errs...)
-}
-
-func (s *Store) removeChunks(ctx context.Context, r record) error {
-	var keys [][]byte
-	for n, p := range r.Meta.Parts {
-		for at := int64(0); at < p.Bytes; at += db.MaxValue {
-			keys = append(keys, chunk(r.ID, n, at/db.MaxValue))
-		}
+	for _, key := range keys {
+		delete(s.failures, key)
+		s.unlist(key)
 	}
-	s.deleted += r.Meta.Bytes()
-	return s.removeKeys(ctx, keys)
+	for _, r := range gone {
+		s.waste(r)
+	}
+	if s.wasted >= dropAfter {
+		return s.collect()
+	}
+	return nil
 }
 
 func (s *Store) removeKeys(ctx context.Context, keys [][]byte) error {
@@ -427,6 +369,31 @@ func (s *Store) removeKeys(ctx context.Context, keys [][]byte) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// waste marks the chunks of a write as useless. The caller holds write.
+func (s *Store) waste(r record) {
+	if r.ID > 0 {
+		s.garbage = append(s.garbage, r.ID)
+		s.wasted += r.bytes()
+	}
+}
+
+// collect has the database give the space of useless chunks back. The caller holds write.
+func (s *Store) collect() error {
+	for len(s.garbage) > 0 {
+		n := min(len(s.garbage), maxDrop)
+		prefixes := make([][]byte, n)
+		for i, id := range s.garbage[:n] {
+			prefixes[i] = chunks(id)
+		}
+		if err := s.cfg.Cache.Drop(prefixes...); err != nil {
+			return err
+		}
+		s.garbage = slices.Delete(s.garbage, 0, n)
+	}
+	s.wasted = 0
 	return nil
 }
 
@@ -439,8 +406,14 @@ func (s *Store) Touch(key artifacts.Key, now time.Time) {
 	}
 }
 
-// Flush writes what Touch remembered.
+// Flush writes what Touch remembered, and gives back the space of what was deleted.
 func (s *Store) Flush(ctx context.Context) error {
+	s.write.Lock()
+	defer s.write.Unlock()
+	return errors.Join(s.flushTouches(ctx), s.collect())
+}
+
+func (s *Store) flushTouches(ctx context.Context) error {
 	s.mu.Lock()
 	ops := make([]db.Op, 0, len(s.touches))
 	for k, t := range s.touches {
@@ -465,47 +438,34 @@ func (s *Store) Pin(ctx context.Context, tenant string, key artifacts.Key, off b
 	return s.cfg.State.Write(ctx, db.Op{Key: k, Value: []byte{1}})
 }
 
+// Pins returns the tenants that pin each artifact.
+func (s *Store) Pins() (map[artifacts.Key][]string, error) {
+	pins := map[artifacts.Key][]string{}
+	err := s.cfg.State.Scan([]byte{prefixPin}, func(k, _ []byte) error {
+		if len(k) > 33 {
+			key := artifacts.Key(k[1:33])
+			pins[key] = append(pins[key], string(k[33:]))
+		}
+		return nil
+	})
+	return pins, err
+}
+
 // Stats returns what the store holds.
 func (s *Store) Stats() inspect.Store {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := inspect.Store{Entries: len(s.entries), MemoryBytes: s.memory.size}
-	for _, n := range s.entries {
-		st.Bytes += n
-	}
-	return st
+	return inspect.Store{Entries: len(s.entries), Bytes: s.bytes, MemoryBytes: s.memory.size, LimitBytes: s.cfg.LimitBytes,
+		DiskBytes: s.cfg.Cache.DiskBytes()}
 }
 
-// Close writes what is remembered and gives up the files in memory.
+// Close writes what is remembered and gives up the files in memory. Handles stay good until they are closed.
 func (s *Store) Close(ctx context.Context) error {
-	err := s.Flush(ctx)
+	s.write.Lock()
+	defer s.write.Unlock()
+	err := s.flushTouches(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.memory.clear()
 	return err
 }
-
-func missing(key artifacts.Key, why error) error {
-	return fault.New(fault.HostArtifactMissing, "store get", key.String(), why)
-}
-
-func corrupt(key artifacts.Key, why error) error {
-	return fault.New(fault.HostArtifactCorrupt, "store get", key.String(), why)
-}
-
-func name(prefix byte, key artifacts.Key) []byte { return append([]byte{prefix}, key[:]...) }
-
-func keyOf(name []byte) (artifacts.Key, bool) {
-	if len(name) != 33 {
-		return artifacts.Key{}, false
-	}
-	return artifacts.Key(name[1:]), true
-}
-
-func chunk(id [8]byte, part int, n int64) []byte {
-	k := append([]byte{prefixChunk}, id[:]...)
-	k = append(k, byte(part))
-	return binary.BigEndian.AppendUint32(k, uint32(n))
-}
-
-func stamp(t time.Time) []byte { return binary.BigEndian.AppendUint64(nil, uint64(t.UnixNano())) }

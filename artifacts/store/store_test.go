@@ -82,7 +82,7 @@ func artifact(n uint64, size int) (artifacts.Meta, map[string][]byte) {
 func put(s *Store, n uint64, size int) (artifacts.Key, error) {
 	m, parts := artifact(n, size)
 	files := map[string]*sealed.File{}
-	defer func() { (&Handle{parts: files}).Close() }()
+	defer func() { release(files) }()
 	for name, b := range parts {
 		f, err := sealed.FromBytes(name, b)
 		if err != nil {
@@ -182,6 +182,9 @@ func TestALostKeyIsAMissForAll(t *testing.T) {
 	if len(entries) != 0 {
 		t.Errorf("%d entries under a new key", len(entries))
 	}
+	if err := check(s.Store, 1, 1000); !errors.Is(err, fault.HostArtifactMissing) {
+		t.Errorf("got %v", err)
+	}
 }
 
 // TestSwappedAndForgedRecordsAreNeverServed writes what an attacker with the database could write.
@@ -215,14 +218,141 @@ func TestSwappedAndForgedRecordsAreNeverServed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.dir.Cache.Write(t.Context(), db.Op{Key: chunk(r.ID, 1, 0), Value: make([]byte, db.MaxValue)}); err != nil {
+	if err := s.dir.Cache.Write(t.Context(), db.Op{Key: chunk(r.ID, 2, 0), Value: make([]byte, db.MaxValue)}); err != nil {
 		t.Fatal(err)
 	}
-	if err := check(s.Store, 1, 300_000); !errors.Is(err, fault.HostArtifactCorrupt) {
+	if err := s.Verify(t.Context(), a); !errors.Is(err, fault.HostArtifactCorrupt) {
 		t.Errorf("a forged chunk: %v", err)
 	}
-	if err := s.Verify(t.Context(), a); !errors.Is(err, fault.HostArtifactCorrupt) {
-		t.Errorf("verify of a forged chunk: %v", err)
+	for n := range uint64(2) { // both were dropped, and can be stored again
+		if err := check(s.Store, n+1, 300_000); !errors.Is(err, fault.HostArtifactMissing) {
+			t.Errorf("artifact %d was not dropped: %v", n+1, err)
+		}
+		if _, err := put(s.Store, n+1, 300_000); err != nil {
+			t.Fatal(err)
+		}
+		s.memory.clear()
+		if err := check(s.Store, n+1, 300_000); err != nil {
+			t.Errorf("artifact %d stored again: %v", n+1, err)
+		}
+	}
+}
+
+// TestFailuresAreBoundedAndAuthentic stores more failures than are kept, and forges one.
+func TestFailuresAreBoundedAndAuthentic(t *testing.T) {
+	dir := t.TempDir()
+	s, _ := open(t, dir, testBuild, 0)
+	s.cfg.MaxFailures = 3
+	for n := range uint64(5) {
+		m, _ := artifact(n, 1)
+		if err := s.PutFailure(t.Context(), m.Key, artifacts.Failure{Fault: fault.GuestInvalid, At: time.Unix(int64(n), 0)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m, _ := artifact(9, 1)
+	if err := s.dir.Cache.Write(t.Context(), db.Op{Key: name(prefixFailure, m.Key), Value: bytes.Repeat([]byte("x"), 100)}); err != nil {
+		t.Fatal(err)
+	}
+	s.shut(t)
+	s, entries := open(t, dir, testBuild, 0)
+	defer s.shut(t)
+	if len(entries) != 3 {
+		t.Fatalf("%d failures, want the last 3", len(entries))
+	}
+	for _, e := range entries {
+		if e.Failure == nil || e.Failure.At.Unix() < 2 {
+			t.Errorf("kept %+v", e)
+		}
+	}
+}
+
+// TestUnstoredIsServedFromMemory puts over the limit, and only into memory.
+func TestUnstoredIsServedFromMemory(t *testing.T) {
+	dir := t.TempDir()
+	s, _ := open(t, dir, testBuild, 1<<30)
+	s.cfg.LimitBytes = 1_000_000
+	for n := range uint64(2) { // the one that passes the limit is stored: the pruner makes room for it
+		if _, err := put(s.Store, n, 600_000); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := put(s.Store, 2, 600_000); !errors.Is(err, fault.BusyDisk) {
+		t.Errorf("over the limit: %v", err)
+	}
+	if err := check(s.Store, 2, 600_000); err != nil {
+		t.Errorf("not served from memory: %v", err)
+	}
+	if st := s.Stats(); st.Entries != 2 || st.Bytes < 1_200_000 || st.DiskBytes < st.Bytes {
+		t.Errorf("stats %+v", st)
+	}
+	s.shut(t)
+	s, entries := open(t, dir, testBuild, 1<<30)
+	defer s.shut(t)
+	if len(entries) != 2 {
+		t.Errorf("%d entries are on disk, want 2", len(entries))
+	}
+}
+
+// TestDeletedSpaceComesBack fills and empties the store; what it takes is seen in allocated blocks.
+func TestDeletedSpaceComesBack(t *testing.T) {
+	s, _ := open(t, t.TempDir(), testBuild, 0)
+	defer s.shut(t)
+	var keys []artifacts.Key
+	for n := range uint64(8) {
+		k, err := put(s.Store, n, 4_000_000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys = append(keys, k)
+	}
+	full := s.Stats()
+	if err := errors.Join(s.Delete(t.Context(), keys[1:]...), s.Flush(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	rest := s.Stats()
+	if full.DiskBytes < 35_000_000 || rest.DiskBytes > 16_000_000 || rest.Entries != 1 || rest.Bytes > 5_000_000 {
+		t.Errorf("before %+v, after %+v", full, rest)
+	}
+	s.memory.clear()
+	if err := check(s.Store, 0, 4_000_000); err != nil {
+		t.Errorf("the one that stays: %v", err)
+	}
+}
+
+func TestTouchesSurviveARestart(t *testing.T) {
+	dir := t.TempDir()
+	s, _ := open(t, dir, testBuild, 0)
+	k, err := put(s.Store, 1, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Unix(1_700_000_000, 0)
+	s.Touch(k, at)
+	s.shut(t)
+	s, entries := open(t, dir, testBuild, 0)
+	defer s.shut(t)
+	if len(entries) != 1 || !entries[0].LastNeeded.Equal(at) {
+		t.Errorf("entries %+v", entries)
+	}
+}
+
+// TestADescriptionMayBeLarge stores a module with more exports than fit a value of the database.
+func TestADescriptionMayBeLarge(t *testing.T) {
+	dir := t.TempDir()
+	s, _ := open(t, dir, testBuild, 0)
+	m, _ := artifact(1, 1)
+	m.Parts = nil
+	for i := range 20_000 {
+		m.Module.Exports = append(m.Module.Exports, artifacts.Export{Name: fmt.Sprint("export", i), Kind: "func", Type: "(i32) -> (i32)"})
+	}
+	if err := s.Put(t.Context(), m, nil, false); err != nil {
+		t.Fatal(err)
+	}
+	s.shut(t)
+	s, entries := open(t, dir, testBuild, 0)
+	defer s.shut(t)
+	if len(entries) != 1 || len(entries[0].Meta.Module.Exports) != 20_000 {
+		t.Errorf("%d entries", len(entries))
 	}
 }
 
@@ -260,14 +390,14 @@ func TestDeletedIsGone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Delete(t.Context(), k); err != nil {
+	if err := errors.Join(s.Delete(t.Context(), k), s.Flush(t.Context())); err != nil {
 		t.Fatal(err)
 	}
 	if err := check(s.Store, 1, 600_000); !errors.Is(err, fault.HostArtifactMissing) {
 		t.Errorf("got %v", err)
 	}
 	n := 0
-	if err := s.dir.Cache.Scan(nil, false, func(k, _ []byte) error { n++; return nil }); err != nil || n != 0 {
+	if err := s.dir.Cache.Scan(nil, func(k, _ []byte) error { n++; return nil }); err != nil || n != 0 {
 		t.Errorf("%d keys are left (%v)", n, err)
 	}
 	s.shut(t)

@@ -13,8 +13,11 @@ import (
 // CompressedPrefix stands before zstd-compressed code; the value is that of Substrate's maybe-compressed blobs.
 var CompressedPrefix = []byte{82, 188, 83, 118, 70, 219, 142, 5}
 
-// Inflate returns code as it is, or decompressed if it bears the prefix; never more than limit bytes. Memory stays
-// below limit plus a window that the limit bounds too.
+// maxWindow bounds what a frame may ask the decoder to remember: four times the window of the strongest common level.
+const maxWindow = 32 << 20
+
+// Inflate returns code as it is, or decompressed if it bears the prefix; never more than limit bytes, with a window of at
+// most 32 MiB besides.
 //
 // # Errors
 //
@@ -24,9 +27,8 @@ func Inflate(code []byte, limit int64) ([]byte, error) {
 	if !ok {
 		return code, nil
 	}
-	window := uint64(max(limit, int64(zstd.MinWindowSize)))
 	dec, err := zstd.NewReader(bytes.NewReader(body), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-		zstd.WithDecoderMaxMemory(uint64(limit)+1), zstd.WithDecoderMaxWindow(min(window, 64<<20)))
+		zstd.WithDecoderMaxMemory(uint64(max(limit, maxWindow))), zstd.WithDecoderMaxWindow(maxWindow))
 	if err != nil {
 		return nil, fault.New(fault.GuestBadCompression, "inflate", "", err)
 	}

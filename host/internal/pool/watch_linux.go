@@ -97,7 +97,7 @@ func (t *watch) waiting() bool {
 		if !t.w.proc.asleep() {
 			return false
 		}
-		time.Sleep(minTick)
+		<-time.After(minTick)
 	}
 	return true
 }

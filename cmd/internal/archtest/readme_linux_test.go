@@ -1,0 +1,77 @@
+package archtest
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestReadmeCommands types every command of the README, except 'make test', which is what runs this test.
+func TestReadmeCommands(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join(root(t), "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := append(os.Environ(), "XDG_DATA_HOME="+t.TempDir())
+	ran := 0
+	for _, block := range regexp.MustCompile("(?s)```console\n(.*?)```").FindAllSubmatch(readme, -1) {
+		for _, part := range strings.Split(string(block[1]), "$ ")[1:] {
+			line, want, _ := strings.Cut(part, "\n")
+			if line == "make test" {
+				continue
+			}
+			ran++
+			c := exec.Command("sh", "-c", line)
+			c.Dir, c.Env = root(t), env
+			var stderr bytes.Buffer
+			c.Stderr = &stderr
+			out, err := c.Output()
+			if err != nil {
+				t.Errorf("%s: %v\n%s", line, err, stderr.Bytes())
+			}
+			if want != "" && string(out) != want {
+				t.Errorf("%s prints %q, the README says %q", line, out, want)
+			}
+			if line == "make run" && !bytes.HasSuffix(out, []byte("69732\n")) {
+				t.Errorf("make run prints %q", out)
+			}
+		}
+	}
+	if ran < 5 {
+		t.Errorf("only %d commands found", ran)
+	}
+}
+
+// TestReadmeExample builds and runs the embedding example, which is the same text here and there.
+func TestReadmeExample(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join(root(t), "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, err := os.ReadFile("testdata/embed/main.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(readme, append(append([]byte("```go\n"), code...), "```"...)) {
+		t.Error("the example in the README is not the one that is tested: make testdata/embed/main.go the same")
+	}
+	dir := t.TempDir()
+	exe := filepath.Join(dir, "embed")
+	build := exec.Command("go", "build", "-o", exe, "./testdata/embed")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if err := os.Symlink(filepath.Join(root(t), "testdata"), filepath.Join(dir, "testdata")); err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command(exe)
+	c.Dir = dir
+	if out, err := c.CombinedOutput(); err != nil || string(out) != "ok 69732\n" {
+		t.Errorf("the example prints %q, %v", out, err)
+	}
+}
