@@ -7,6 +7,7 @@ FUZZTIME  ?= 30s
 BENCHTIME ?= 1s
 PKGS      ?= ./...
 export CGO_ENABLED = 0
+MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
 .PHONY: help build run test race lint fmt tidy bench fuzz testdata cross ci

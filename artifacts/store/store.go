@@ -453,10 +453,10 @@ func (s *Store) Pins() (map[artifacts.Key][]string, error) {
 
 // Stats returns what the store holds.
 func (s *Store) Stats() inspect.Store {
+	disk := s.cfg.Cache.DiskBytes()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return inspect.Store{Entries: len(s.entries), Bytes: s.bytes, MemoryBytes: s.memory.size, LimitBytes: s.cfg.LimitBytes,
-		DiskBytes: s.cfg.Cache.DiskBytes()}
+	return inspect.Store{Entries: len(s.entries), Bytes: s.bytes, MemoryBytes: s.memory.size, LimitBytes: s.cfg.LimitBytes, DiskBytes: disk}
 }
 
 // Close writes what is remembered and gives up the files in memory. Handles stay good until they are closed.
