@@ -13,7 +13,7 @@ const (
 	MaxName    = 64 << 10  // bytes of one name, argument or environment entry
 	MaxText    = 4 << 10   // bytes of a message for people
 	MaxList    = 1024      // entries of one list
-	MaxParts   = 16        // parts of one artifact
+	MaxModule  = 768 << 10 // bytes of the description of a module
 	MaxFiles   = 2         // descriptors on one frame
 	headerSize = 5         // u32 little-endian length of the payload, u8 type
 )
@@ -23,43 +23,12 @@ var ErrFrame = errors.New("frame breaks the protocol")
 
 func bad(what string) error { return fmt.Errorf("%w: %s", ErrFrame, what) }
 
-// encoder writes a message within the limits that decoder holds; the first error sticks.
-type encoder struct {
-	b   []byte
-	err error
-}
+type encoder struct{ b []byte }
 
-func (e *encoder) fail(what string) {
-	if e.err == nil {
-		e.err = bad(what)
-	}
-}
-
-func (e *encoder) u64(v uint64) { e.b = binary.AppendUvarint(e.b, v) }
-func (e *encoder) i64(v int64)  { e.b = binary.AppendVarint(e.b, v) }
-
-// size writes a number that must not be negative.
-func (e *encoder) size(v int64, what string) {
-	if v < 0 {
-		e.fail(what)
-	}
-	e.u64(uint64(v))
-}
-
-func (e *encoder) bytes(p []byte, limit int, what string) { put(e, p, limit, what) }
-
-func (e *encoder) text(s string, limit int, what string) { put(e, s, limit, what) }
-
-// put appends nothing to a frame that is full already, so that a message cannot take much more memory than a frame.
-func put[T string | []byte](e *encoder, p T, limit int, what string) {
-	if len(p) > limit || len(e.b)+len(p) > MaxFrame {
-		e.fail(what)
-		return
-	}
-	e.u64(uint64(len(p)))
-	e.b = append(e.b, p...)
-}
-
+func (e *encoder) u64(v uint64)   { e.b = binary.AppendUvarint(e.b, v) }
+func (e *encoder) i64(v int64)    { e.b = binary.AppendVarint(e.b, v) }
+func (e *encoder) bytes(p []byte) { e.u64(uint64(len(p))); e.b = append(e.b, p...) }
+func (e *encoder) text(s string)  { e.u64(uint64(len(s))); e.b = append(e.b, s...) }
 func (e *encoder) flag(v bool) {
 	if v {
 		e.b = append(e.b, 1)
@@ -67,14 +36,10 @@ func (e *encoder) flag(v bool) {
 		e.b = append(e.b, 0)
 	}
 }
-
-func (e *encoder) list(l []string, what string) {
-	if len(l) > MaxList {
-		e.fail(what)
-	}
+func (e *encoder) list(l []string) {
 	e.u64(uint64(len(l)))
 	for _, s := range l {
-		e.text(s, MaxName, what)
+		e.text(s)
 	}
 }
 
@@ -145,18 +110,12 @@ func (d *decoder) flag() bool {
 	return v
 }
 
-// count reads the number of entries that follow; each takes at least least bytes of what is there.
-func (d *decoder) count(limit, least int64, what string) int64 {
-	n := d.size(limit, what)
-	if n > int64(len(d.b))/least {
-		d.fail(what)
-		return 0
-	}
-	return n
-}
-
 func (d *decoder) list(what string) []string {
-	n := d.count(MaxList, 1, what)
+	n := d.size(MaxList, what)
+	if n > int64(len(d.b)) { // each entry takes a byte at least
+		d.fail(what)
+		return nil
+	}
 	var l []string
 	for range n {
 		l = append(l, d.text(MaxName, what))

@@ -42,7 +42,7 @@ func files(t *testing.T, suffix string) map[string][]byte {
 		if e.IsDir() && (rel == ".git" || rel == ".bin") {
 			return filepath.SkipDir
 		}
-		if !e.Type().IsRegular() || !strings.HasSuffix(path, suffix) {
+		if !e.Type().IsRegular() || rel == ".git" || !strings.HasSuffix(path, suffix) {
 			return nil
 		}
 		found[rel], err = os.ReadFile(path)
