@@ -1,0 +1,59 @@
+package wire
+
+import "io"
+
+// reader cuts a stream into messages; it never holds more than one frame and a read buffer.
+type reader struct {
+	fill     func([]byte) (int, error)
+	buf      []byte
+	from, to int
+}
+
+func (r *reader) next() (Message, error) {
+	if err := r.need(headerSize); err != nil {
+		return nil, err
+	}
+	h := r.buf[r.from:]
+	n := int64(h[0]) | int64(h[1])<<8 | int64(h[2])<<16 | int64(h[3])<<24
+	t := Type(h[4])
+	if n+headerSize > MaxFrame {
+		return nil, bad("frame is too long")
+	}
+	if err := r.need(headerSize + int(n)); err != nil {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		return nil, err
+	}
+	p := r.buf[r.from+headerSize : r.from+headerSize+int(n)]
+	r.from += headerSize + int(n)
+	return Decode(t, p)
+}
+
+// need makes n bytes available. Memory grows with what has arrived, not with what a header claims.
+func (r *reader) need(n int) error {
+	for r.to-r.from < n {
+		if r.from > 0 {
+			copy(r.buf, r.buf[r.from:r.to])
+			r.to -= r.from
+			r.from = 0
+		}
+		if r.to == len(r.buf) {
+			bigger := make([]byte, min(max(4<<10, 2*len(r.buf)), MaxFrame))
+			copy(bigger, r.buf[:r.to])
+			r.buf = bigger
+		}
+		m, err := r.fill(r.buf[r.to:])
+		if m == 0 && err == nil {
+			err = io.ErrNoProgress
+		}
+		if err != nil {
+			if err == io.EOF && r.to > 0 {
+				return io.ErrUnexpectedEOF
+			}
+			return err
+		}
+		r.to += m
+	}
+	return nil
+}
