@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
+	"math"
 	"strings"
 
 	"github.com/tetratelabs/wazero"
@@ -24,6 +26,8 @@ type App struct {
 	rt       wazero.Runtime
 	compiled wazero.CompiledModule
 	module   *wasm.Module
+	exports  map[string]api.FunctionDefinition
+	twice    string // a function that is imported with two types, which nobody can offer; "" if there is none
 }
 
 // Load makes an app of the parts of an artifact. It never compiles.
@@ -52,7 +56,7 @@ func Load(ctx context.Context, skeleton, code []byte) (*App, error) {
 		_ = rt.Close(ctx)
 		return rejected(err)
 	}
-	a := &App{rt: rt, compiled: c, module: m}
+	a := &App{rt: rt, compiled: c, module: m, exports: c.ExportedFunctions()}
 	if err := a.link(ctx); err != nil {
 		_ = rt.Close(ctx)
 		return rejected(err)
@@ -67,16 +71,25 @@ func (a *App) Close() error { return a.rt.Close(context.Background()) }
 // The policy of a run decides before it starts whether such traps may stand.
 func (a *App) link(ctx context.Context) error {
 	builders := map[string]wazero.HostModuleBuilder{}
+	types := map[[2]string]string{}
 	for _, i := range a.module.Imports {
 		if i.Kind != wasm.Func {
 			continue
 		}
+		name := [2]string{i.Module, i.Name}
+		if t, again := types[name]; again {
+			if t != i.Desc {
+				a.twice = i.Module + "." + i.Name
+			}
+			continue
+		}
+		types[name] = i.Desc
 		b := builders[i.Module]
 		if b == nil {
 			b = a.rt.NewHostModuleBuilder(i.Module)
 			switch i.Module {
 			case abi.WASI:
-				wasi_snapshot_preview1.NewFunctionExporter().ExportFunctions(b)
+				exportWASI(b)
 			case abi.Env:
 				exportAllocator(b)
 			}
@@ -93,6 +106,21 @@ func (a *App) link(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// exportWASI adds the functions of WASI to a module. One of the engine's own crashes on the standard streams, the only
+// files that a run has.
+func exportWASI(b wazero.HostModuleBuilder) {
+	const badf, nosys = 8, 52
+	wasi_snapshot_preview1.NewFunctionExporter().ExportFunctions(b)
+	i32, i64 := api.ValueTypeI32, api.ValueTypeI64
+	b.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(_ context.Context, _ api.Module, stack []uint64) {
+		if uint32(stack[0]) > 2 {
+			stack[0] = badf
+		} else {
+			stack[0] = nosys
+		}
+	}), []api.ValueType{i32, i64, i64, i32}, []api.ValueType{i32}).Export("fd_filestat_set_times")
 }
 
 // missing traps: the guest called an import that the host does not offer.
@@ -112,7 +140,8 @@ type Spec struct {
 	Input       []byte
 }
 
-// IO is where a run's bytes come from and go to. An error of Stdin or Output ends the run: the host is gone.
+// IO is where a run's bytes come from and go to. An error of Output, or one of Stdin other than io.EOF, ends the run:
+// the host is gone.
 type IO struct {
 	Stdin  func(p []byte) (int, error)
 	Output func(stderr bool, p []byte) error
@@ -135,9 +164,24 @@ type runState struct {
 type runKey struct{}
 
 // Run runs the app once, in an instance of its own that sees nothing of earlier runs.
-func (a *App) Run(ctx context.Context, s Spec, io IO) Outcome {
+//
+// # Errors
+//
+// Outcome.Fault is of class guest or caller. Anything else (the machine refused memory, the host is gone) says nothing
+// of the guest, and the process should end.
+func (a *App) Run(ctx context.Context, s Spec, streams IO) (out Outcome) {
 	mem := &linearMemory{limit: s.MemoryBytes}
-	out := a.run(ctx, s, io, mem)
+	defer mem.Free() // an instance that failed to start does not free it
+	defer func() {   // what is raised outside of the engine's calls, which catch their own
+		if r := recover(); r != nil {
+			f, ok := r.(*fault.Error)
+			if !ok {
+				panic(r)
+			}
+			out = Outcome{Fault: f, MemoryPeak: mem.peak}
+		}
+	}()
+	out = a.run(ctx, s, streams, mem)
 	out.MemoryPeak = mem.peak
 	if f := out.Fault; f != nil && mem.refused && (f.Code == fault.GuestTrap || f.Code == fault.GuestExit || f.Code == fault.GuestStartTrap) {
 		out.Fault = fault.New(fault.GuestMemory, "run", "", f)
@@ -145,15 +189,17 @@ func (a *App) Run(ctx context.Context, s Spec, io IO) Outcome {
 	return out
 }
 
-func (a *App) run(ctx context.Context, s Spec, io IO, mem *linearMemory) Outcome {
+func (a *App) run(ctx context.Context, s Spec, streams IO, mem *linearMemory) Outcome {
 	if f := a.judge(&s); f != nil {
 		return Outcome{Fault: f}
 	}
-	budget := &output{left: s.OutputBytes, send: io.Output}
+	budget := &output{left: s.OutputBytes, send: streams.Output}
 	cfg := wazero.NewModuleConfig().WithName("").WithStartFunctions().
-		WithStdin(reader(io.Stdin)).WithStdout(stream{budget, false}).WithStderr(stream{budget, true})
+		WithStdin(reader(streams.Stdin)).WithStdout(stream{budget, false}).WithStderr(stream{budget, true})
 	if s.Determinism == run.RealWorld {
 		cfg = cfg.WithSysWalltime().WithSysNanotime().WithSysNanosleep().WithRandSource(rand.Reader)
+	} else {
+		cfg = new(clock).set(cfg) // the engine's own random source is the same in each instance
 	}
 	if s.Entry.Mode == run.Command {
 		cfg = cfg.WithArgs(append([]string{"guest"}, s.Entry.Args...)...)
@@ -166,29 +212,37 @@ func (a *App) run(ctx context.Context, s Spec, io IO, mem *linearMemory) Outcome
 	ctx = context.WithValue(experimental.WithMemoryAllocator(ctx, mem), runKey{}, state)
 	mod, err := a.rt.InstantiateModule(ctx, a.compiled, cfg)
 	if err != nil {
-		return ended(err, fault.GuestStartTrap)
+		return ended(err, fault.GuestStartTrap, s.Entry.Mode)
 	}
 	defer mod.Close(ctx)
 	state.heap = newHeap(mod)
 
-	if init := mod.ExportedFunction("_initialize"); init != nil && s.Entry.Mode != run.Command {
+	if s.Entry.Mode == run.Command {
+		_, err := mod.ExportedFunction("_start").Call(ctx)
+		if err == nil {
+			return Outcome{Exited: true} // to return is to exit with 0
+		}
+		return ended(err, fault.GuestTrap, s.Entry.Mode)
+	}
+	if init := mod.ExportedFunction("_initialize"); init != nil && s.Entry.Name != "_initialize" {
+		if d := init.Definition(); len(d.ParamTypes()) > 0 || len(d.ResultTypes()) > 0 {
+			return Outcome{Fault: fault.New(fault.GuestBadSignature, "link", "_initialize", nil)}
+		}
 		if _, err := init.Call(ctx); err != nil {
-			return ended(err, fault.GuestStartTrap)
+			return ended(err, fault.GuestStartTrap, s.Entry.Mode)
 		}
 	}
-	switch s.Entry.Mode {
-	case run.Command:
-		_, err := mod.ExportedFunction("_start").Call(ctx)
-		return ended(err, fault.GuestTrap)
-	case run.Invoke:
+	if s.Entry.Mode == run.Invoke {
 		return invoke(ctx, mod.ExportedFunction(s.Entry.Name), s.Entry.Args, budget)
-	default:
-		return callBytes(ctx, mod, s.Entry.Name, s.Input, state.heap, budget)
 	}
+	return callBytes(ctx, mod, s.Entry.Name, s.Input, state.heap, budget)
 }
 
 // judge refuses what cannot be run as asked, before anything of the guest runs, and settles the mode.
 func (a *App) judge(s *Spec) *fault.Error {
+	if a.twice != "" {
+		return fault.New(fault.GuestUnknownImport, "link", fault.Quote(a.twice)+" with two types", nil)
+	}
 	for _, i := range a.module.Imports {
 		known := i.Kind == wasm.Memory || i.Kind == wasm.Func && abi.Known(i.Module, i.Name, i.Desc)
 		if !known && (i.Kind != wasm.Func || s.Imports != run.TrapMissing) {
@@ -198,7 +252,14 @@ func (a *App) judge(s *Spec) *fault.Error {
 	if m, ok := a.module.Memory(); ok && m.Min > uint64(s.MemoryBytes/run.PageBytes) {
 		return fault.New(fault.GuestMemory, "instantiate", fmt.Sprintf("%d pages at the start", m.Min), nil)
 	}
-	exports := a.compiled.ExportedFunctions()
+	// Tables live beside linear memory; a module of 44 bytes can ask for a gigabyte of them.
+	var elements uint64
+	for _, t := range a.module.Tables {
+		elements += min(t.Min, math.MaxUint32)
+	}
+	if elements > uint64(s.MemoryBytes/tableElementBytes) {
+		return fault.New(fault.GuestMemory, "instantiate", fmt.Sprintf("%d table elements at the start", elements), nil)
+	}
 	if s.Entry.Mode == 0 {
 		s.Entry.Mode = run.Command
 	}
@@ -206,13 +267,16 @@ func (a *App) judge(s *Spec) *fault.Error {
 	if s.Entry.Mode == run.Command {
 		name = "_start"
 	}
-	def := exports[name]
+	def := a.exports[name]
 	if def == nil {
 		return fault.New(fault.GuestMissingExport, "link", fault.Quote(name), nil)
 	}
 	ok := true
 	switch s.Entry.Mode {
 	case run.Command:
+		if f := judgeStrings(s.Entry); f != nil {
+			return f
+		}
 		ok = len(def.ParamTypes()) == 0 && len(def.ResultTypes()) == 0
 	case run.Bytes:
 		p, r := def.ParamTypes(), def.ResultTypes()
@@ -228,14 +292,36 @@ func (a *App) judge(s *Spec) *fault.Error {
 	return nil
 }
 
-// ended reads the error of a call. trap is the code of a trap in this phase.
-func ended(err error, trap fault.Code) Outcome {
-	if err == nil {
-		return Outcome{}
+// tableElementBytes is what an element of a table takes in the engine.
+const tableElementBytes = 8
+
+// judgeStrings refuses what WASI cannot say: it ends strings with a NUL.
+func judgeStrings(e run.Entry) *fault.Error {
+	bad := func(subject, hint string) *fault.Error {
+		return fault.New(fault.CallerInvalid, "link", fault.Quote(subject), nil).WithHint(hint)
 	}
+	for _, a := range e.Args {
+		if strings.ContainsRune(a, 0) {
+			return bad(a, "arguments must not contain NUL")
+		}
+	}
+	for _, kv := range e.Env {
+		if k, _, _ := strings.Cut(kv, "="); k == "" || strings.ContainsRune(kv, 0) {
+			return bad(kv, "environment entries are KEY=VALUE without NUL")
+		}
+	}
+	return nil
+}
+
+// ended reads the error of a call. trap is the code of a trap in this phase. Only a command exits: whoever calls a
+// function waits for its return, and an exit in place of it, of any code, is a trap.
+func ended(err error, trap fault.Code, mode run.Mode) Outcome {
 	if exit, ok := errors.AsType[*sys.ExitError](err); ok {
 		code := int32(exit.ExitCode())
-		if code == 0 {
+		switch {
+		case mode != run.Command:
+			return Outcome{Fault: fault.New(trap, "run", fmt.Sprintf("exit with code %d instead of a return", code), nil)}
+		case code == 0:
 			return Outcome{Exited: true}
 		}
 		return Outcome{Exited: true, Exit: code, Fault: fault.New(fault.GuestExit, "run", fmt.Sprintf("exit code %d", code), nil)}
@@ -292,4 +378,10 @@ func (s stream) Write(p []byte) (int, error) {
 type reader func(p []byte) (int, error)
 
 // Read implements io.Reader.
-func (r reader) Read(p []byte) (int, error) { return r(p) }
+func (r reader) Read(p []byte) (int, error) {
+	n, err := r(p)
+	if err != nil && err != io.EOF { //nolint:errorlint // a Reader returns io.EOF itself
+		panic(fault.New(fault.CanceledStopped, "read", "", err))
+	}
+	return n, err
+}

@@ -3,13 +3,13 @@ package engine
 import (
 	"context"
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/run"
 )
 
 // invoke calls a function over numbers; judge has looked at its types.
@@ -29,7 +29,7 @@ func invoke(ctx context.Context, fn api.Function, args []string, budget *output)
 		stack[i] = v
 	}
 	if err := fn.CallWithStack(ctx, stack); err != nil {
-		return ended(err, fault.GuestTrap)
+		return ended(err, fault.GuestTrap, run.Invoke)
 	}
 	words := make([]string, len(fn.Definition().ResultTypes()))
 	for i, t := range fn.Definition().ResultTypes() {
@@ -46,17 +46,10 @@ func invoke(ctx context.Context, fn api.Function, args []string, budget *output)
 func parse(t api.ValueType, s string) (uint64, error) {
 	switch t {
 	case api.ValueTypeI32:
-		v, err := strconv.ParseInt(s, 0, 64)
-		if err == nil && (v < math.MinInt32 || v > math.MaxUint32) {
-			err = strconv.ErrRange
-		}
+		v, err := integer(s, 32)
 		return uint64(uint32(v)), err
 	case api.ValueTypeI64:
-		if v, err := strconv.ParseUint(s, 0, 64); err == nil {
-			return v, nil
-		}
-		v, err := strconv.ParseInt(s, 0, 64)
-		return uint64(v), err
+		return integer(s, 64)
 	case api.ValueTypeF32:
 		v, err := strconv.ParseFloat(s, 32)
 		return api.EncodeF32(float32(v)), err
@@ -64,6 +57,33 @@ func parse(t api.ValueType, s string) (uint64, error) {
 		v, err := strconv.ParseFloat(s, 64)
 		return api.EncodeF64(v), err
 	}
+}
+
+// integer reads a number of so many bits. Leading zeros mean nothing.
+func integer(s string, bits int) (uint64, error) {
+	digits, negative := strings.CutPrefix(s, "-")
+	base := 10
+	if len(digits) > 2 && digits[0] == '0' {
+		switch digits[1] | 0x20 {
+		case 'x':
+			base = 16
+		case 'o':
+			base = 8
+		case 'b':
+			base = 2
+		}
+	}
+	if base != 10 {
+		digits = digits[2:]
+	}
+	v, err := strconv.ParseUint(digits, base, bits)
+	switch {
+	case err != nil || !negative:
+		return v, err
+	case v > 1<<(bits-1):
+		return 0, strconv.ErrRange
+	}
+	return -v, nil
 }
 
 // format prints a number: integers signed, floats in the shortest form that reads back the same.
@@ -82,7 +102,7 @@ func format(t api.ValueType, v uint64) string {
 
 // callBytes calls name(ptr, len) -> (len << 32) | ptr, the PVF manner.
 func callBytes(ctx context.Context, mod api.Module, name string, input []byte, h *heap, budget *output) Outcome {
-	mem := mod.Memory()
+	mem := memoryOf(mod)
 	if mem == nil {
 		return Outcome{Fault: fault.New(fault.GuestMissingExport, "call", "memory", nil)}
 	}
@@ -92,7 +112,7 @@ func callBytes(ctx context.Context, mod api.Module, name string, input []byte, h
 	}
 	got, err := mod.ExportedFunction(name).Call(ctx, uint64(ptr), uint64(len(input)))
 	if err != nil {
-		return ended(err, fault.GuestTrap)
+		return ended(err, fault.GuestTrap, run.Bytes)
 	}
 	size := uint32(got[0] >> 32)
 	if int64(size) > budget.left {

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"math/bits"
+	"reflect"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
@@ -29,13 +30,22 @@ const (
 )
 
 func newHeap(mod api.Module) *heap {
-	h := &heap{mem: mod.Memory()}
+	h := &heap{mem: memoryOf(mod)}
 	if g := mod.ExportedGlobal("__heap_base"); g != nil && g.Type() == api.ValueTypeI32 {
 		if base := uint32(g.Get()); base < 1<<32-16 {
 			h.next = (base + 7) &^ 7
 		}
 	}
 	return h
+}
+
+// memoryOf returns the linear memory, or nil: for none, the engine returns an interface around a nil pointer.
+func memoryOf(mod api.Module) api.Memory {
+	mem := mod.Memory()
+	if mem == nil || reflect.ValueOf(mem).IsNil() {
+		return nil
+	}
+	return mem
 }
 
 // alloc returns room for n bytes outside of the block lists; the guest never frees it.

@@ -3,10 +3,13 @@ package engine
 import (
 	"github.com/tetratelabs/wazero/experimental"
 	"golang.org/x/sys/unix"
+
+	"github.com/troupehost/troupe/actors/fault"
 )
 
 // linearMemory reserves address space up to the limit of the run and commits it as the guest grows. Growth past the
-// limit, or past what the kernel gives, is refused: the guest sees -1.
+// limit is refused: the guest sees -1. If the kernel refuses memory below the limit, the run ends: what a guest sees
+// must not depend on the machine.
 type linearMemory struct {
 	limit    int64
 	reserved []byte
@@ -18,9 +21,11 @@ type linearMemory struct {
 // Allocate implements experimental.MemoryAllocator.
 func (m *linearMemory) Allocate(_, _ uint64) experimental.LinearMemory {
 	// A module has one memory; MAP_NORESERVE keeps the reservation free of charge.
-	if b, err := unix.Mmap(-1, 0, int(m.limit), unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE); err == nil {
-		m.reserved = b
+	b, err := unix.Mmap(-1, 0, int(m.limit), unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
+	if err != nil {
+		panic(fault.New(fault.HostMemory, "reserve linear memory", "", err))
 	}
+	m.reserved = b
 	return m
 }
 
@@ -32,9 +37,8 @@ func (m *linearMemory) Reallocate(size uint64) []byte {
 		return nil
 	}
 	if n > m.size {
-		if unix.Mprotect(m.reserved[m.size:n], unix.PROT_READ|unix.PROT_WRITE) != nil {
-			m.refused = true
-			return nil
+		if err := unix.Mprotect(m.reserved[m.size:n], unix.PROT_READ|unix.PROT_WRITE); err != nil {
+			panic(fault.New(fault.HostMemory, "commit linear memory", "", err))
 		}
 		m.size, m.peak = n, max(m.peak, n)
 	}

@@ -175,6 +175,9 @@ func (s *session) run(r wire.Run) error {
 		Imports: r.Imports, Determinism: r.Determinism, Input: input,
 	}, engine.IO{Stdin: s.stdin, Output: s.output})
 
+	if f := out.Fault; f != nil && f.Class != fault.Guest && f.Class != fault.Caller {
+		return f // no word on the guest; the death of this process makes the host look into it
+	}
 	for rest := out.Result; len(rest) > 0; {
 		n := min(len(rest), wire.MaxChunk)
 		if err := s.conn.Send(wire.Result{Data: rest[:n]}); err != nil {
