@@ -9,6 +9,7 @@ import (
 	"github.com/troupehost/troupe/actors/cache"
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/artifacts"
+	"github.com/troupehost/troupe/artifacts/db"
 	"github.com/troupehost/troupe/artifacts/store"
 	"github.com/troupehost/troupe/host/internal/pool"
 )
@@ -98,6 +99,11 @@ func (h *Host) watchDisk(ctx context.Context) {
 			h.health.set("disk.short", "free space is below the reserve: nothing is written", fault.Describe(fault.BusyDisk).Hint)
 		} else {
 			h.health.clear("disk.short")
+		}
+		for _, d := range []*db.DB{h.dir.Cache, h.dir.State} {
+			if f := d.Failed(); f != nil {
+				h.health.set("database.failed", f.Error(), "restart the host: the database is checked before it is opened again")
+			}
 		}
 		if n%flushPolls == 0 {
 			_ = h.store.Flush(ctx) // the next one tries again; only the order of pruning depends on it
