@@ -379,3 +379,24 @@ func TestClosedHostAnswers(t *testing.T) {
 		t.Errorf("execute on a closed host: %v", err)
 	}
 }
+
+// TestWhatWasAcknowledgedIsDone closes the host right after an answer.
+func TestWhatWasAcknowledgedIsDone(t *testing.T) {
+	dir := t.TempDir()
+	for round := range 5 {
+		h, err := host.Start(t.Context(), host.Config{DataDir: dir, BallastBytes: host.NoLimit})
+		if err != nil {
+			t.Fatal(err)
+		}
+		j, err := h.Precheck(t.Context(), host.CodeRequest{Code: guest(t, "echo")})
+		if err != nil || j.Cache != "miss" {
+			t.Errorf("round %d: cache %s, %v: the artifact was evicted", round, j.Cache, err)
+		}
+		if err := h.Evict(t.Context(), j.Artifact); err != nil {
+			t.Error(err)
+		}
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -39,27 +39,39 @@ func Spawn(parent kernel.Parent, cfg Config) (kernel.Ref[Message], error) {
 			if err := spawnPruner(c, cfg.PruneEvery); err != nil {
 				c.Log().Error().Err(err).Msg("the pruner could not be started")
 			}
-			core := kernel.RunCore(NewState(cfg.Limits), sh.do)
-			return kernel.HandlerFunc[Message](func(c *kernel.Ctx[Message], m Message) {
-				switch m := m.(type) {
-				case storeDone:
-					sh.next(c)
-					if m.then == nil {
-						return
-					}
-					core.Receive(c, m.then)
-				case indexed:
-					sh.next(c)
-					if m.err != nil {
-						c.Log().Error().Err(m.err).Msg("the artifact index could not be read; the cache starts empty")
-					}
-					core.Receive(c, m)
-				default:
-					core.Receive(c, m)
-				}
-			})
+			sh.core = kernel.RunCore(NewState(cfg.Limits), sh.do)
+			return sh
 		},
 	})
+}
+
+// Receive implements kernel.Handler.
+func (sh *shell) Receive(c *kernel.Ctx[Message], m Message) {
+	switch m := m.(type) {
+	case storeDone:
+		sh.next(c)
+		if m.then != nil {
+			sh.core.Receive(c, m.then)
+		}
+	case indexed:
+		sh.next(c)
+		if m.err != nil {
+			c.Log().Error().Err(m.err).Msg("the artifact index could not be read; the cache starts empty")
+		}
+		sh.core.Receive(c, m)
+	default:
+		sh.core.Receive(c, m)
+	}
+}
+
+// Stopping carries out what was acknowledged and waits its turn: a removal that an operator was told of happens.
+func (sh *shell) Stopping(*kernel.Ctx[Message]) {
+	for _, op := range sh.queue {
+		if f, ok := op(context.Background()).(interface{ Failed(error) }); ok {
+			f.Failed(fault.New(fault.CanceledStopped, "cache", "", nil))
+		}
+	}
+	sh.queue = nil
 }
 
 // storeDone is the end of a store operation, with the message that it leads to, if any.
@@ -76,6 +88,7 @@ func (m storeDone) Failed(err error) {
 
 type shell struct {
 	cfg   Config
+	core  kernel.Handler[Message]
 	busy  bool // a store operation is under way
 	queue []func(context.Context) Message
 }
@@ -87,7 +100,7 @@ func (sh *shell) store(c *kernel.Ctx[Message], op func(context.Context) Message)
 		return
 	}
 	sh.busy = true
-	c.Go(op)
+	c.Go(func(ctx context.Context) Message { return op(context.WithoutCancel(ctx)) }) // what was begun is ended
 }
 
 func (sh *shell) next(c *kernel.Ctx[Message]) {
