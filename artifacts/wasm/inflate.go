@@ -13,11 +13,12 @@ import (
 // CompressedPrefix stands before zstd-compressed code; the value is that of Substrate's maybe-compressed blobs.
 var CompressedPrefix = []byte{82, 188, 83, 118, 70, 219, 142, 5}
 
-// maxWindow bounds what a frame may ask the decoder to remember: four times the window of the strongest common level.
-const maxWindow = 32 << 20
+// leastWindow is what a frame may always ask the decoder to remember, however small its content: four times the window
+// of the strongest common level.
+const leastWindow = 32 << 20
 
-// Inflate returns code as it is, or decompressed if it bears the prefix; never more than limit bytes, with a window of at
-// most 32 MiB besides.
+// Inflate returns code as it is, or decompressed if it bears the prefix; never more than limit bytes. A frame may keep
+// all of its content in one window, so as much memory is taken once more, and 32 MiB at least.
 //
 // # Errors
 //
@@ -27,8 +28,9 @@ func Inflate(code []byte, limit int64) ([]byte, error) {
 	if !ok {
 		return code, nil
 	}
+	window := uint64(max(limit, leastWindow))
 	dec, err := zstd.NewReader(bytes.NewReader(body), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-		zstd.WithDecoderMaxMemory(uint64(max(limit, maxWindow))), zstd.WithDecoderMaxWindow(maxWindow))
+		zstd.WithDecoderMaxMemory(window), zstd.WithDecoderMaxWindow(window))
 	if err != nil {
 		return nil, fault.New(fault.GuestBadCompression, "inflate", "", err)
 	}

@@ -134,6 +134,8 @@ type Module struct {
 	CodeBytes int // size of all function bodies
 	DataBytes int // size of the data section
 	sections  []section
+	functions []uint32 // type index of each function, imported ones first
+	spelled   []string // Types in words, made when first needed
 }
 
 type section struct {
@@ -286,7 +288,7 @@ func (m *Module) readImport(r *reader) {
 				r.fail("import: unknown type")
 				return
 			}
-			i.Desc = m.Types[i.TypeIndex].String()
+			i.Desc = m.spell(i.TypeIndex)
 		}
 	case Table:
 		t := r.byte("import table")
@@ -332,11 +334,17 @@ func (r *reader) limits(what string) Limits {
 // check holds what the other sections were read by together.
 func (m *Module) check() error {
 	invalid := func(what string) error { return fault.New(fault.GuestInvalid, "scan", what, nil) }
+	for _, i := range m.Imports {
+		if i.Kind == Func {
+			m.functions = append(m.functions, i.TypeIndex)
+		}
+	}
 	for _, t := range m.Funcs {
 		if int64(t) >= int64(len(m.Types)) {
 			return invalid("a function has an unknown type")
 		}
 	}
+	m.functions = append(m.functions, m.Funcs...)
 	if len(m.Funcs) > 0 && !m.has(sectionCode) {
 		return invalid("functions without bodies")
 	}
@@ -346,7 +354,7 @@ func (m *Module) check() error {
 			return invalid("two exports are called " + fault.Quote(e.Name))
 		}
 		seen[e.Name] = true
-		if e.Kind == Func && m.funcType(e.Index) == nil {
+		if e.Kind == Func && int64(e.Index) >= int64(len(m.functions)) {
 			return invalid("export of an unknown function")
 		}
 	}
@@ -362,32 +370,23 @@ func (m *Module) has(id byte) bool {
 	return false
 }
 
-// funcType returns the signature of a function by its index, imports first; nil if there is none.
-func (m *Module) funcType(index uint32) *FuncType {
-	n := uint32(0)
-	for i := range m.Imports {
-		if m.Imports[i].Kind != Func {
-			continue
-		}
-		if n == index {
-			return &m.Types[m.Imports[i].TypeIndex]
-		}
-		n++
+// spell returns a type in words. Types are spelled once, so that many imports of a long one take no more memory.
+func (m *Module) spell(index uint32) string {
+	if m.spelled == nil {
+		m.spelled = make([]string, len(m.Types))
 	}
-	if d := index - n; int64(d) < int64(len(m.Funcs)) && int64(m.Funcs[d]) < int64(len(m.Types)) {
-		return &m.Types[m.Funcs[d]]
+	if m.spelled[index] == "" {
+		m.spelled[index] = m.Types[index].String()
 	}
-	return nil
+	return m.spelled[index]
 }
 
-// ExportType returns the type of an export in words.
+// ExportType returns the type of an exported function in words, else "".
 func (m *Module) ExportType(e Export) string {
-	if e.Kind == Func {
-		if t := m.funcType(e.Index); t != nil {
-			return t.String()
-		}
+	if e.Kind != Func {
+		return ""
 	}
-	return ""
+	return m.spell(m.functions[e.Index])
 }
 
 // Memory returns the bounds of the linear memory, imported or defined, and whether there is one.

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"strings"
 
 	"github.com/troupehost/troupe/actors/fault"
@@ -90,7 +89,7 @@ func describe(m *wasm.Module, code []byte) (artifacts.Module, error) {
 			d.MemoryMax = uint32(min(mem.Max, 1<<16))
 		}
 	}
-	if p, err := json.Marshal(d); err != nil || len(p) > wire.MaxModule {
+	if _, err := wire.Encode(wire.Prepared{Module: d}); err != nil {
 		return d, fault.New(fault.GuestInvalid, "compile", "too many or too long imports and exports", nil)
 	}
 	return d, nil

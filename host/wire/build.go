@@ -16,7 +16,7 @@ const (
 	// InstrumentVersion is the version of the instrumentation; 0: code is compiled as it is.
 	InstrumentVersion = 0
 	// Version is the version of the messages in this package.
-	Version = 1
+	Version = 2
 )
 
 // BuildID names everything that a host and its workers must agree on.

@@ -13,7 +13,7 @@ const (
 	MaxName    = 64 << 10  // bytes of one name, argument or environment entry
 	MaxText    = 4 << 10   // bytes of a message for people
 	MaxList    = 1024      // entries of one list
-	MaxModule  = 768 << 10 // bytes of the description of a module
+	MaxParts   = 16        // parts of one artifact
 	MaxFiles   = 2         // descriptors on one frame
 	headerSize = 5         // u32 little-endian length of the payload, u8 type
 )
@@ -23,12 +23,38 @@ var ErrFrame = errors.New("frame breaks the protocol")
 
 func bad(what string) error { return fmt.Errorf("%w: %s", ErrFrame, what) }
 
-type encoder struct{ b []byte }
+// encoder writes a message within the limits that decoder holds; the first error sticks.
+type encoder struct {
+	b   []byte
+	err error
+}
 
-func (e *encoder) u64(v uint64)   { e.b = binary.AppendUvarint(e.b, v) }
-func (e *encoder) i64(v int64)    { e.b = binary.AppendVarint(e.b, v) }
-func (e *encoder) bytes(p []byte) { e.u64(uint64(len(p))); e.b = append(e.b, p...) }
-func (e *encoder) text(s string)  { e.u64(uint64(len(s))); e.b = append(e.b, s...) }
+func (e *encoder) fail(what string) {
+	if e.err == nil {
+		e.err = bad(what)
+	}
+}
+
+func (e *encoder) u64(v uint64) { e.b = binary.AppendUvarint(e.b, v) }
+func (e *encoder) i64(v int64)  { e.b = binary.AppendVarint(e.b, v) }
+
+// size writes a number that is not negative: a negative one arrives as one that is too large.
+func (e *encoder) size(v int64) { e.u64(uint64(v)) }
+
+func (e *encoder) bytes(p []byte, limit int, what string) { put(e, p, limit, what) }
+
+func (e *encoder) text(s string, limit int, what string) { put(e, s, limit, what) }
+
+// put appends nothing to a frame that is full already, so that a message cannot take much more memory than a frame.
+func put[T string | []byte](e *encoder, p T, limit int, what string) {
+	if len(p) > limit || len(e.b)+len(p) > MaxFrame {
+		e.fail(what)
+		return
+	}
+	e.u64(uint64(len(p)))
+	e.b = append(e.b, p...)
+}
+
 func (e *encoder) flag(v bool) {
 	if v {
 		e.b = append(e.b, 1)
@@ -36,10 +62,14 @@ func (e *encoder) flag(v bool) {
 		e.b = append(e.b, 0)
 	}
 }
-func (e *encoder) list(l []string) {
+
+func (e *encoder) list(l []string, what string) {
+	if len(l) > MaxList {
+		e.fail(what)
+	}
 	e.u64(uint64(len(l)))
 	for _, s := range l {
-		e.text(s)
+		e.text(s, MaxName, what)
 	}
 }
 
@@ -110,12 +140,18 @@ func (d *decoder) flag() bool {
 	return v
 }
 
-func (d *decoder) list(what string) []string {
-	n := d.size(MaxList, what)
-	if n > int64(len(d.b)) { // each entry takes a byte at least
+// count reads the number of entries that follow; each takes at least least bytes of what is there.
+func (d *decoder) count(limit, least int64, what string) int64 {
+	n := d.size(limit, what)
+	if n > int64(len(d.b))/least {
 		d.fail(what)
-		return nil
+		return 0
 	}
+	return n
+}
+
+func (d *decoder) list(what string) []string {
+	n := d.count(MaxList, 1, what)
 	var l []string
 	for range n {
 		l = append(l, d.text(MaxName, what))

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"encoding/json"
 	"math"
 
 	"github.com/troupehost/troupe/actors/fault"
@@ -147,56 +146,63 @@ func (NeedStdin) Type() Type { return TypeNeedStdin }
 func (Result) Type() Type    { return TypeResult }
 func (Finished) Type() Type  { return TypeFinished }
 
-func (m Hello) encode(e *encoder) { e.text(m.BuildID); e.flag(m.Probe) }
-func (m Ready) encode(e *encoder) { e.text(m.BuildID); e.text(m.CPU); e.list(m.Held) }
+func (m Hello) encode(e *encoder) { e.text(m.BuildID, MaxText, "build id"); e.flag(m.Probe) }
+func (m Ready) encode(e *encoder) {
+	e.text(m.BuildID, MaxText, "build id")
+	e.text(m.CPU, MaxText, "cpu")
+	e.list(m.Held, "layers")
+}
 
-func (m Prepare) encode(e *encoder) { e.u64(uint64(m.MaxInflatedBytes)) }
+func (m Prepare) encode(e *encoder) { e.size(m.MaxInflatedBytes) }
 
 func (m Prepared) encode(e *encoder) {
-	p, err := json.Marshal(m.Module)
-	if err != nil {
-		p = nil // cannot happen: plain strings and numbers
+	encodeModule(e, m.Module)
+	if len(m.Parts) > MaxParts {
+		e.fail("parts")
 	}
-	e.bytes(p)
 	e.u64(uint64(len(m.Parts)))
 	for _, r := range m.Parts {
-		e.text(r.Name)
-		e.u64(uint64(r.Offset))
-		e.u64(uint64(r.Bytes))
+		e.text(r.Name, MaxText, "part")
+		e.size(r.Offset)
+		e.size(r.Bytes)
 	}
 }
 func (Load) encode(*encoder)   {}
 func (Loaded) encode(*encoder) {}
 
-func (m Failed) encode(e *encoder) { e.text(string(m.Code)); e.text(clip(m.Message)) }
+func (m Failed) encode(e *encoder) {
+	e.text(string(m.Code), MaxText, "code")
+	e.text(clip(m.Message), MaxText, "message")
+}
 
 func (m Run) encode(e *encoder) {
 	e.u64(m.Run)
 	e.u64(uint64(m.Entry.Mode))
-	e.text(m.Entry.Name)
-	e.list(m.Entry.Args)
-	e.list(m.Entry.Env)
-	e.u64(uint64(m.MemoryBytes))
-	e.u64(uint64(m.OutputBytes))
-	e.u64(uint64(m.InputBytes))
+	e.text(m.Entry.Name, MaxName, "name")
+	e.list(m.Entry.Args, "args")
+	e.list(m.Entry.Env, "env")
+	e.size(m.MemoryBytes)
+	e.size(m.OutputBytes)
+	e.size(m.InputBytes)
 	e.u64(uint64(m.Imports))
 	e.u64(uint64(m.Determinism))
 }
-func (m Input) encode(e *encoder)     { e.bytes(m.Data) }
-func (m Stdin) encode(e *encoder)     { e.bytes(m.Data); e.flag(m.EOF) }
-func (m Output) encode(e *encoder)    { e.flag(m.Stderr); e.bytes(m.Data) }
-func (m NeedStdin) encode(e *encoder) { e.u64(uint64(m.Max)) }
-func (m Result) encode(e *encoder)    { e.bytes(m.Data) }
+func (m Input) encode(e *encoder)     { e.bytes(m.Data, MaxChunk, "input") }
+func (m Stdin) encode(e *encoder)     { e.bytes(m.Data, MaxChunk, "stdin"); e.flag(m.EOF) }
+func (m Output) encode(e *encoder)    { e.flag(m.Stderr); e.bytes(m.Data, MaxChunk, "output") }
+func (m NeedStdin) encode(e *encoder) { e.size(m.Max) }
+func (m Result) encode(e *encoder)    { e.bytes(m.Data, MaxChunk, "result") }
 
 func (m Finished) encode(e *encoder) {
 	e.u64(m.Run)
-	e.text(string(m.Code))
-	e.text(clip(m.Message))
+	e.text(string(m.Code), MaxText, "code")
+	e.text(clip(m.Message), MaxText, "message")
 	e.flag(m.Exited)
 	e.i64(int64(m.Exit))
-	e.u64(uint64(m.MemoryPeakBytes))
+	e.size(m.MemoryPeakBytes)
 }
 
+// clip shortens a message for people; it may end in the middle of a letter, which whoever shows it must expect anyway.
 func clip(s string) string { return s[:min(len(s), MaxText)] }
 
 // Encode returns the frame of m, header included. A message that is over a limit is an error: the sender must not
@@ -208,6 +214,9 @@ func AppendFrame(b []byte, m Message) ([]byte, error) {
 	start := len(b)
 	e := encoder{b: append(b, 0, 0, 0, 0, byte(m.Type()))}
 	m.encode(&e)
+	if e.err != nil {
+		return b, e.err
+	}
 	n := len(e.b) - start - headerSize
 	if n+headerSize > MaxFrame {
 		return b, bad("message is larger than a frame")
@@ -266,16 +275,10 @@ func Decode(t Type, p []byte) (Message, error) {
 }
 
 func decodePrepared(d *decoder) Prepared {
-	var m Prepared
-	if p := d.bytes(MaxModule, "module"); d.err == nil {
-		if json.Unmarshal(p, &m.Module) != nil {
-			d.fail("module")
-		}
-	}
-	n := d.size(16, "parts")
-	for range n {
+	m := Prepared{Module: decodeModule(d)}
+	for n := d.count(MaxParts, 3, "parts"); n > 0 && d.err == nil; n-- {
 		m.Parts = append(m.Parts, PartRange{
-			Name:   d.text(64, "part"),
+			Name:   d.text(MaxText, "part"),
 			Offset: d.size(math.MaxInt64, "offset"),
 			Bytes:  d.size(math.MaxInt64, "size"),
 		})

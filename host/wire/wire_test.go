@@ -2,9 +2,15 @@ package wire
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
+	"math"
+	"os"
+	"runtime"
+	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -13,147 +19,260 @@ import (
 	"github.com/troupehost/troupe/artifacts"
 )
 
-var samples = []Message{
-	Hello{BuildID: "b", Probe: true},
-	Ready{BuildID: "b", CPU: "amd64", Held: []string{"env", "fds"}},
-	Prepare{MaxInflatedBytes: 1 << 40},
-	Prepared{Module: artifacts.Module{Exports: []artifacts.Export{{Name: "f"}}}, Parts: []PartRange{{Name: "code", Offset: 7, Bytes: 9}}},
-	Load{}, Loaded{},
-	Failed{Code: fault.GuestInvalid, Message: "m"},
-	Run{Run: 3, Entry: run.Entry{Mode: run.Bytes, Name: "n", Args: []string{"a", ""}, Env: []string{"K=V"}}, MemoryBytes: 1, OutputBytes: 2,
-		InputBytes: 3, Imports: run.TrapMissing, Determinism: run.RealWorld},
-	Input{Data: []byte("in")},
-	Stdin{Data: []byte{}, EOF: true},
-	Output{Stderr: true, Data: []byte("out")},
-	NeedStdin{Max: 5},
-	Result{Data: []byte("r")},
-	Finished{Run: 3, Code: fault.GuestExit, Message: "x", Exited: true, Exit: -1, MemoryPeakBytes: 65536},
+// messages returns at least one message of each type, with every field set.
+func messages() []Message {
+	return []Message{
+		Hello{BuildID: BuildID(), Probe: true},
+		Ready{BuildID: BuildID(), CPU: "amd64-00", Held: []string{"env", "fds"}},
+		Prepare{MaxInflatedBytes: 64 << 20},
+		Prepared{
+			Module: artifacts.Module{
+				Imports:     []artifacts.Import{{Module: "env", Name: "memory", Kind: "memory", Type: "1 pages", Known: true}, {Name: "\xff\x00"}},
+				Exports:     []artifacts.Export{{Name: "run", Kind: "func", Type: "(i32) -> (i32)"}},
+				MemoryPages: 1, MemoryMax: math.MaxUint32, HasStart: true, WasmBytes: 2, NumFunctions: 3, CodeBytes: 4, DataBytes: 5, TableElements: 6,
+			},
+			Parts: []PartRange{{"module", 0, 10}, {"code", 10, math.MaxInt64}},
+		},
+		Load{}, Loaded{},
+		Failed{Code: fault.GuestTruncated, Message: "in the header"},
+		Run{
+			Run: math.MaxUint64, Entry: run.Entry{Mode: run.Command, Name: "n", Args: []string{"", "b"}, Env: []string{"K=V"}},
+			MemoryBytes: 1, OutputBytes: 2, InputBytes: 3, Imports: run.TrapMissing, Determinism: run.RealWorld,
+		},
+		Input{Data: []byte("in")},
+		Stdin{Data: []byte("x"), EOF: true},
+		Output{Stderr: true, Data: bytes.Repeat([]byte{7}, MaxChunk)},
+		NeedStdin{Max: MaxChunk},
+		Result{Data: []byte{0}},
+		Finished{Run: 9, Code: fault.GuestExit, Message: "m", Exited: true, Exit: math.MinInt32, MemoryPeakBytes: 65536},
+	}
 }
 
-func TestEachMessageComesBack(t *testing.T) {
+func TestEveryMessageRoundTrips(t *testing.T) {
 	seen := map[Type]bool{}
-	for _, m := range samples {
+	for _, m := range messages() {
+		seen[m.Type()] = true
 		b, err := Encode(m)
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("%T: %v", m, err)
 		}
-		got, err := Decode(Type(b[4]), b[headerSize:])
-		if err != nil {
-			t.Errorf("%T: %v", m, err)
-			continue
+		r := reader{fill: iotest.HalfReader(bytes.NewReader(b)).Read}
+		got, err := r.next()
+		if d := cmp.Diff(m, got); d != "" || err != nil {
+			t.Errorf("%T: %v\n%s", m, err, d)
 		}
-		if d := cmp.Diff(m, got); d != "" {
-			t.Errorf("%T: %s", m, d)
+		if _, err := r.next(); err != io.EOF {
+			t.Errorf("%T: at the end: %v", m, err)
 		}
-		seen[m.Type()] = true
-		for n := range len(b) - headerSize { // no message may be cut or continued
-			if _, err := Decode(m.Type(), b[headerSize:headerSize+n]); !errors.Is(err, ErrFrame) {
-				t.Errorf("%T cut at %d: %v", m, n, err)
+		for n := 1; n < min(len(b), 300); n++ { // cut off anywhere
+			r := reader{fill: bytes.NewReader(b[:n]).Read}
+			if _, err := r.next(); err != io.ErrUnexpectedEOF {
+				t.Fatalf("%T cut at %d: %v", m, n, err)
 			}
 		}
-		if _, err := Decode(m.Type(), append(bytes.Clone(b[headerSize:]), 0)); !errors.Is(err, ErrFrame) {
+		for n := range min(len(b)-headerSize, 300) { // no payload may be shorter
+			if _, err := Decode(m.Type(), b[headerSize:headerSize+n]); !errors.Is(err, ErrFrame) {
+				t.Errorf("%T with %d bytes of payload: %v", m, n, err)
+			}
+		}
+		if _, err := Decode(m.Type(), append(b[headerSize:], 0)); !errors.Is(err, ErrFrame) {
 			t.Errorf("%T with a byte too many: %v", m, err)
 		}
 	}
-	for typ := TypeHello; typ <= TypeStdin; typ++ {
-		if !seen[typ] {
-			t.Errorf("no sample of type %d", typ)
-		}
-	}
-	for typ := TypeReady; typ <= TypeFinished; typ++ {
-		if !seen[typ] {
-			t.Errorf("no sample of type %d", typ)
+	for n := range 256 {
+		if _, err := Decode(Type(n), nil); !seen[Type(n)] && !errors.Is(err, ErrFrame) {
+			t.Errorf("type %d, which no message here has: %v", n, err)
 		}
 	}
 }
 
-func TestSenderRefusesWhatIsTooLarge(t *testing.T) {
-	if _, err := Encode(Output{Data: make([]byte, MaxFrame)}); !errors.Is(err, ErrFrame) {
-		t.Errorf("got %v", err)
+// TestSenderIsHeldToTheLimits: what Decode would refuse is an error of Encode.
+func TestSenderIsHeldToTheLimits(t *testing.T) {
+	long, many := strings.Repeat("x", MaxName+1), make([]string, MaxList+1)
+	names := make([]artifacts.Export, 40)
+	for i := range names {
+		names[i].Name = long[:MaxName]
 	}
-}
-
-func TestHostileStreams(t *testing.T) {
-	frame, err := Encode(Loaded{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, row := range []struct {
-		name   string
-		stream []byte
-		want   error
-	}{
-		{"a length of 4 GiB", []byte{0xff, 0xff, 0xff, 0xff, byte(TypeOutput)}, ErrFrame},
-		{"just too long", []byte{0, 0, 0x10, 0, byte(TypeOutput)}, ErrFrame},
-		{"unknown type", []byte{0, 0, 0, 0, 200}, ErrFrame},
-		{"a type of the other side is a message all the same", frame, nil},
-		{"cut in the header", frame[:3], io.ErrUnexpectedEOF},
-		{"cut in the payload", []byte{9, 0, 0, 0, byte(TypeResult), 1}, io.ErrUnexpectedEOF},
-		{"nothing", nil, io.EOF},
-		{"a list that claims more than is there", []byte{4, 0, 0, 0, byte(TypeReady), 0, 0, 0xff, 0x07}, ErrFrame},
+	for name, m := range map[string]Message{
+		"chunk":    Output{Data: make([]byte, MaxChunk+1)},
+		"input":    Input{Data: make([]byte, MaxChunk+1)},
+		"args":     Run{Entry: run.Entry{Args: many}},
+		"env":      Run{Entry: run.Entry{Env: many}},
+		"argument": Run{Entry: run.Entry{Args: []string{long}}},
+		"name":     Run{Entry: run.Entry{Name: long}},
+		"parts":    Prepared{Parts: make([]PartRange, MaxParts+1)},
+		"frame":    Prepared{Module: artifacts.Module{Exports: names}},
+		"layers":   Ready{Held: many},
 	} {
-		src := bytes.NewReader(row.stream)
-		r := reader{fill: src.Read}
-		allocs := testing.AllocsPerRun(1, func() {})
-		_, err := r.next()
-		if !errors.Is(err, row.want) {
-			t.Errorf("%s: %v, want %v", row.name, err, row.want)
-		}
-		if len(r.buf) > 8<<10 || allocs > 0 {
-			t.Errorf("%s: took %d bytes for a claim", row.name, len(r.buf))
+		if _, err := Encode(m); !errors.Is(err, ErrFrame) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
-}
-
-func TestFramesArriveInPieces(t *testing.T) {
-	var stream []byte
-	for range 3 {
-		for _, m := range samples {
-			var err error
-			if stream, err = AppendFrame(stream, m); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	src := bytes.NewReader(stream)
-	r := reader{fill: func(p []byte) (int, error) { return src.Read(p[:min(len(p), 3)]) }}
-	for n := range 3 * len(samples) {
-		got, err := r.next()
+	for _, m := range []Message{NeedStdin{Max: -1}, NeedStdin{Max: MaxChunk + 1}, Finished{MemoryPeakBytes: -1}, Prepare{MaxInflatedBytes: -1}} {
+		b, err := Encode(m)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d := cmp.Diff(samples[n%len(samples)], got); d != "" {
-			t.Fatal(d)
+		if got, err := Decode(m.Type(), b[headerSize:]); !errors.Is(err, ErrFrame) {
+			t.Errorf("%+v arrives as %+v, %v", m, got, err)
 		}
 	}
-	if _, err := r.next(); err != io.EOF {
-		t.Errorf("at the end: %v", err)
+	b, err := Encode(Failed{Message: strings.Repeat("x", 10*MaxText)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, err := Decode(TypeFailed, b[headerSize:]); err != nil || len(m.(Failed).Message) != MaxText {
+		t.Errorf("a long message: %v", err)
 	}
 }
 
-func FuzzDecode(f *testing.F) {
-	for _, m := range samples {
-		b, err := Encode(m)
-		if err != nil {
-			f.Fatal(err)
+// TestHostileFramesTakeNoMemory: a length is a claim, and nothing is taken for a claim.
+func TestHostileFramesTakeNoMemory(t *testing.T) {
+	huge := binary.AppendUvarint(nil, math.MaxUint64)
+	claim := func(n uint64, more ...byte) []byte { return append(binary.AppendUvarint(nil, n), more...) }
+	payloads := map[string]struct {
+		t Type
+		p []byte
+	}{
+		"length of a string":  {TypeHello, huge},
+		"length of a chunk":   {TypeOutput, append([]byte{0}, huge...)},
+		"chunk over limit":    {TypeResult, claim(MaxChunk+1, make([]byte, MaxChunk+1)...)},
+		"number of imports":   {TypePrepared, huge},
+		"imports, none there": {TypePrepared, claim(MaxFrame)},
+		"number of parts":     {TypePrepared, append(make([]byte, 10), huge...)},
+		"number of layers":    {TypeReady, append([]byte{0, 0}, huge...)},
+		"layers, none there":  {TypeReady, append([]byte{0, 0}, claim(MaxList)...)},
+		"args":                {TypeRun, append([]byte{1, 1, 0}, claim(MaxList)...)},
+		"number without end":  {TypePrepare, bytes.Repeat([]byte{0xff}, 20)},
+		"flag":                {TypeHello, []byte{0, 2}},
+		"mode":                {TypeRun, []byte{1, 4}},
+		"exit code":           {TypeFinished, append([]byte{1, 0, 0, 1}, append(binary.AppendVarint(nil, math.MaxInt64), 0)...)},
+	}
+	for name, row := range payloads {
+		if got := allocated(func() {
+			if m, err := Decode(row.t, row.p); !errors.Is(err, ErrFrame) {
+				t.Errorf("%s: %v, %v", name, m, err)
+			}
+		}); got > 64<<10 {
+			t.Errorf("%s took %d bytes", name, got)
 		}
-		f.Add(b[4], b[headerSize:])
+	}
+	for name, stream := range map[string][]byte{
+		"frame over limit":     {0xff, 0xff, 0xff, 0xff, byte(TypeOutput)},
+		"one byte over limit":  {0xfc, 0xff, 0x0f, 0, byte(TypeOutput)},
+		"largest, never comes": {0xfb, 0xff, 0x0f, 0, byte(TypeOutput)},
+	} {
+		if got := allocated(func() {
+			r := reader{fill: bytes.NewReader(stream).Read}
+			if _, err := r.next(); !errors.Is(err, ErrFrame) && err != io.ErrUnexpectedEOF {
+				t.Errorf("%s: %v", name, err)
+			}
+		}); got > 64<<10 {
+			t.Errorf("%s took %d bytes", name, got)
+		}
+	}
+}
+
+func allocated(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+func TestReaderRefusesToSpin(t *testing.T) {
+	r := reader{fill: func([]byte) (int, error) { return 0, nil }}
+	if _, err := r.next(); err != io.ErrNoProgress {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestEngineVersionIsThatOfGoMod(t *testing.T) {
+	mod, err := os.ReadFile("../../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, version, _ := strings.Cut(EngineVersion, " ")
+	if !strings.Contains(string(mod), "/"+name+" "+version+"\n") {
+		t.Errorf("go.mod does not require %s: change EngineVersion with it", EngineVersion)
+	}
+}
+
+func TestBuildID(t *testing.T) {
+	if id := BuildID(); len(id) != 16 || id != BuildID() || strings.Trim(id, "0123456789abcdef") != "" {
+		t.Errorf("build id %q", id)
+	}
+}
+
+func TestWorkerIsToldByItsArguments(t *testing.T) {
+	for _, row := range []struct {
+		args []string
+		want bool
+	}{
+		{[]string{Arg0, Arg1}, true},
+		{[]string{Arg0}, false},
+		{[]string{Arg0, "--version"}, false},
+		{[]string{"troupe", Arg1}, false},
+		{[]string{Arg0, Arg1, "more"}, false},
+		{nil, false},
+	} {
+		if got := IsWorker(row.args); got != row.want {
+			t.Errorf("IsWorker(%q) = %v", row.args, got)
+		}
+	}
+}
+
+// FuzzDecode: no payload makes the decoder panic, and what it takes it would also send.
+func FuzzDecode(f *testing.F) {
+	for _, m := range messages() {
+		if b, err := Encode(m); err == nil && len(b) < 4096 {
+			f.Add(byte(m.Type()), b[headerSize:])
+		}
 	}
 	f.Fuzz(func(t *testing.T, typ byte, p []byte) {
 		m, err := Decode(Type(typ), p)
 		if err != nil {
+			if !errors.Is(err, ErrFrame) {
+				t.Fatalf("untyped error %v", err)
+			}
 			return
 		}
 		b, err := Encode(m)
 		if err != nil {
-			return // a message that came in small may be over a limit in its own spelling
+			if len(p)+headerSize >= MaxFrame {
+				return
+			}
+			t.Fatalf("%+v was taken but cannot be sent: %v", m, err)
 		}
-		again, err := Decode(Type(typ), b[headerSize:])
-		if err != nil {
-			t.Fatalf("%T does not come back: %v", m, err)
+		back, err := Decode(Type(typ), b[headerSize:])
+		if err != nil || !cmp.Equal(m, back) {
+			t.Fatalf("%+v came back as %+v, %v", m, back, err)
 		}
-		if d := cmp.Diff(m, again); d != "" {
-			t.Fatal(d)
+	})
+}
+
+// FuzzReader: no stream makes the reader panic or hold more than a frame.
+func FuzzReader(f *testing.F) {
+	var all []byte
+	for _, m := range messages() {
+		if b, err := Encode(m); err == nil && len(b) < 4096 {
+			all = append(all, b...)
+		}
+	}
+	f.Add(all, 3)
+	f.Add([]byte{0xfb, 0xff, 0x0f, 0, 68, 1}, 100)
+	f.Fuzz(func(t *testing.T, stream []byte, step int) {
+		in := bytes.NewReader(stream)
+		r := reader{fill: func(p []byte) (int, error) { return in.Read(p[:min(len(p), max(step, 1))]) }}
+		for {
+			_, err := r.next()
+			if len(r.buf) > MaxFrame || len(r.buf) > 4096+2*len(stream) {
+				t.Fatalf("holds %d bytes of a stream of %d", len(r.buf), len(stream))
+			}
+			if err != nil {
+				return
+			}
 		}
 	})
 }

@@ -1,0 +1,158 @@
+package wasm
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/troupehost/troupe/actors/fault"
+)
+
+func text(s string) []byte { return append(binary.AppendUvarint(nil, uint64(len(s))), s...) }
+
+func module(sections ...[]byte) []byte {
+	return append([]byte("\x00asm\x01\x00\x00\x00"), slices.Concat(sections...)...)
+}
+
+func custom(name string, size int) []byte {
+	return appendSection(nil, sectionCustom, append(text(name), make([]byte, size)...))
+}
+
+func rewritten(t *testing.T, code []byte) *Module {
+	t.Helper()
+	m, err := Scan(code)
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved, err := Scan(m.MemoryImportToExport(code))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return moved
+}
+
+// TestMemoryRewriteMakesItsPlaces covers the modules that lack the sections which the rewrite needs.
+func TestMemoryRewriteMakesItsPlaces(t *testing.T) {
+	memory := slices.Concat(text("env"), text("memory"), []byte{byte(Memory), 1, 2, 9})
+	onlyMemory := appendSection(nil, sectionImport, append([]byte{1}, memory...))
+	for name, code := range map[string][]byte{
+		"nothing else":       module(onlyMemory),
+		"custom sections":    module(custom("a", 3), onlyMemory, custom("b", 0)),
+		"a global behind it": module(onlyMemory, appendSection(nil, sectionGlobal, []byte{1, 0x7f, 0, 0x41, 0, 0x0b})),
+		"exports of its own": module(onlyMemory, appendSection(nil, sectionExport, slices.Concat([]byte{1}, text("mem"), []byte{byte(Memory), 0}))),
+		"a table before it": module(onlyMemory, appendSection(nil, sectionTable, []byte{1, 0x70, 0, 0}),
+			appendSection(nil, sectionData, []byte{1, 0, 0x41, 0, 0x0b, 1, 'x'})),
+	} {
+		m := rewritten(t, code)
+		if len(m.Imports) != 0 || len(m.Memories) != 1 || m.Memories[0].Min != 2 || m.Memories[0].Max != 9 {
+			t.Errorf("%s: imports %+v, memories %+v", name, m.Imports, m.Memories)
+		}
+		if !slices.Contains(m.Exports, Export{Name: "memory", Kind: Memory}) {
+			t.Errorf("%s: exports %+v", name, m.Exports)
+		}
+	}
+	named := module(onlyMemory, appendSection(nil, sectionExport, slices.Concat([]byte{1}, text("memory"), []byte{byte(Memory), 0})))
+	if m := rewritten(t, named); len(m.Exports) != 1 || len(m.Memories) != 1 {
+		t.Errorf("a module that exports it already: %+v", m)
+	}
+}
+
+func TestSkeletonKeepsNamesWithinBounds(t *testing.T) {
+	for _, row := range []struct {
+		section []byte
+		kept    bool
+	}{
+		{custom("name", 100), true}, {custom("name", MaxNameSection), false}, {custom("producers", 1), false}, {custom(".debug_info", 5000), false},
+	} {
+		code := module(row.section)
+		m, err := Scan(code)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := bytes.Equal(m.Skeleton(code), code); got != row.kept {
+			t.Errorf("section of %d bytes %.15q kept: %v", len(row.section), row.section[3:], got)
+		}
+	}
+}
+
+// TestLongTypesAreSpelledOnce: a type of many parameters that many imports share takes memory once.
+func TestLongTypesAreSpelledOnce(t *testing.T) {
+	const params, imports = 20_000, 2_000 // spelled each time this would be 200 MB
+	types := slices.Concat([]byte{1, 0x60}, binary.AppendUvarint(nil, params), bytes.Repeat([]byte{0x7f}, params), []byte{0})
+	list := binary.AppendUvarint(nil, imports)
+	for range imports {
+		list = append(list, 0, 0, byte(Func), 0)
+	}
+	code := module(appendSection(nil, sectionType, types), appendSection(nil, sectionImport, list))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	m, err := Scan(code)
+	runtime.ReadMemStats(&after)
+	if err != nil || len(m.Imports) != imports || !strings.HasPrefix(m.Imports[1].Desc, "(i32, i32,") {
+		t.Fatalf("%v", err)
+	}
+	if took := after.TotalAlloc - before.TotalAlloc; took > 8<<20 {
+		t.Errorf("took %d bytes for a module of %d", took, len(code))
+	}
+}
+
+// TestManyExportsOfManyFunctions would take minutes if each export were looked up among the imports.
+func TestManyExportsOfManyFunctions(t *testing.T) {
+	const n = 200_000
+	imports, exports := binary.AppendUvarint(nil, n), binary.AppendUvarint(nil, n)
+	for i := range n {
+		imports = append(imports, 0, 0, byte(Func), 0)
+		exports = binary.AppendUvarint(append(exports, slices.Concat(text(string(rune(0x10000+i))), []byte{byte(Func)})...), n-1)
+	}
+	m, err := Scan(module(appendSection(nil, sectionType, []byte{1, 0x60, 0, 0}), appendSection(nil, sectionImport, imports), appendSection(nil, sectionExport, exports)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := m.ExportType(m.Exports[n-1]); got != "() -> ()" {
+		t.Errorf("type %q", got)
+	}
+}
+
+// TestLargeHonestCodeInflates: a frame that keeps all of its content in one window is no bomb as long as it fits the limit.
+func TestLargeHonestCodeInflates(t *testing.T) {
+	plain := make([]byte, 40<<20)
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for i := 0; i < len(plain); i += 4096 {
+		plain[i] = byte(rnd.Uint32())
+	}
+	enc, err := zstd.NewWriter(nil, zstd.WithSingleSegment(true), zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	packed := enc.EncodeAll(plain, bytes.Clone(CompressedPrefix))
+	if got, err := Inflate(packed, 64<<20); err != nil || !bytes.Equal(got, plain) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	if _, err := Inflate(packed, 40<<20-1); !errors.Is(err, fault.GuestDecompressionBomb) {
+		t.Errorf("a byte over the limit: %v", err)
+	}
+}
+
+// FuzzInflate: nothing inflates beyond the limit, and whatever is refused blames the guest.
+func FuzzInflate(f *testing.F) {
+	enc, err := zstd.NewWriter(nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(enc.EncodeAll(make([]byte, 100_000), bytes.Clone(CompressedPrefix)))
+	f.Add(enc.EncodeAll([]byte("hello"), bytes.Clone(CompressedPrefix)))
+	const limit = 64 << 10
+	f.Fuzz(func(t *testing.T, code []byte) {
+		got, err := Inflate(append(bytes.Clone(CompressedPrefix), code...), limit)
+		if err != nil && fault.From(err).Class != fault.Guest || len(got) > limit {
+			t.Fatalf("%d bytes, %v", len(got), err)
+		}
+	})
+}

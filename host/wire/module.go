@@ -1,0 +1,70 @@
+package wire
+
+import (
+	"math"
+
+	"github.com/troupehost/troupe/artifacts"
+)
+
+// The least bytes that an import and an export take: the lengths of their strings, and a flag.
+const (
+	leastImport = 5
+	leastExport = 3
+)
+
+// encodeModule writes the description of a module. Its lists are bounded by the frame only: there are honest modules
+// with tens of thousands of exports.
+func encodeModule(e *encoder, m artifacts.Module) {
+	e.u64(uint64(len(m.Imports)))
+	for _, i := range m.Imports {
+		e.text(i.Module, MaxName, "import")
+		e.text(i.Name, MaxName, "import")
+		e.text(i.Kind, MaxText, "import")
+		e.text(i.Type, MaxName, "import")
+		e.flag(i.Known)
+		if e.err != nil {
+			return
+		}
+	}
+	e.u64(uint64(len(m.Exports)))
+	for _, x := range m.Exports {
+		e.text(x.Name, MaxName, "export")
+		e.text(x.Kind, MaxText, "export")
+		e.text(x.Type, MaxName, "export")
+		if e.err != nil {
+			return
+		}
+	}
+	e.u64(uint64(m.MemoryPages))
+	e.u64(uint64(m.MemoryMax))
+	e.flag(m.HasStart)
+	e.size(m.WasmBytes)
+	e.size(int64(m.NumFunctions))
+	e.size(m.CodeBytes)
+	e.size(m.DataBytes)
+	e.u64(m.TableElements)
+}
+
+func decodeModule(d *decoder) artifacts.Module {
+	m := artifacts.Module{Imports: []artifacts.Import{}, Exports: []artifacts.Export{}} // lists that print as [], not null
+	for n := d.count(MaxFrame, leastImport, "imports"); n > 0 && d.err == nil; n-- {
+		m.Imports = append(m.Imports, artifacts.Import{
+			Module: d.text(MaxName, "import"), Name: d.text(MaxName, "import"),
+			Kind: d.text(MaxText, "import"), Type: d.text(MaxName, "import"), Known: d.flag(),
+		})
+	}
+	for n := d.count(MaxFrame, leastExport, "exports"); n > 0 && d.err == nil; n-- {
+		m.Exports = append(m.Exports, artifacts.Export{
+			Name: d.text(MaxName, "export"), Kind: d.text(MaxText, "export"), Type: d.text(MaxName, "export"),
+		})
+	}
+	m.MemoryPages = uint32(d.size(math.MaxUint32, "memory pages"))
+	m.MemoryMax = uint32(d.size(math.MaxUint32, "memory pages"))
+	m.HasStart = d.flag()
+	m.WasmBytes = d.size(math.MaxInt64, "wasm bytes")
+	m.NumFunctions = int(d.size(math.MaxInt32, "functions"))
+	m.CodeBytes = d.size(math.MaxInt64, "code bytes")
+	m.DataBytes = d.size(math.MaxInt64, "data bytes")
+	m.TableElements = d.u64()
+	return m
+}
