@@ -39,6 +39,7 @@ type DB struct {
 	b     *badger.DB
 	path  string
 	space *Space
+	lost  int // tables that were damaged at the start, and are gone
 
 	drop   sync.RWMutex                // held for writing by Drop, while Badger refuses writes
 	failed atomic.Pointer[fault.Error] // why nothing is written any more
@@ -51,10 +52,12 @@ type Op struct {
 	Delete bool
 }
 
-func openDB(path string, space *Space, log zerolog.Logger) (d *DB, err error) {
+// openDB opens a database; of one that may lose something, damaged tables are dropped.
+func openDB(path string, mayLose bool, space *Space, log zerolog.Logger) (d *DB, err error) {
 	defer contain(&err, "open", path)
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	if err := prepareFiles(path); err != nil {
+	lost, err := prepareFiles(path, mayLose)
+	if err != nil {
 		return nil, ioFault("verify", path, err)
 	}
 	o := badger.DefaultOptions(path).
@@ -73,7 +76,7 @@ func openDB(path string, space *Space, log zerolog.Logger) (d *DB, err error) {
 	if err != nil {
 		return nil, ioFault("open", path, err)
 	}
-	return &DB{b: b, path: path, space: space}, nil
+	return &DB{b: b, path: path, space: space, lost: lost}, nil
 }
 
 // contain turns a panic of the library, and a fault on a mapped file, into an error.
@@ -289,7 +292,13 @@ func (d *DB) DiskBytes() int64 { return blocks(d.path) }
 
 func (d *DB) close() (err error) {
 	defer contain(&err, "close", d.path)
-	return ioFault("close", d.path, d.b.Close())
+	if err := d.b.Close(); err != nil {
+		return ioFault("close", d.path, err)
+	}
+	if sum, err := manifestDigest(d.path); err == nil { // without the mark the next start is as after a crash
+		_ = d.space.fs.WriteFile(filepath.Join(d.path, markFile), []byte(sum))
+	}
+	return nil
 }
 
 // logger passes Badger's words on. They bear keys and file names, never values.

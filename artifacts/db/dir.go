@@ -102,7 +102,7 @@ func OpenDir(cfg DirConfig) (_ *Dir, err error) {
 		return nil, err
 	}
 	state := filepath.Join(cfg.Path, stateDir)
-	if d.State, err = openDB(state, d.Space, cfg.Log); err != nil {
+	if d.State, err = openDB(state, false, d.Space, cfg.Log); err != nil {
 		if !damage(err) {
 			return nil, err
 		}
@@ -158,20 +158,31 @@ func damage(err error) bool {
 	return !errors.Is(err, fault.HostDiskFull) && !errors.Is(err, fault.HostDataDir) && !means(err, syscall.EIO, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM)
 }
 
-// openCache opens the database that may be lost; if it is damaged it is dropped, and everything is prepared again.
+// openCache opens the database that may be lost: damaged tables are dropped, or all of it if nothing else helps. What was
+// there is prepared again.
 func (d *Dir) openCache(cfg DirConfig) (err error) {
 	path := filepath.Join(cfg.Path, cacheDir)
-	if d.Cache, err = openDB(path, d.Space, cfg.Log); err == nil || !damage(err) {
+	if d.Cache, err = openDB(path, true, d.Space, cfg.Log); err != nil {
+		if !damage(err) {
+			return err
+		}
+		d.noteDamage(cfg, path, "the artifact cache was damaged and has been dropped", err)
+		if err := os.RemoveAll(path); err != nil {
+			return dirFault("drop", path, err)
+		}
+		d.Cache, err = openDB(path, true, d.Space, cfg.Log)
 		return err
 	}
-	d.Notes = append(d.Notes, fault.New(fault.HostArtifactCorrupt, "open", path, err).
-		WithHint("the artifact cache was damaged and has been dropped; code is prepared again when it is needed; check the disk if this repeats"))
-	cfg.Log.Warn().Err(err).Msg("the artifact cache is damaged: dropped")
-	if err := os.RemoveAll(path); err != nil {
-		return dirFault("drop", path, err)
+	if d.Cache.lost > 0 {
+		d.noteDamage(cfg, path, "damaged tables of the artifact cache have been dropped", fmt.Errorf("%d tables", d.Cache.lost))
 	}
-	d.Cache, err = openDB(path, d.Space, cfg.Log)
-	return err
+	return nil
+}
+
+func (d *Dir) noteDamage(cfg DirConfig, path, what string, err error) {
+	cfg.Log.Warn().Err(err).Msg(what)
+	d.Notes = append(d.Notes, fault.New(fault.HostArtifactCorrupt, "open", path, err).
+		WithHint(what+"; code is prepared again when it is needed; check the disk if this repeats"))
 }
 
 // Close closes the databases and gives the directory up. When there is not even room to close them they are left as

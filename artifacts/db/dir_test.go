@@ -165,3 +165,33 @@ func TestUnreadableFileSystemRefusesWrites(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestTheBallastMakesRoomToOpen starts on a disk that is full but for what the ballast takes.
+func TestTheBallastMakesRoomToOpen(t *testing.T) {
+	const reserve, size = 16 << 20, 8 << 20
+	path := t.TempDir()
+	var base atomic.Int64
+	base.Store(1 << 30)
+	cfg := DirConfig{Path: path, BallastBytes: size, ReserveBytes: reserve, FS: FS{Free: func(string) (int64, error) {
+		free := base.Load()
+		if _, err := os.Stat(filepath.Join(path, ballastFile)); err != nil {
+			free += size
+		}
+		return free, nil
+	}}}
+	if err := openDir(t, cfg).Close(); err != nil {
+		t.Fatal(err)
+	}
+	base.Store(reserve/2 - 1)
+	d := openDir(t, cfg)
+	if len(d.Notes) != 1 || !errors.Is(d.Notes[0], fault.HostDiskFull) {
+		t.Errorf("notes %v, want one on the ballast", d.Notes)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	base.Store(reserve/2 - 1 - size)
+	if _, err := OpenDir(cfg); !errors.Is(err, fault.HostDiskFull) {
+		t.Errorf("with nothing left to give up: %v", err)
+	}
+}

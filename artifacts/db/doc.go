@@ -4,9 +4,9 @@
 // Purpose: [OpenDir] opens the directory safely; [DB] is a small key-value interface that neither dies of damage nor
 // fills the disk.
 //
-// Lifecycle: OpenDir acquires, [Dir.Close] releases. Every byte of a database is verified before Badger sees it. The
-// database "cache" may be dropped and rebuilt, and is when it is damaged; "state" is never dropped: damage there stops
-// the start. A directory of an older format is migrated after a copy.
+// Lifecycle: OpenDir acquires, [Dir.Close] releases. Every byte of a database is verified before Badger sees it. Of the
+// database "cache" damaged tables are dropped, or all of it if its manifest is damaged; "state" is never dropped: damage
+// there stops the start. A directory of an older format is migrated after a copy.
 //
 // Concurrency: a DB may be used from any goroutine; writes are atomic per call and on disk when they return. [DB.Drop]
 // makes others wait.
@@ -21,4 +21,8 @@
 // MiB) is more than both databases can still ask for at once: logs (2 x 3 MiB each), their tables, and the tables that a
 // compaction rewrites. The host polls each second and the ballast gives it time. Should others fill the disk between two
 // looks, the host may die: nothing acknowledged is lost, and the next start serves, or says host.disk_full.
+//
+// After an orderly stop, damage to any file of a database is found. After a crash, a damaged log or a cut manifest looks
+// like what the crash itself leaves: it ends where the damage is, and "state", too, loses what came after. A start reads
+// all that is stored: 0.3 s for a GB that the system has in memory, else as long as the disk takes.
 package db

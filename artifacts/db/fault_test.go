@@ -125,7 +125,8 @@ func TestSlowSyncHoldsNobodyElseUp(t *testing.T) {
 	}
 }
 
-// TestWhatACrashLeavesIsNoDamage leaves half a table that no manifest names, and a log whose last record asks for 4 GiB.
+// TestWhatACrashLeavesIsNoDamage leaves half a table that no manifest names, a log whose last record asks for 4 GiB, and
+// a log that was made and nothing more.
 func TestWhatACrashLeavesIsNoDamage(t *testing.T) {
 	path := t.TempDir()
 	d := openDir(t, DirConfig{Path: path})
@@ -144,8 +145,13 @@ func TestWhatACrashLeavesIsNoDamage(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(crashed, stateDir, "000077.sst"), []byte("half a table"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	for _, size := range []int{0, 1, logHeader - 1, logHeader, 4096} {
+		if err := os.WriteFile(filepath.Join(crashed, stateDir, fmt.Sprintf("%05d.mem", 100+size)), make([]byte, size), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	logs, err := filepath.Glob(filepath.Join(crashed, stateDir, "*.mem"))
-	if err != nil || len(logs) != 1 {
+	if err != nil || len(logs) != 6 {
 		t.Fatalf("logs %v, %v", logs, err)
 	}
 	b, err := os.ReadFile(logs[0])
@@ -201,6 +207,103 @@ func TestALostManifestIsDamage(t *testing.T) {
 	defer d.Close()
 	if err := d.State.Get([]byte("k"), func([]byte) error { return nil }); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestACutManifestIsDamage cuts the manifest of a database that was closed in order. Badger takes that for what a crash
+// left, and deletes the tables that are not named any more.
+func TestACutManifestIsDamage(t *testing.T) {
+	path := t.TempDir()
+	d := openDir(t, DirConfig{Path: path})
+	if err := d.State.Write(t.Context(), Op{Key: []byte("k"), Value: []byte("v")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	manifest := filepath.Join(path, stateDir, "MANIFEST")
+	b, err := os.ReadFile(manifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{16, len(b) - 1} {
+		if err := os.WriteFile(manifest, b[:n], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := OpenDir(DirConfig{Path: path}); !errors.Is(err, fault.HostDataDirCorrupt) {
+			t.Errorf("%d of %d bytes: %v", n, len(b), err)
+		}
+	}
+	if err := os.WriteFile(manifest, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // after an orderly stop, and after a crash that left no mark
+		d = openDir(t, DirConfig{Path: path})
+		if err := d.State.Get([]byte("k"), func([]byte) error { return nil }); err != nil {
+			t.Error(err)
+		}
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Remove(filepath.Join(path, stateDir, markFile)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestADamagedTableOfTheCacheCostsOnlyItself flips a byte in one of several tables, and takes a second one away.
+func TestADamagedTableOfTheCacheCostsOnlyItself(t *testing.T) {
+	path := t.TempDir()
+	d := openDir(t, DirConfig{Path: path})
+	const keys = 80
+	value := func(n int) []byte { return bytes.Repeat([]byte{byte(n)}, MaxValue) }
+	for n := range keys {
+		if err := d.Cache.Write(t.Context(), Op{Key: []byte{byte(n)}, Value: value(n)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	tables, err := filepath.Glob(filepath.Join(path, cacheDir, "*.sst"))
+	if err != nil || len(tables) < 4 {
+		t.Fatalf("tables %v, %v", tables, err)
+	}
+	b, err := os.ReadFile(tables[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[len(b)/2] ^= 1
+	if err := errors.Join(os.WriteFile(tables[1], b, 0o600), os.Remove(tables[2])); err != nil {
+		t.Fatal(err)
+	}
+	for _, notes := range []int{1, 0} { // the second start has nothing to say
+		d = openDir(t, DirConfig{Path: path})
+		if len(d.Notes) != notes {
+			t.Errorf("notes %v, want %d", d.Notes, notes)
+		}
+		there := 0
+		for n := range keys {
+			err := d.Cache.Get([]byte{byte(n)}, func(v []byte) error {
+				if !bytes.Equal(v, value(n)) {
+					return errors.New("wrong bytes")
+				}
+				there++
+				return nil
+			})
+			if err != nil && !errors.Is(err, ErrNotFound) {
+				t.Errorf("key %d: %v", n, err)
+			}
+		}
+		if there < keys/4 || there >= keys {
+			t.Errorf("%d of %d keys are there, want most", there, keys)
+		}
+		if err := d.Cache.Write(t.Context(), Op{Key: []byte("new"), Value: []byte("v")}); err != nil {
+			t.Error(err)
+		}
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

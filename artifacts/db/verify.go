@@ -2,9 +2,11 @@ package db
 
 import (
 	"bufio"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"os"
@@ -20,27 +22,107 @@ import (
 
 // prepareFiles makes the files of a database safe to open. Badger exits the process, or panics in a goroutine of its
 // own, on a damaged table, allocates what a damaged log record asks for, silently leaves out a table whose blocks are
-// damaged, and deletes every table that a lost manifest does not name. So every byte is checked here first.
-func prepareFiles(dir string) (err error) {
+// damaged, and deletes every table that a lost or cut manifest does not name. So every byte is checked here first.
+// Damaged tables are an error, or if they may be lost they are taken out of the manifest: lost says how many.
+func prepareFiles(dir string, mayLose bool) (lost int, err error) {
 	defer contain(&err, "verify", dir)
 	// Neither holds anything: values stay below the threshold of the value log, and nothing is encrypted. A database
 	// without them opens; one in which they are damaged does not.
 	for _, pattern := range []string{"*.vlog", "DISCARD", "KEYREGISTRY"} {
 		if err := each(dir, pattern, os.Remove); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	tables, err := namedTables(dir)
+	if err := checkMark(dir); err != nil {
+		return 0, err
+	}
+	tables, end, err := namedTables(dir)
+	if err != nil {
+		return 0, err
+	}
+	var buf []byte
+	var damaged []uint64
+	for id := range tables {
+		if buf, err = verifyTable(table.NewFilename(id, dir), buf); err != nil {
+			if err = fmt.Errorf("table %d: %w", id, err); !mayLose || !damage(ioFault("verify", dir, err)) {
+				return 0, err
+			}
+			damaged = append(damaged, id)
+		}
+	}
+	if len(damaged) > 0 {
+		if err := leaveOut(dir, damaged, end); err != nil {
+			return 0, err
+		}
+	}
+	if err := each(dir, "*.mem", trimLog); err != nil {
+		return 0, err
+	}
+	return len(damaged), removeMark(dir)
+}
+
+// The mark of an orderly stop bears the digest of the manifest. A manifest that was cut looks like one that a crash left,
+// and Badger would delete the tables that it does not name any more; with the mark it is known for what it is.
+const markFile = "CLOSED"
+
+func manifestDigest(dir string) (string, error) {
+	b, err := os.ReadFile(filepath.Join(dir, badger.ManifestFilename))
+	return fmt.Sprintf("%x\n", sha256.Sum256(b)), err
+}
+
+func checkMark(dir string) error {
+	mark, err := os.ReadFile(filepath.Join(dir, markFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // new, or a crash
+	}
 	if err != nil {
 		return err
 	}
-	var buf []byte
-	for id := range tables {
-		if buf, err = verifyTable(table.NewFilename(id, dir), buf); err != nil {
-			return fmt.Errorf("table %d: %w", id, err)
-		}
+	sum, err := manifestDigest(dir)
+	if err == nil && sum != string(mark) {
+		err = fmt.Errorf("the manifest is not the one of the last orderly stop: %w", errDamaged)
 	}
-	return each(dir, "*.mem", trimLog)
+	return err
+}
+
+// removeMark is on disk before anything changes the manifest.
+func removeMark(dir string) error {
+	err := os.Remove(filepath.Join(dir, markFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return errors.Join(err, syncDir(dir))
+}
+
+// leaveOut appends to the manifest, of which end bytes are whole, that tables are gone: u32 length, u32 checksum, changes
+// (Badger v4, manifest.go). Badger then deletes their files. What was in them is missing, or an older version of it comes
+// back; both are for the reader to tell.
+func leaveOut(dir string, ids []uint64, end int64) (err error) {
+	if err := removeMark(dir); err != nil {
+		return err
+	}
+	var set pb.ManifestChangeSet
+	for _, id := range ids {
+		set.Changes = append(set.Changes, &pb.ManifestChange{Id: id, Op: pb.ManifestChange_DELETE})
+	}
+	body, err := proto.Marshal(&set)
+	if err != nil {
+		return err
+	}
+	entry := binary.BigEndian.AppendUint32(nil, uint32(len(body)))
+	entry = binary.BigEndian.AppendUint32(entry, crc32.Checksum(body, y.CastagnoliCrcTable))
+	f, err := os.OpenFile(filepath.Join(dir, badger.ManifestFilename), os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if err := f.Truncate(end); err != nil {
+		return err
+	}
+	if _, err := f.WriteAt(append(entry, body...), end); err != nil {
+		return err
+	}
+	return f.Sync()
 }
 
 func each(dir, pattern string, do func(path string) error) error {
@@ -51,24 +133,25 @@ func each(dir, pattern string, do func(path string) error) error {
 	return err
 }
 
-// namedTables returns the tables that the manifest names. Others are what a crash left behind: Badger deletes them.
-func namedTables(dir string) (map[uint64]badger.TableManifest, error) {
+// namedTables returns the tables that the manifest names, and how many bytes of it are whole. Other tables are what a
+// crash left behind: Badger deletes them.
+func namedTables(dir string) (map[uint64]badger.TableManifest, int64, error) {
 	f, err := os.Open(filepath.Join(dir, badger.ManifestFilename))
 	if errors.Is(err, fs.ErrNotExist) {
 		for _, pattern := range []string{"*.sst", "*.mem"} {
 			err := each(dir, pattern, func(string) error { return errors.New("there is data and no manifest") })
 			if err != nil {
-				return nil, err
+				return nil, 0, err
 			}
 		}
-		return nil, nil
+		return nil, 0, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer f.Close()
-	m, _, err := badger.ReplayManifestFile(f, 0, badger.Options{})
-	return m.Tables, err
+	m, end, err := badger.ReplayManifestFile(f, 0, badger.Options{})
+	return m.Tables, end, err
 }
 
 var errDamaged = errors.New("the file is damaged")
@@ -151,13 +234,18 @@ const (
 )
 
 // trimLog cuts a log at a record that asks for more than any record has, where Badger would stop as well, but only
-// after it had allocated up to 8 GiB for it.
+// after it had allocated up to 8 GiB for it. It removes an empty log, with which Badger does not open.
 func trimLog(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
+	if st, err := f.Stat(); err != nil {
+		return err
+	} else if st.Size() == 0 { // a crash between the making of a log and its first byte; Badger takes it for damage
+		return os.Remove(path)
+	}
 	r := &counter{r: bufio.NewReaderSize(f, 64<<10)}
 	if r.skip(logHeader) != nil {
 		return nil

@@ -109,6 +109,7 @@ func (s *Store) Index(ctx context.Context) ([]Entry, error) {
 			return nil
 		}
 		records[key] = r
+		s.nextID = max(s.nextID, r.ID+1) // its chunks may be lost
 		return nil
 	})
 	if err != nil {
@@ -132,7 +133,7 @@ func (s *Store) Index(ctx context.Context) ([]Entry, error) {
 		key, ok := keyOf(k)
 		body, err := s.unseal(prefixFailure, key, v)
 		var f artifacts.Failure
-		if !ok || err != nil || json.Unmarshal(body, &f) != nil {
+		if _, stored := sizes[key]; !ok || stored || err != nil || json.Unmarshal(body, &f) != nil {
 			unusable = append(unusable, slices.Clone(k))
 			return nil
 		}
