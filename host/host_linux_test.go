@@ -367,8 +367,24 @@ func TestClosedHostAnswers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	seen := make(chan error)
+	go func() {
+		for {
+			s, err := h.Inspect(context.Background())
+			if err != nil {
+				seen <- err
+				return
+			}
+			if s.Draining == s.Ready {
+				t.Errorf("draining %v, ready %v", s.Draining, s.Ready)
+			}
+		}
+	}()
 	if err := errors.Join(h.Close(), h.Close()); err != nil {
 		t.Error(err)
+	}
+	if err := <-seen; !errors.Is(err, fault.CallerClosed) {
+		t.Errorf("who looks at a host that stops gets %v", err)
 	}
 	select {
 	case <-h.Done():

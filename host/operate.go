@@ -5,18 +5,37 @@ import (
 
 	"github.com/troupehost/troupe/actors/cache"
 	"github.com/troupehost/troupe/actors/execute"
+	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/inspect"
 	"github.com/troupehost/troupe/actors/kernel"
 	"github.com/troupehost/troupe/actors/prepare"
 	"github.com/troupehost/troupe/artifacts"
 )
 
-// Inspect returns a snapshot of everything. It costs nothing while nobody asks.
+// Inspect returns a snapshot of everything. It costs nothing while nobody asks. From a host that is stopping it returns
+// what is left to be seen.
+//
+// # Errors
+//
+// caller.closed.
 func (h *Host) Inspect(ctx context.Context) (inspect.Host, error) {
+	select {
+	case <-h.done:
+		return inspect.Host{}, fault.New(fault.CallerClosed, "host", h.cfg.Name, h.err)
+	default:
+	}
+	out, err := h.inspect(ctx)
+	if out.Draining && ctx.Err() == nil {
+		err = nil // parts that have stopped already are not a failure
+	}
+	return out, err
+}
+
+func (h *Host) inspect(ctx context.Context) (inspect.Host, error) {
 	out := inspect.Host{Version: Version, BuildID: h.pool.Facts().BuildID, Name: h.cfg.Name, StartedAt: h.started, DataDir: h.cfg.DataDir,
 		Sandbox: h.pool.Facts().Sandbox, Health: h.health.list(), Workers: h.pool.Workers(), Store: h.storeState()}
 	h.mu.Lock()
-	out.Draining = h.draining
+	out.Draining, out.Requests = h.draining, h.calls
 	h.mu.Unlock()
 	out.Ready = !out.Draining
 	out.Actors = h.system.Inspect()

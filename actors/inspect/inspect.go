@@ -101,6 +101,7 @@ type Host struct {
 	Sandbox   string     `json:"sandbox"`
 	Ready     bool       `json:"ready"`
 	Draining  bool       `json:"draining"`
+	Requests  int        `json:"requests"` // admitted and not answered yet
 	Health    []Health   `json:"health"`
 	Actors    []Actor    `json:"actors"`
 	Queues    []Queue    `json:"queues"`

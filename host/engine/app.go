@@ -380,7 +380,7 @@ type reader func(p []byte) (int, error)
 // Read implements io.Reader.
 func (r reader) Read(p []byte) (int, error) {
 	n, err := r(p)
-	if err != nil && err != io.EOF { //nolint:errorlint // a Reader returns io.EOF itself
+	if err != nil && err != io.EOF {
 		panic(fault.New(fault.CanceledStopped, "read", "", err))
 	}
 	return n, err

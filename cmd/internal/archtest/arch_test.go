@@ -54,10 +54,10 @@ var allowed = map[string][]string{
 
 // sole names the only importer of a library, and why.
 var sole = map[string]struct{ importer, why string }{
-	"github.com/asynkron/protoactor-go":     {"actors/kernel", "the library is frozen; everything else uses our kernel"},
-	"github.com/dgraph-io/badger":           {"artifacts/db", "a full disk or a damaged file kills who uses it unguarded"},
-	"github.com/tetratelabs/wazero":         {"host/engine", "the engine runs in workers only, behind one interface"},
-	"github.com/asynkron/protoactor-go/rem": {"", "any peer can stop any actor"},
+	"github.com/asynkron/protoactor-go":        {"actors/kernel", "the library is frozen; everything else uses our kernel"},
+	"github.com/dgraph-io/badger":              {"artifacts/db", "a full disk or a damaged file kills who uses it unguarded"},
+	"github.com/tetratelabs/wazero":            {"host/engine", "the engine runs in workers only, behind one interface"},
+	"github.com/asynkron/protoactor-go/remote": {"", "any peer can stop any actor"},
 }
 
 // never lists what must not be linked into a package, however far away it is imported.

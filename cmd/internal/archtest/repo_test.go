@@ -200,12 +200,12 @@ func TestEveryCodeIsRegisteredAndUsed(t *testing.T) {
 		use := regexp.MustCompile(fmt.Sprintf(`\b%s\b`, name))
 		used := false
 		for path, b := range all {
-			if !strings.HasSuffix(path, "_test.go") && filepath.Base(path) != "codes.go" && use.Match(b) {
+			if !strings.HasSuffix(path, "_test.go") && !strings.HasPrefix(filepath.ToSlash(path), "actors/fault/") && use.Match(b) {
 				used = true
 			}
 		}
 		if !used {
-			t.Errorf("%s (%s) is used nowhere", name, code)
+			t.Errorf("%s (%s) is used nowhere outside of actors/fault", name, code)
 		}
 		return true
 	})

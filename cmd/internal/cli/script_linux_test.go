@@ -130,8 +130,8 @@ func await(ts *testscript.TestScript, _ bool, args []string) {
 		return slices.ContainsFunc(h.Workers, func(w inspect.Worker) bool { return w.Kind == "execute" && w.State == "busy" })
 	}
 	reached := map[string]func(inspect.Host) bool{
-		"idle":     func(h inspect.Host) bool { return !busy(h) },
-		"running":  busy,
+		"idle":     func(h inspect.Host) bool { return h.Requests == 0 },
+		"running":  func(h inspect.Host) bool { return h.Requests > 0 && busy(h) },
 		"draining": func(h inspect.Host) bool { return h.Draining },
 	}[strings.Join(args, " ")]
 	if reached == nil {

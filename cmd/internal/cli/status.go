@@ -85,7 +85,7 @@ func (a *app) printStatus(h inspect.Host) {
 	case h.Ready:
 		state = "ready"
 	}
-	fmt.Fprintf(w, "host\t%s  %s  up %s  version %s\n", h.Name, state, age(h.StartedAt), h.Version)
+	fmt.Fprintf(w, "host\t%s  %s  up %s  %d requests  version %s\n", h.Name, state, age(h.StartedAt), h.Requests, h.Version)
 	fmt.Fprintf(w, "data\t%s\nsandbox\t%s\n", oneLine(h.DataDir), h.Sandbox)
 	s := h.Store
 	fmt.Fprintf(w, "store\t%d artifacts  %s of %s  on disk %s  in memory %s  disk free %s\n",

@@ -190,7 +190,7 @@ func (s *session) read(buf []byte) {
 
 // answerLocked sends what the guest waits for.
 func (s *session) answerLocked(data []byte) error {
-	if len(data) == 0 && s.end != io.EOF { //nolint:errorlint // a Reader returns io.EOF itself
+	if len(data) == 0 && s.end != io.EOF {
 		f := fault.New(fault.CallerInvalid, opRun, "stdin", s.end)
 		s.watch.stop(f)
 		return f
