@@ -163,7 +163,7 @@ func snapshot(n node) inspect.Actor {
 	a := inspect.Actor{
 		Path: b.path, Kind: b.kind, Incarnation: b.number, Since: b.since,
 		Accepted: b.accepted, Handled: b.handled, Refused: b.refused,
-		Restarts: len(b.policy.recent(append([]time.Time(nil), b.restarts...), time.Now())), MaxRestarts: b.policy.MaxRestarts,
+		Restarts: len(b.policy.recent(b.restarts, time.Now())), MaxRestarts: b.policy.MaxRestarts,
 	}
 	a.Depth, a.Cap, a.OldestSince = n.lanes()
 	if b.handling != nil {

@@ -35,9 +35,15 @@ func (p Policy) withDefaults() Policy {
 	return p
 }
 
-// recent drops the restarts that left the window.
+// recent is restarts, oldest first, without those that left the window.
 func (p Policy) recent(restarts []time.Time, now time.Time) []time.Time {
-	return slices.DeleteFunc(restarts, func(t time.Time) bool { return now.Sub(t) >= p.Window })
+	i, _ := slices.BinarySearchFunc(restarts, now.Add(-p.Window), func(t, edge time.Time) int {
+		if t.After(edge) {
+			return 1
+		}
+		return -1
+	})
+	return restarts[i:]
 }
 
 // next decides on a failure: the restarts including the one to come, and how long to wait before it, or ok = false when
