@@ -241,6 +241,16 @@ func (c *Ctx[M]) Incarnation() uint64 { return c.number }
 // Now is the time that a core may be stepped with.
 func (c *Ctx[M]) Now() time.Time { return time.Now() }
 
+// Requeue puts a message of the control lane behind everything that waits in the work lane, even if that is full. It is for
+// a control message that overtook the work which it is about: the second time around, what is still unknown has ended.
+func (c *Ctx[M]) Requeue(m M) {
+	if c.ended.Load() {
+		c.cell.failMessage(m, fault.New(fault.CanceledStopped, "actor", c.cell.path, nil))
+		return
+	}
+	c.cell.postBehind(m)
+}
+
 // Stop stops the actor after the message it handles now.
 func (c *Ctx[M]) Stop() {
 	if !c.ended.Load() {

@@ -27,7 +27,8 @@
 // it must not call Ask or wait for anything.
 //
 // Nothing blocks a sender. Per pair of sender and actor, messages of one lane arrive in the order they were sent. The order
-// between lanes is: lifecycle, control, answers (with timers, results of Go, exits of children), work.
+// between lanes is: lifecycle, control, answers (with timers, results of Go, exits of children), work. A control message
+// that overtook what it is about goes behind it with [Ctx.Requeue]; [AskWithdrawing] takes requests back that way.
 //
 // # Failure
 //

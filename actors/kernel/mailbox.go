@@ -81,6 +81,19 @@ func (c *cell[M]) post(m M, l *loan, control bool) error {
 	return nil
 }
 
+// postBehind accepts m behind the work that waits, whatever the limit of the lane.
+func (c *cell[M]) postBehind(m M) {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		c.failMessage(m, c.stopFault())
+		return
+	}
+	c.work.push(item[M]{m: m, at: time.Now(), taken: true})
+	c.accepted++
+	c.wakeAndUnlock()
+}
+
 func (c *cell[M]) postAnswer(a answer[M]) {
 	c.mu.Lock()
 	if c.closed {

@@ -60,6 +60,8 @@ type promise[R any] struct {
 	path string // of the asked actor
 	wake func() // tells the asker that poll has something new
 
+	ready chan struct{} // where wake tells an asker outside of the actors
+
 	mu      sync.Mutex
 	attempt uint8
 	state   promiseState

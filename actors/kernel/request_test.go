@@ -85,6 +85,73 @@ func TestAsk(t *testing.T) {
 	})
 }
 
+// TestWithdrawalsFindWhatTheyOvertook withdraws requests at each point of their way: none is lost, and what an asker gets
+// when it leaves is the error of its context, unless the answer was there first.
+func TestWithdrawalsFindWhatTheyOvertook(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *System) {
+		var n notes
+		gate := make(chan struct{})
+		kept := map[string]Reply[string]{}
+		r := spawn(t, s, Options[bearing]{Name: "a", Mailbox: 1, New: func(*Ctx[bearing]) Handler[bearing] {
+			return HandlerFunc[bearing](func(c *Ctx[bearing], m bearing) {
+				n.add("%s", m.name)
+				switch m.name {
+				case "gate":
+					<-gate
+				case "withdraw":
+					if to, ok := kept["job"]; ok {
+						to.Fail(fault.New(fault.CanceledCaller, "", "", nil))
+						return
+					}
+					c.Requeue(bearing{name: "withdraw again"})
+				case "withdraw again":
+					kept["job"].Fail(fault.New(fault.CanceledCaller, "", "", nil))
+				case "answered":
+					m.to.Answer("before the withdrawal")
+				default:
+					kept[m.name] = m.to
+				}
+			})
+		}})
+		leave := func(ctx context.Context, name string, grace time.Duration) (string, error) {
+			return AskWithdrawing(ctx, r, func(to Reply[string]) bearing { return bearing{name, to} }, bearing{name: "withdraw"}, grace)
+		}
+		if err := r.Send(bearing{name: "gate"}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(context.Background())
+		ended := make(chan error)
+		go func() {
+			_, err := leave(ctx, "job", time.Hour)
+			ended <- err
+		}()
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		close(gate)
+		wantCode(t, <-ended, fault.CanceledCaller)
+		n.want(t, "gate", "withdraw", "job", "withdraw again")
+
+		_, err := leave(ctx, "late", time.Hour)
+		wantCode(t, err, fault.CanceledCaller)
+		n.want(t)
+
+		ctx, cancel = context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		begin := time.Now()
+		delete(kept, "job")
+		_, err = leave(ctx, "deaf", time.Second)
+		wantCode(t, err, fault.CanceledDeadline)
+		if d := time.Since(begin); d != 2*time.Second {
+			t.Errorf("the grace ended after %v, want 2s", d)
+		}
+		if got, err := leave(context.Background(), "answered", time.Second); err != nil || got != "before the withdrawal" {
+			t.Errorf("%q, %v", got, err)
+		}
+	})
+}
+
 func TestAskIsSentOnceMoreAfterARestart(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *System) {
 		var n notes
