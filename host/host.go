@@ -106,7 +106,7 @@ func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 		return nil, err
 	}
 	h.store = store.Open(store.Config{Cache: h.dir.Cache, State: h.dir.State, HostKey: h.dir.HostKey,
-		Build: h.pool.Facts().Build, MemoryBytes: cfg.CacheMemoryBytes, LimitBytes: cfg.CacheBytes})
+		Build: h.pool.Facts().Build, MemoryBytes: cfg.CacheMemoryBytes})
 	ports.Store = h.store
 	if err := h.startActors(); err != nil {
 		return nil, err

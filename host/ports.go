@@ -27,7 +27,7 @@ func (p *storePort) Index(ctx context.Context) ([]cache.Entry, error) {
 	entries, err := p.Store.Index(ctx)
 	out := make([]cache.Entry, len(entries))
 	for i, e := range entries {
-		out[i] = cache.Entry(e)
+		out[i] = cache.Entry{Key: e.Key, Meta: e.Meta, Failure: e.Failure, LastNeeded: e.LastNeeded, Pins: e.Pins}
 	}
 	return out, err
 }
@@ -36,7 +36,7 @@ func (p *storePort) Index(ctx context.Context) ([]cache.Entry, error) {
 func (p *storePort) Put(ctx context.Context, m artifacts.Meta, ticket uint64, memoryOnly bool) (bool, error) {
 	parts := p.parts.Take(ticket)
 	defer release(parts)
-	err := p.Store.Put(ctx, m, parts, memoryOnly)
+	_, err := p.Store.Put(ctx, m, parts, memoryOnly)
 	switch {
 	case err == nil && memoryOnly:
 		p.health.set("artifact.over_limit", "what is pinned or in use exceeds the cache limit: new artifacts are kept in memory only", "unpin something or raise the cache limit")

@@ -8,31 +8,15 @@ import (
 	"testing"
 
 	"github.com/troupehost/troupe/artifacts"
-	"github.com/troupehost/troupe/artifacts/sealed"
 )
-
-// filled makes an artifact of size bytes that are cheap to make.
-func filled(b *testing.B, n uint64, size int) (artifacts.Meta, map[string]*sealed.File) {
-	b.Helper()
-	m, parts := artifact(n, size)
-	files := map[string]*sealed.File{}
-	for name, data := range parts {
-		f, err := sealed.FromBytes(name, data)
-		if err != nil {
-			b.Fatal(err)
-		}
-		files[name] = f
-	}
-	return m, files
-}
 
 func BenchmarkPut10MB(b *testing.B) {
 	s, _ := open(b, b.TempDir(), testBuild, 1<<20)
 	defer s.shut(b)
-	m, files := filled(b, 1, 10_000_000)
+	m, files := sealedFiles(b, 1, 10_000_000)
 	b.SetBytes(m.Bytes())
 	for b.Loop() {
-		if err := s.Put(context.Background(), m, files, false); err != nil {
+		if _, err := s.Put(context.Background(), m, files, false); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -41,8 +25,8 @@ func BenchmarkPut10MB(b *testing.B) {
 func BenchmarkGet10MB(b *testing.B) {
 	s, _ := open(b, b.TempDir(), testBuild, 1<<30)
 	defer s.shut(b)
-	m, files := filled(b, 1, 10_000_000)
-	if err := s.Put(context.Background(), m, files, false); err != nil {
+	m, files := sealedFiles(b, 1, 10_000_000)
+	if _, err := s.Put(context.Background(), m, files, false); err != nil {
 		b.Fatal(err)
 	}
 	for _, cold := range []bool{true, false} {
@@ -66,14 +50,14 @@ func BenchmarkGet10MB(b *testing.B) {
 
 // BenchmarkChurn stores 60 artifacts of 10 MB and keeps the last two: what that takes at most on disk and in memory.
 func BenchmarkChurn(b *testing.B) {
-	m, files := filled(b, 1, 9_000_000)
+	m, files := sealedFiles(b, 1, 9_000_000)
 	for b.Loop() {
 		s, _ := open(b, b.TempDir(), testBuild, 1<<20)
 		var disk, rss int64
 		var keys []artifacts.Key
 		for n := range 60 {
 			m.Key = artifacts.Key{byte(n), 7}
-			if err := s.Put(context.Background(), m, files, false); err != nil {
+			if _, err := s.Put(context.Background(), m, files, false); err != nil {
 				b.Fatal(err)
 			}
 			if keys = append(keys, m.Key); n >= 2 {
@@ -93,8 +77,8 @@ func BenchmarkOpen1000(b *testing.B) {
 	dir := b.TempDir()
 	s, _ := open(b, dir, testBuild, 1<<20)
 	for n := range uint64(1000) {
-		m, files := filled(b, n, 100_000)
-		if err := s.Put(context.Background(), m, files, false); err != nil {
+		m, files := sealedFiles(b, n, 100_000)
+		if _, err := s.Put(context.Background(), m, files, false); err != nil {
 			b.Fatal(err)
 		}
 		release(files)

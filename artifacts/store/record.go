@@ -25,6 +25,7 @@ type record struct {
 	Parts []artifacts.Part `json:"parts"`
 }
 
+// bytes returns the size of all parts, the description among them.
 func (r record) bytes() int64 { return artifacts.Meta{Parts: r.Parts}.Bytes() }
 
 // putParts writes all chunks of an artifact. On an error the record names what is to be swept.

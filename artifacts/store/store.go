@@ -23,7 +23,6 @@ type Config struct {
 	HostKey     []byte          // keys the MACs
 	Build       artifacts.Build // artifacts of another one are misses
 	MemoryBytes int64           // sealed files kept ready
-	LimitBytes  int64           // nothing is written while more than this is stored; 0: no limit
 	MaxFailures int             // failures remembered, the oldest go; default 4096
 }
 
@@ -78,6 +77,7 @@ func Open(cfg Config) *Store {
 type Entry struct {
 	Key        artifacts.Key
 	Meta       artifacts.Meta
+	Bytes      int64              // what Put returned: parts, description and record; 0 for a failure
 	Failure    *artifacts.Failure // for a failed preparation, in place of Meta
 	LastNeeded time.Time
 	Pins       []string
@@ -108,7 +108,7 @@ func (s *Store) Index(ctx context.Context) ([]Entry, error) {
 			unusable = append(unusable, slices.Clone(k))
 			return nil
 		}
-		records[key] = r
+		records[key], sizes[key] = r, r.bytes()+int64(len(v))
 		s.nextID = max(s.nextID, r.ID+1) // its chunks may be lost
 		return nil
 	})
@@ -119,10 +119,11 @@ func (s *Store) Index(ctx context.Context) ([]Entry, error) {
 		m, err := s.describe(key, r)
 		if err != nil {
 			unusable = append(unusable, name(prefixRecord, key))
+			delete(sizes, key)
 			continue
 		}
-		live[r.ID], sizes[key] = true, r.bytes()
-		e := Entry{Key: key, Meta: m, LastNeeded: needed[key], Pins: pins[key]}
+		live[r.ID] = true
+		e := Entry{Key: key, Meta: m, Bytes: sizes[key], LastNeeded: needed[key], Pins: pins[key]}
 		if e.LastNeeded.IsZero() {
 			e.LastNeeded = m.PreparedAt
 		}
@@ -178,54 +179,53 @@ func (s *Store) scanTouches() (map[artifacts.Key]time.Time, error) {
 	return needed, err
 }
 
-// Put stores an artifact and keeps it ready in memory. The parts stay the caller's. On an error nothing is on disk, and
-// the artifact is served from memory as long as it stays there; so it is, without an error, with memoryOnly.
+// Put stores an artifact and keeps it ready in memory, and returns the bytes that it takes on disk: its parts, its
+// description and its record. The parts stay the caller's. On an error nothing is on disk, and the artifact is served
+// from memory as long as it stays there; so it is, without an error, with memoryOnly.
 //
 // # Errors
 //
-// busy.disk_space when the disk or the limit of the store allows no more, host.disk_*, host.out_of_memory.
-func (s *Store) Put(ctx context.Context, m artifacts.Meta, parts map[string]*sealed.File, memoryOnly bool) error {
+// busy.disk_space when the disk allows no more, host.disk_*, host.out_of_memory.
+func (s *Store) Put(ctx context.Context, m artifacts.Meta, parts map[string]*sealed.File, memoryOnly bool) (stored int64, err error) {
 	for _, p := range m.Parts {
 		if f := parts[p.Name]; f == nil || f.Size() != p.Bytes {
-			return fault.New(fault.BugProtocol, "store put", p.Name, errors.New("a part is missing or has another size"))
+			return 0, fault.New(fault.BugProtocol, "store put", p.Name, errors.New("a part is missing or has another size"))
 		}
 	}
 	s.mu.Lock()
 	s.memory.add(m, parts)
-	full := s.cfg.LimitBytes > 0 && s.bytes > s.cfg.LimitBytes
 	s.mu.Unlock()
 	if memoryOnly {
-		return nil
-	}
-	if full {
-		return fault.New(fault.BusyDisk, "store put", m.Key.String(), errors.New("the artifact cache is over its limit"))
+		return 0, nil
 	}
 	s.write.Lock()
 	defer s.write.Unlock()
 	old, oldErr := s.record(m.Key)
 	r, err := s.putParts(ctx, m, parts)
 	if err == nil {
+		value := s.seal(prefixRecord, m.Key, r)
+		stored = r.bytes() + int64(len(value))
 		err = s.cfg.Cache.Write(ctx,
-			db.Op{Key: name(prefixRecord, m.Key), Value: s.seal(prefixRecord, m.Key, r)},
+			db.Op{Key: name(prefixRecord, m.Key), Value: value},
 			db.Op{Key: name(prefixTouch, m.Key), Value: stamp(m.PreparedAt)},
 			db.Op{Key: name(prefixFailure, m.Key), Delete: true})
 	}
 	if err != nil {
 		s.waste(r)
-		return err
+		return 0, err
 	}
 	delete(s.failures, m.Key)
 	if oldErr == nil {
 		s.waste(old)
 	}
 	s.mu.Lock()
-	s.bytes += r.bytes() - s.entries[m.Key]
-	s.entries[m.Key] = r.bytes()
+	s.bytes += stored - s.entries[m.Key]
+	s.entries[m.Key] = stored
 	s.mu.Unlock()
 	if s.wasted >= dropAfter {
 		_ = s.collect() // the artifact is stored; Flush tries again
 	}
-	return nil
+	return stored, nil
 }
 
 // Get returns an artifact, verified. A damaged one is dropped.
@@ -457,7 +457,7 @@ func (s *Store) Stats() inspect.Store {
 	disk := s.cfg.Cache.DiskBytes()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return inspect.Store{Entries: len(s.entries), Bytes: s.bytes, MemoryBytes: s.memory.size, LimitBytes: s.cfg.LimitBytes, DiskBytes: disk}
+	return inspect.Store{Entries: len(s.entries), Bytes: s.bytes, MemoryBytes: s.memory.size, DiskBytes: disk}
 }
 
 // Close writes what is remembered and gives up the files in memory. Handles stay good until they are closed.

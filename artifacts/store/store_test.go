@@ -77,18 +77,38 @@ func artifact(n uint64, size int) (artifacts.Meta, map[string][]byte) {
 	return m, parts
 }
 
-func put(s *Store, n uint64, size int) (artifacts.Key, error) {
+// sealedFiles makes the files of artifact n; they are the caller's.
+func sealedFiles(t testing.TB, n uint64, size int) (artifacts.Meta, map[string]*sealed.File) {
+	t.Helper()
+	m, files, err := trySealedFiles(n, size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m, files
+}
+
+func trySealedFiles(n uint64, size int) (artifacts.Meta, map[string]*sealed.File, error) {
 	m, parts := artifact(n, size)
 	files := map[string]*sealed.File{}
-	defer func() { release(files) }()
 	for name, b := range parts {
 		f, err := sealed.FromBytes(name, b)
 		if err != nil {
-			return m.Key, err
+			release(files)
+			return m, nil, err
 		}
 		files[name] = f
 	}
-	return m.Key, s.Put(context.Background(), m, files, false)
+	return m, files, nil
+}
+
+func put(s *Store, n uint64, size int) (artifacts.Key, error) {
+	m, files, err := trySealedFiles(n, size)
+	if err != nil {
+		return m.Key, err
+	}
+	defer release(files)
+	_, err = s.Put(context.Background(), m, files, false)
+	return m.Key, err
 }
 
 // check gets artifact n: it must be right, or missing or corrupt by name.
@@ -264,30 +284,73 @@ func TestFailuresAreBoundedAndAuthentic(t *testing.T) {
 	}
 }
 
-// TestUnstoredIsServedFromMemory puts over the limit, and only into memory.
+// TestUnstoredIsServedFromMemory puts one artifact into memory only.
 func TestUnstoredIsServedFromMemory(t *testing.T) {
 	dir := t.TempDir()
 	s, _ := open(t, dir, testBuild, 1<<30)
-	s.cfg.LimitBytes = 1_000_000
-	for n := range uint64(2) { // the one that passes the limit is stored: the pruner makes room for it
-		if _, err := put(s.Store, n, 600_000); err != nil {
-			t.Fatal(err)
-		}
+	if _, err := put(s.Store, 1, 600_000); err != nil {
+		t.Fatal(err)
 	}
-	if _, err := put(s.Store, 2, 600_000); !errors.Is(err, fault.BusyDisk) {
-		t.Errorf("over the limit: %v", err)
+	m, files := sealedFiles(t, 2, 600_000)
+	defer release(files)
+	if stored, err := s.Put(t.Context(), m, files, true); err != nil || stored != 0 {
+		t.Errorf("memory only: %d bytes stored, %v", stored, err)
 	}
 	if err := check(s.Store, 2, 600_000); err != nil {
 		t.Errorf("not served from memory: %v", err)
 	}
-	if st := s.Stats(); st.Entries != 2 || st.Bytes < 1_200_000 || st.DiskBytes < st.Bytes {
-		t.Errorf("stats %+v", st)
-	}
 	s.shut(t)
 	s, entries := open(t, dir, testBuild, 1<<30)
 	defer s.shut(t)
-	if len(entries) != 2 {
-		t.Errorf("%d entries are on disk, want 2", len(entries))
+	if len(entries) != 1 {
+		t.Errorf("%d entries are on disk, want 1", len(entries))
+	}
+}
+
+// TestThereIsOneAccountOfSize compares what Put, Stats and Index say of an artifact whose description is most of it, and
+// what the database has.
+func TestThereIsOneAccountOfSize(t *testing.T) {
+	dir := t.TempDir()
+	s, _ := open(t, dir, testBuild, 0)
+	var want int64
+	for n := range uint64(3) {
+		m, files := sealedFiles(t, n%2, 1000) // the last one in place of the first
+		for i := range 2000 * (n + 1) {
+			m.Module.Exports = append(m.Module.Exports, artifacts.Export{Name: fmt.Sprint("export", i), Kind: "func"})
+		}
+		stored, err := s.Put(t.Context(), m, files, false)
+		release(files)
+		if err != nil || stored < m.Bytes()+60_000 {
+			t.Fatalf("%d bytes stored, %v", stored, err)
+		}
+		if n > 0 {
+			want += stored
+		}
+	}
+	if st := s.Stats(); st.Entries != 2 || st.Bytes != want || st.DiskBytes < want {
+		t.Errorf("want %d bytes, stats %+v", want, st)
+	}
+	if err := s.Flush(t.Context()); err != nil { // of the first write nothing is left
+		t.Fatal(err)
+	}
+	var onDisk int64
+	for _, prefix := range []byte{prefixChunk, prefixRecord} {
+		if err := s.dir.Cache.Scan([]byte{prefix}, func(_, v []byte) error { onDisk += int64(len(v)); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if onDisk != want {
+		t.Errorf("%d bytes in the database, want %d", onDisk, want)
+	}
+	s.shut(t)
+	s, entries := open(t, dir, testBuild, 0)
+	defer s.shut(t)
+	var got int64
+	for _, e := range entries {
+		got += e.Bytes
+	}
+	if st := s.Stats(); got != want || st.Bytes != want {
+		t.Errorf("after a restart %d bytes in the index, want %d, stats %+v", got, want, st)
 	}
 }
 
@@ -343,7 +406,7 @@ func TestADescriptionMayBeLarge(t *testing.T) {
 	for i := range 20_000 {
 		m.Module.Exports = append(m.Module.Exports, artifacts.Export{Name: fmt.Sprint("export", i), Kind: "func", Type: "(i32) -> (i32)"})
 	}
-	if err := s.Put(t.Context(), m, nil, false); err != nil {
+	if _, err := s.Put(t.Context(), m, nil, false); err != nil {
 		t.Fatal(err)
 	}
 	s.shut(t)
