@@ -1,7 +1,8 @@
 // Package store keeps artifacts: in the database "cache" as chunks, and in memory as sealed files that worker processes
 // are given.
 //
-// Purpose: [Store.Put] stores what a preparation made, [Store.Get] gives it back verified or not at all.
+// Purpose: [Store.Put] stores what a preparation made, [Store.Get] gives it back verified or not at all,
+// [Store.Describe] its description alone.
 //
 // Lifecycle: [Open] on an open data directory, then [Store.Index]; [Store.Flush] now and then; [Store.Close] before the
 // directory is closed. A [Handle] keeps its files alive until it is closed, whatever happens to the artifact meanwhile.

@@ -94,6 +94,15 @@ func (l *lru) get(s *Store, key artifacts.Key) *Handle {
 	return &Handle{Meta: r.meta, store: s, from: r, parts: maps.Clone(r.parts)}
 }
 
+// meta returns the description of an artifact, and leaves the order as it is.
+func (l *lru) meta(key artifacts.Key) (artifacts.Meta, bool) {
+	e := l.byKey[key]
+	if e == nil {
+		return artifacts.Meta{}, false
+	}
+	return e.Value.(*residents).meta, true
+}
+
 func (l *lru) drop(key artifacts.Key) {
 	e := l.byKey[key]
 	if e == nil {

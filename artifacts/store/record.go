@@ -70,7 +70,7 @@ func (s *Store) read(ctx context.Context, key artifacts.Key) (id uint64, m artif
 	if err != nil {
 		return 0, m, nil, err
 	}
-	if m, err = s.describe(key, r); err != nil {
+	if m, err = s.describe(ctx, key, r); err != nil {
 		return r.ID, m, nil, err
 	}
 	parts = map[string]*sealed.File{}
@@ -86,9 +86,9 @@ func (s *Store) read(ctx context.Context, key artifacts.Key) (id uint64, m artif
 }
 
 // describe reads the description of an artifact.
-func (s *Store) describe(key artifacts.Key, r record) (m artifacts.Meta, err error) {
+func (s *Store) describe(ctx context.Context, key artifacts.Key, r record) (m artifacts.Meta, err error) {
 	var text buffer
-	if err := s.readPart(context.Background(), key, r, 0, &text); err != nil {
+	if err := s.readPart(ctx, key, r, 0, &text); err != nil {
 		return m, err
 	}
 	if err := json.Unmarshal(text, &m); err != nil {

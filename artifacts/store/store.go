@@ -116,7 +116,10 @@ func (s *Store) Index(ctx context.Context) ([]Entry, error) {
 		return nil, err
 	}
 	for key, r := range records {
-		m, err := s.describe(key, r)
+		m, err := s.describe(ctx, key, r)
+		if ctx.Err() != nil {
+			return nil, fault.From(ctx.Err())
+		}
 		if err != nil {
 			unusable = append(unusable, name(prefixRecord, key))
 			delete(sizes, key)
@@ -254,6 +257,32 @@ func (s *Store) Get(ctx context.Context, key artifacts.Key) (*Handle, error) {
 			return nil, fault.From(ctx.Err())
 		}
 	}
+}
+
+// Describe returns the whole description of an artifact, verified: from memory if the artifact is there, else from disk. A
+// damaged one is dropped.
+//
+// # Errors
+//
+// host.artifact_missing, host.artifact_corrupt.
+func (s *Store) Describe(ctx context.Context, key artifacts.Key) (artifacts.Meta, error) {
+	s.mu.Lock()
+	m, ok := s.memory.meta(key)
+	s.mu.Unlock()
+	if ok {
+		return m, nil
+	}
+	r, err := s.record(key)
+	if err == nil {
+		m, err = s.describe(ctx, key, r)
+	}
+	if errors.Is(err, fault.HostArtifactCorrupt) {
+		err = s.forget(key, r.ID, err)
+	}
+	if err != nil {
+		return artifacts.Meta{}, err
+	}
+	return m, nil
 }
 
 // load reads an artifact into memory; nobody else reads it meanwhile.

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/rs/zerolog"
 
 	"github.com/troupehost/troupe/actors/fault"
@@ -414,6 +415,59 @@ func TestADescriptionMayBeLarge(t *testing.T) {
 	defer s.shut(t)
 	if len(entries) != 1 || len(entries[0].Meta.Module.Exports) != 20_000 {
 		t.Errorf("%d entries", len(entries))
+	}
+}
+
+// TestADescriptionComesFromMemoryOrDisk describes an artifact that is only in memory, one that is only on disk, and ones
+// that are damaged or not there.
+func TestADescriptionComesFromMemoryOrDisk(t *testing.T) {
+	s, _ := open(t, t.TempDir(), testBuild, 1<<30)
+	defer s.shut(t)
+	for n := range uint64(4) {
+		m, files := sealedFiles(t, n, 1000)
+		m.Module = artifacts.Module{Imports: []artifacts.Import{{Module: "env", Name: "f", Kind: "func"}},
+			Exports: []artifacts.Export{{Name: fmt.Sprint("export", n), Kind: "func", Type: "()"}}, MemoryPages: uint32(n)}
+		memoryOnly := n == 0
+		if _, err := s.Put(t.Context(), m, files, memoryOnly); err != nil {
+			t.Fatal(err)
+		}
+		release(files)
+		if !memoryOnly {
+			s.memory.drop(m.Key)
+		}
+		got, err := s.Describe(t.Context(), m.Key)
+		if diff := cmp.Diff(m, got); err != nil || diff != "" {
+			t.Errorf("artifact %d: %v\n%s", n, err, diff)
+		}
+	}
+	key := func(n uint64) artifacts.Key { m, _ := artifact(n, 1); return m.Key }
+	r, err := s.record(key(2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.dir.Cache.Write(t.Context(), db.Op{Key: chunk(r.ID, 0, 0), Value: bytes.Repeat([]byte("x"), int(r.Parts[0].Bytes))},
+		db.Op{Key: name(prefixRecord, key(3)), Value: make([]byte, 100)}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Describe(t.Context(), key(2)); !errors.Is(err, fault.HostArtifactCorrupt) {
+		t.Errorf("a forged description: %v", err)
+	}
+	_, _ = s.Describe(t.Context(), key(3)) // by its first bytes the record is one of another host key: only missing
+	for n, want := range map[uint64]int{2: 0, 3: 0, 1: 1, 9: 0} {
+		switch m, err := s.Describe(t.Context(), key(n)); {
+		case want == 1 && err != nil:
+			t.Errorf("artifact %d: %v", n, err)
+		case want == 0 && (!errors.Is(err, fault.HostArtifactMissing) || !m.Key.IsZero()):
+			t.Errorf("artifact %d: %+v, %v", n, m, err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Describe(ctx, key(1)); !errors.Is(err, fault.CanceledCaller) {
+		t.Errorf("a caller who left: %v", err)
+	}
+	if _, err := s.Describe(t.Context(), key(1)); err != nil { // which dropped nothing
+		t.Error(err)
 	}
 }
 
