@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -38,6 +39,7 @@ const (
 	maxTouches     = 256      // remembered before they are written
 	dropAfter      = 16 << 20 // bytes deleted before the database is asked to give them back
 	maxDrop        = 256      // writes dropped at a time
+	maxRemove      = 1024     // keys removed at a time
 	maxDescription = 16 << 20 // bytes
 	chunksPerWrite = 2
 	maxFailures    = 4096
@@ -312,10 +314,11 @@ func (s *Store) forget(key artifacts.Key, id uint64, why error) error {
 	if errors.Is(err, fault.HostArtifactMissing) || err == nil && r.ID != id {
 		return missing(key, why)
 	}
-	// A database that is not written any more keeps the record; what it says is still never served.
-	_ = s.cfg.Cache.Remove(context.Background(), name(prefixRecord, key), name(prefixTouch, key))
-	s.waste(r)
-	s.unlist(key)
+	// A database that is not written any more keeps the record, which counts; what it says is still never served.
+	if s.cfg.Cache.Remove(context.Background(), name(prefixRecord, key), name(prefixTouch, key)) == nil {
+		s.waste(r)
+		s.unlist(key)
+	}
 	return why
 }
 
@@ -359,10 +362,48 @@ func (s *Store) PutFailure(ctx context.Context, key artifacts.Key, f artifacts.F
 	return nil
 }
 
+// KeptError says what Delete could not remove. All else is gone.
+type KeptError struct {
+	Keys []artifacts.Key
+	Err  error
+}
+
+// Error names the cause and the number.
+func (e *KeptError) Error() string {
+	return fmt.Sprintf("%d artifacts are kept: %v", len(e.Keys), e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *KeptError) Unwrap() error { return e.Err }
+
 // Delete removes artifacts and failures. The records go first; what is left after a crash is swept at the next start.
+//
+// # Errors
+//
+// A *KeptError with the keys that are still on disk, and count; the others are gone, as after a Delete of their own.
 func (s *Store) Delete(ctx context.Context, keys ...artifacts.Key) error {
 	s.write.Lock()
 	defer s.write.Unlock()
+	s.mu.Lock()
+	for _, key := range keys {
+		s.memory.drop(key)
+	}
+	s.mu.Unlock()
+	for len(keys) > 0 {
+		n := min(len(keys), maxRemove/3)
+		if err := s.deleteBatch(ctx, keys[:n]); err != nil {
+			return s.kept(keys, err)
+		}
+		keys = keys[n:]
+	}
+	if s.wasted >= dropAfter {
+		_ = s.collect() // all are gone; Flush tries again
+	}
+	return nil
+}
+
+// deleteBatch removes all or none. The caller holds write.
+func (s *Store) deleteBatch(ctx context.Context, keys []artifacts.Key) error {
 	var gone []record
 	var names [][]byte
 	for _, key := range keys {
@@ -371,13 +412,7 @@ func (s *Store) Delete(ctx context.Context, keys ...artifacts.Key) error {
 		}
 		names = append(names, name(prefixRecord, key), name(prefixFailure, key), name(prefixTouch, key))
 	}
-	err := s.removeKeys(ctx, names)
-	s.mu.Lock()
-	for _, key := range keys {
-		s.memory.drop(key)
-	}
-	s.mu.Unlock()
-	if err != nil {
+	if err := s.cfg.Cache.Remove(ctx, names...); err != nil {
 		return err
 	}
 	for _, key := range keys {
@@ -387,14 +422,28 @@ func (s *Store) Delete(ctx context.Context, keys ...artifacts.Key) error {
 	for _, r := range gone {
 		s.waste(r)
 	}
-	if s.wasted >= dropAfter {
-		return s.collect()
-	}
 	return nil
 }
 
+// kept returns the error of a Delete; that nothing was removed where nothing was is none. The caller holds write.
+func (s *Store) kept(keys []artifacts.Key, err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := &KeptError{Err: err}
+	for _, key := range keys {
+		_, stored := s.entries[key]
+		if _, failed := s.failures[key]; stored || failed {
+			e.Keys = append(e.Keys, key)
+		}
+	}
+	if len(e.Keys) == 0 {
+		return nil
+	}
+	return e
+}
+
 func (s *Store) removeKeys(ctx context.Context, keys [][]byte) error {
-	for part := range slices.Chunk(keys, 1024) {
+	for part := range slices.Chunk(keys, maxRemove) {
 		if err := s.cfg.Cache.Remove(ctx, part...); err != nil {
 			return err
 		}

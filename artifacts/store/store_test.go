@@ -49,7 +49,11 @@ func open(t testing.TB, path string, build artifacts.Build, memory int64) (opene
 }
 
 func tryOpen(path string, build artifacts.Build, memory int64) (opened, []Entry, error) {
-	d, err := db.OpenDir(db.DirConfig{Path: path, Owner: db.Owner{PID: os.Getpid(), Kind: "test"}, Log: zerolog.Nop()})
+	return openOn(path, build, memory, db.FS{})
+}
+
+func openOn(path string, build artifacts.Build, memory int64, fs db.FS) (opened, []Entry, error) {
+	d, err := db.OpenDir(db.DirConfig{Path: path, Owner: db.Owner{PID: os.Getpid(), Kind: "test"}, FS: fs, Log: zerolog.Nop()})
 	if err != nil {
 		return opened{}, nil, err
 	}
