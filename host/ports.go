@@ -25,9 +25,11 @@ type storePort struct {
 // Index implements cache.Store.
 func (p *storePort) Index(ctx context.Context) ([]cache.Entry, error) {
 	entries, err := p.Store.Index(ctx)
-	out := make([]cache.Entry, len(entries))
-	for i, e := range entries {
-		out[i] = cache.Entry{Key: e.Key, Meta: e.Meta, Failure: e.Failure, LastNeeded: e.LastNeeded, Pins: e.Pins}
+	out := make([]cache.Entry, 0, len(entries))
+	for _, e := range entries {
+		if !e.Absent {
+			out = append(out, cache.Entry{Key: e.Key, Meta: e.Meta, Failure: e.Failure, LastNeeded: e.LastNeeded, Pins: e.Pins})
+		}
 	}
 	return out, err
 }

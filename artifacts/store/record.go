@@ -150,6 +150,8 @@ func (s *Store) record(key artifacts.Key) (r record, err error) {
 	return r, err
 }
 
+var errForeign = errors.New("made by another build")
+
 func (s *Store) openRecord(key artifacts.Key, v []byte) (r record, err error) {
 	body, err := s.unseal(prefixRecord, key, v)
 	if err != nil {
@@ -159,7 +161,7 @@ func (s *Store) openRecord(key artifacts.Key, v []byte) (r record, err error) {
 		return record{}, corrupt(key, err)
 	}
 	if r.Build != s.cfg.Build {
-		return record{}, missing(key, errors.New("made by another build"))
+		return record{}, missing(key, errForeign)
 	}
 	return r, nil
 }

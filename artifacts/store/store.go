@@ -2,8 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -73,115 +71,6 @@ func Open(cfg Config) *Store {
 		reading: map[artifacts.Key]chan struct{}{}, touches: map[artifacts.Key]time.Time{}, entries: map[artifacts.Key]int64{}}
 	s.memory.max = cfg.MemoryBytes
 	return s
-}
-
-// Entry is one entry of the index.
-type Entry struct {
-	Key        artifacts.Key
-	Meta       artifacts.Meta
-	Bytes      int64              // what Put returned: parts, description and record; 0 for a failure
-	Failure    *artifacts.Failure // for a failed preparation, in place of Meta
-	LastNeeded time.Time
-	Pins       []string
-}
-
-// Index returns what can be served, and sweeps the rest: artifacts of another build, damaged records, and chunks of
-// writes that never ended.
-func (s *Store) Index(ctx context.Context) ([]Entry, error) {
-	s.write.Lock()
-	defer s.write.Unlock()
-	needed, err := s.scanTouches()
-	if err != nil {
-		return nil, err
-	}
-	pins, err := s.Pins()
-	if err != nil {
-		return nil, err
-	}
-	var out []Entry
-	var unusable [][]byte
-	live := map[uint64]bool{}
-	sizes := map[artifacts.Key]int64{}
-	records := map[artifacts.Key]record{}
-	err = s.cfg.Cache.Scan([]byte{prefixRecord}, func(k, v []byte) error {
-		key, ok := keyOf(k)
-		r, err := s.openRecord(key, v)
-		if !ok || err != nil {
-			unusable = append(unusable, slices.Clone(k))
-			return nil
-		}
-		records[key], sizes[key] = r, r.bytes()+int64(len(v))
-		s.nextID = max(s.nextID, r.ID+1) // its chunks may be lost
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	for key, r := range records {
-		m, err := s.describe(ctx, key, r)
-		if ctx.Err() != nil {
-			return nil, fault.From(ctx.Err())
-		}
-		if err != nil {
-			unusable = append(unusable, name(prefixRecord, key))
-			delete(sizes, key)
-			continue
-		}
-		live[r.ID] = true
-		e := Entry{Key: key, Meta: m, Bytes: sizes[key], LastNeeded: needed[key], Pins: pins[key]}
-		if e.LastNeeded.IsZero() {
-			e.LastNeeded = m.PreparedAt
-		}
-		out = append(out, e)
-	}
-	clear(s.failures)
-	err = s.cfg.Cache.Scan([]byte{prefixFailure}, func(k, v []byte) error {
-		key, ok := keyOf(k)
-		body, err := s.unseal(prefixFailure, key, v)
-		var f artifacts.Failure
-		if _, stored := sizes[key]; !ok || stored || err != nil || json.Unmarshal(body, &f) != nil {
-			unusable = append(unusable, slices.Clone(k))
-			return nil
-		}
-		out = append(out, Entry{Key: key, Failure: &f, LastNeeded: f.At})
-		s.failures[key] = f.At
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	s.garbage = s.garbage[:0]
-	err = s.cfg.Cache.Groups([]byte{prefixChunk}, 9, func(group []byte) {
-		id := binary.BigEndian.Uint64(group[1:])
-		s.nextID = max(s.nextID, id+1)
-		if !live[id] {
-			s.garbage = append(s.garbage, id)
-		}
-	})
-	if err != nil {
-		return nil, err
-	}
-	s.mu.Lock()
-	s.entries, s.bytes = sizes, 0
-	for _, n := range sizes {
-		s.bytes += n
-	}
-	s.mu.Unlock()
-	// What cannot be swept now is swept by a later Flush or at the next start; until then it is only space.
-	_ = s.removeKeys(ctx, unusable)
-	_ = s.collect()
-	return out, nil
-}
-
-func (s *Store) scanTouches() (map[artifacts.Key]time.Time, error) {
-	needed := map[artifacts.Key]time.Time{}
-	err := s.cfg.Cache.Scan([]byte{prefixTouch}, func(k, v []byte) error {
-		if key, ok := keyOf(k); ok && len(v) == 8 {
-			needed[key] = time.Unix(0, int64(binary.BigEndian.Uint64(v)))
-		}
-		return nil
-	})
-	return needed, err
 }
 
 // Put stores an artifact and keeps it ready in memory, and returns the bytes that it takes on disk: its parts, its
@@ -442,9 +331,9 @@ func (s *Store) kept(keys []artifacts.Key, err error) error {
 	return e
 }
 
-func (s *Store) removeKeys(ctx context.Context, keys [][]byte) error {
+func removeKeys(ctx context.Context, from *db.DB, keys [][]byte) error {
 	for part := range slices.Chunk(keys, maxRemove) {
-		if err := s.cfg.Cache.Remove(ctx, part...); err != nil {
+		if err := from.Remove(ctx, part...); err != nil {
 			return err
 		}
 	}
@@ -506,28 +395,6 @@ func (s *Store) flushTouches(ctx context.Context) error {
 		return nil
 	}
 	return s.cfg.Cache.Write(ctx, ops...)
-}
-
-// Pin keeps a pin of a tenant, or removes it. It is on disk when Pin returns.
-func (s *Store) Pin(ctx context.Context, tenant string, key artifacts.Key, off bool) error {
-	k := append(name(prefixPin, key), tenant...)
-	if off {
-		return s.cfg.State.Remove(ctx, k)
-	}
-	return s.cfg.State.Write(ctx, db.Op{Key: k, Value: []byte{1}})
-}
-
-// Pins returns the tenants that pin each artifact.
-func (s *Store) Pins() (map[artifacts.Key][]string, error) {
-	pins := map[artifacts.Key][]string{}
-	err := s.cfg.State.Scan([]byte{prefixPin}, func(k, _ []byte) error {
-		if len(k) > 33 {
-			key := artifacts.Key(k[1:33])
-			pins[key] = append(pins[key], string(k[33:]))
-		}
-		return nil
-	})
-	return pins, err
 }
 
 // Stats returns what the store holds.
