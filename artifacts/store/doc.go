@@ -14,7 +14,8 @@
 // host.artifact_corrupt for what does not verify (it is dropped), busy.disk_space and host.disk_* from the database. An
 // artifact that could not be stored is served from memory as long as it stays there.
 //
-// Limits: sealed files that nobody uses are kept up to Config.MemoryBytes, the last one in any case. One artifact is
+// Limits: sealed files that nobody uses are kept up to Config.MemoryBytes and Config.MaxFiles, those of the last artifact
+// in any case. One artifact is
 // written in pieces of two chunks, so that memory stays bounded whatever its size. What was deleted is given back to the
 // file system once 16 MiB have come together, or at the next Flush.
 //

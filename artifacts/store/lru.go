@@ -39,20 +39,32 @@ func release(parts map[string]*sealed.File) {
 	}
 }
 
-// lru keeps the parts of artifacts in memory up to a size. What is in use is kept beyond it, since letting go of it
-// would free nothing and the next user would read it again; and so is the last one, whatever its size. It owns one
-// reference to each file; handles own theirs.
+// lru keeps the parts of artifacts in memory up to a size and a number of files. What is in use is kept beyond them,
+// since letting go of it would free nothing and the next user would read it again; and so is the last one, whatever its
+// size. It owns one reference to each file; handles own theirs.
 type lru struct {
-	max   int64
-	size  int64
-	order list.List // of *residents, most recently used in front
-	byKey map[artifacts.Key]*list.Element
+	max      int64
+	maxFiles int // 0: no limit
+	size     int64
+	files    int
+	order    list.List // of *residents, most recently used in front
+	byKey    map[artifacts.Key]*list.Element
 }
 
 type residents struct {
 	meta  artifacts.Meta
 	parts map[string]*sealed.File
 	users int
+}
+
+const pageBytes = 4096
+
+// bytes returns the memory that the parts take: whole pages, and one for the file itself if it is empty.
+func (r *residents) bytes() (n int64) {
+	for _, f := range r.parts {
+		n += max(1, (f.Size()+pageBytes-1)/pageBytes) * pageBytes
+	}
+	return n
 }
 
 // add keeps parts in place of what was there under the key; the caller keeps its own references.
@@ -64,14 +76,16 @@ func (l *lru) add(m artifacts.Meta, parts map[string]*sealed.File) {
 	if l.byKey == nil {
 		l.byKey = map[artifacts.Key]*list.Element{}
 	}
-	l.byKey[m.Key] = l.order.PushFront(&residents{meta: m, parts: maps.Clone(parts)})
-	l.size += m.Bytes()
+	r := &residents{meta: m, parts: maps.Clone(parts)}
+	l.byKey[m.Key] = l.order.PushFront(r)
+	l.size += r.bytes()
+	l.files += len(r.parts)
 	l.shrink()
 }
 
 // shrink drops the least recently used until the rest fits.
 func (l *lru) shrink() {
-	for e := l.order.Back(); l.size > l.max && e != nil && e != l.order.Front(); {
+	for e := l.order.Back(); l.over() && e != nil && e != l.order.Front(); {
 		r, before := e.Value.(*residents), e.Prev()
 		if r.users == 0 {
 			l.drop(r.meta.Key)
@@ -79,6 +93,8 @@ func (l *lru) shrink() {
 		e = before
 	}
 }
+
+func (l *lru) over() bool { return l.size > l.max || l.maxFiles > 0 && l.files > l.maxFiles }
 
 func (l *lru) get(s *Store, key artifacts.Key) *Handle {
 	e := l.byKey[key]
@@ -110,7 +126,8 @@ func (l *lru) drop(key artifacts.Key) {
 	}
 	r := l.order.Remove(e).(*residents)
 	delete(l.byKey, key)
-	l.size -= r.meta.Bytes()
+	l.size -= r.bytes()
+	l.files -= len(r.parts)
 	release(r.parts)
 }
 

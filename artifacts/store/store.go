@@ -21,7 +21,8 @@ type Config struct {
 	State       *db.DB          // pins
 	HostKey     []byte          // keys the MACs
 	Build       artifacts.Build // artifacts of another one are misses
-	MemoryBytes int64           // sealed files kept ready
+	MemoryBytes int64           // sealed files kept ready, in whole pages
+	MaxFiles    int             // of them, since each takes a descriptor; 0: no limit
 	MaxFailures int             // failures remembered, the oldest go; default 4096
 }
 
@@ -69,7 +70,7 @@ func Open(cfg Config) *Store {
 	}
 	s := &Store{cfg: cfg, failures: map[artifacts.Key]time.Time{}, buf: make([]byte, chunksPerWrite*db.MaxValue),
 		reading: map[artifacts.Key]chan struct{}{}, touches: map[artifacts.Key]time.Time{}, entries: map[artifacts.Key]int64{}}
-	s.memory.max = cfg.MemoryBytes
+	s.memory.max, s.memory.maxFiles = cfg.MemoryBytes, cfg.MaxFiles
 	return s
 }
 
