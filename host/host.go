@@ -69,7 +69,7 @@ func ReadOwner(dataDir string) (Owner, bool) { return db.ReadOwner(dataDir) }
 //
 // # Errors
 //
-// caller.invalid_config, host.unsupported, host.data_dir_unwritable, host.data_dir_newer, host.data_dir_locked,
+// caller.invalid_config, host.unsupported, host.data_dir_unwritable, host.data_dir_untrusted, host.data_dir_newer, host.data_dir_locked,
 // host.data_dir_corrupt, host.disk_full, host.disk_io, host.worker_missing, host.worker_mismatch, host.spawn_failed,
 // host.engine_self_test.
 func Start(ctx context.Context, cfg Config) (_ *Host, err error) {

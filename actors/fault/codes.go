@@ -53,6 +53,7 @@ const (
 	HostDataDirNewer    Code = "host.data_dir_newer"
 	HostDataDirLocked   Code = "host.data_dir_locked"
 	HostDataDirCorrupt  Code = "host.data_dir_corrupt"
+	HostDataDirTrust    Code = "host.data_dir_untrusted"
 	HostDiskFull        Code = "host.disk_full"
 	HostDiskIO          Code = "host.disk_io"
 	HostArtifactMissing Code = "host.artifact_missing"
@@ -124,6 +125,7 @@ var registry = map[Code]Description{
 	HostDataDirNewer:    {Host, "the data directory was written by a newer version", "upgrade troupe, or choose another --data-dir"},
 	HostDataDirLocked:   {Host, "another host uses the data directory", "stop that host or choose another --data-dir"},
 	HostDataDirCorrupt:  {Host, "the state database is damaged", "restore the state folder from a backup; it is never dropped automatically"},
+	HostDataDirTrust:    {Host, "the data directory is under the control of another user", "make the directory and its files belong to the user that runs the host and take write access from group and others (chown, chmod go-w), or choose another with --data-dir"},
 	HostDiskFull:        {Host, "the disk is full", "free some space; the host recovers by itself"},
 	HostDiskIO:          {Host, "the disk failed", "check the disk and the kernel log"},
 	HostArtifactMissing: {Host, "the artifact is not in the store", "it is prepared again when it is needed"},

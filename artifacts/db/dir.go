@@ -64,8 +64,8 @@ type Dir struct {
 //
 // # Errors
 //
-// host.data_dir_unwritable, host.data_dir_newer, host.data_dir_locked, host.data_dir_corrupt, host.disk_full,
-// host.disk_io, host.unsupported.
+// host.data_dir_unwritable, host.data_dir_untrusted, host.data_dir_newer, host.data_dir_locked, host.data_dir_corrupt,
+// host.disk_full, host.disk_io, host.unsupported.
 func OpenDir(cfg DirConfig) (_ *Dir, err error) {
 	if cfg.ReserveBytes == 0 {
 		cfg.ReserveBytes = defaultReserve
@@ -73,6 +73,11 @@ func OpenDir(cfg DirConfig) (_ *Dir, err error) {
 	cfg.FS = cfg.FS.withDefaults()
 	if err := os.MkdirAll(cfg.Path, 0o700); err != nil {
 		return nil, dirFault("make", cfg.Path, err)
+	}
+	for _, sub := range []string{"", stateDir, cacheDir} {
+		if err := checkDir(filepath.Join(cfg.Path, sub)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, err
+		}
 	}
 	d := &Dir{}
 	d.Space = &Space{fs: cfg.FS, dir: cfg.Path, reserve: cfg.ReserveBytes,
@@ -217,12 +222,12 @@ func dirFault(op, path string, err error) error {
 // readVersion returns the format of a directory, 0 for a new one.
 func readVersion(dir string) (int, error) {
 	path := filepath.Join(dir, versionFile)
-	b, err := os.ReadFile(path)
+	b, err := readOwn(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return 0, nil
 	}
 	if err != nil {
-		return 0, dirFault("read", path, err)
+		return 0, err
 	}
 	v, err := strconv.Atoi(strings.TrimSpace(string(b)))
 	if err != nil || v < 1 {
@@ -269,12 +274,12 @@ func migrate(cfg DirConfig, version int, steps []func(dir string) error) error {
 // hostKey reads the host's own key, or makes one: with a new key every stored artifact is a miss.
 func hostKey(cfg DirConfig) ([]byte, error) {
 	path := filepath.Join(cfg.Path, keyFile)
-	b, err := os.ReadFile(path)
+	b, err := readOwn(path)
 	if err == nil && len(b) == 32 {
 		return b, nil
 	}
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, dirFault("read", path, err)
+		return nil, err
 	}
 	b = make([]byte, 32)
 	_, _ = rand.Read(b) // never fails
@@ -282,6 +287,24 @@ func hostKey(cfg DirConfig) ([]byte, error) {
 		return nil, dirFault("write", path, err)
 	}
 	return b, nil
+}
+
+// readOwn reads a small file that only this user can have written.
+func readOwn(path string) ([]byte, error) {
+	f, err := openOwn(path, os.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, 4096))
+	if err != nil {
+		return nil, dirFault("read", path, err)
+	}
+	return b, nil
+}
+
+func untrusted(path, why string) error {
+	return fault.New(fault.HostDataDirTrust, "open", path, errors.New(why))
 }
 
 // writeFile writes a file of mode 0600 so that it is there whole or not at all.
@@ -324,7 +347,7 @@ func writeOwner(lock *os.File, o Owner) error {
 
 // ReadOwner tells who holds a directory, if somebody does and has said so.
 func ReadOwner(dir string) (Owner, bool) {
-	f, err := os.Open(filepath.Join(dir, lockFile))
+	f, err := openFile(filepath.Join(dir, lockFile), os.O_RDONLY)
 	if err != nil {
 		return Owner{}, false
 	}

@@ -11,7 +11,8 @@
 // Concurrency: a DB may be used from any goroutine; writes are atomic per call and on disk when they return. [DB.Drop]
 // makes others wait.
 //
-// Failure: host.data_dir_unwritable, host.data_dir_newer, host.data_dir_locked, host.data_dir_corrupt, host.disk_full,
+// Failure: host.data_dir_unwritable, host.data_dir_untrusted for a directory that another user owns or may write, since
+// native code in it is run, host.data_dir_newer, host.data_dir_locked, host.data_dir_corrupt, host.disk_full,
 // host.disk_io; busy.disk_space for a write while free space is below the reserve. A database that met damage while it
 // was open is not written any more ([DB.Failed]); Badger hides some of it: a read of a damaged block may also find
 // nothing.

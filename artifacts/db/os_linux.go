@@ -2,6 +2,7 @@ package db
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -11,11 +12,70 @@ import (
 	"github.com/troupehost/troupe/actors/fault"
 )
 
+// checkDir refuses a directory in which another user could put what this one then runs.
+func checkDir(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return dirFault("open", path, err)
+	}
+	defer f.Close()
+	return checkOwner(f)
+}
+
+// checkOwner refuses a file that another user owns or may write. The access that a mask grants to others by an ACL is in
+// the bits of the group.
+func checkOwner(f *os.File) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return dirFault("look at", f.Name(), err)
+	}
+	switch {
+	case int(st.Uid) != os.Geteuid():
+		return untrusted(f.Name(), fmt.Sprintf("it belongs to user %d", st.Uid))
+	case st.Mode&0o022 != 0:
+		return untrusted(f.Name(), fmt.Sprintf("its mode %#o lets others write", st.Mode&0o7777))
+	}
+	return nil
+}
+
+// openFile opens a file, which it makes with mode 0600, without a look at where a planted symlink leads and without
+// waiting for the writer of a planted pipe.
+func openFile(path string, flag int) (*os.File, error) {
+	return os.OpenFile(path, flag|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
+}
+
+// openOwn opens a file that belongs to this user alone.
+func openOwn(path string, flag int) (*os.File, error) {
+	f, err := openFile(path, flag)
+	switch {
+	case errors.Is(err, unix.ELOOP):
+		return nil, untrusted(path, "it is a symbolic link")
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	case err != nil:
+		return nil, dirFault("open", path, err)
+	}
+	st, err := f.Stat()
+	switch {
+	case err != nil:
+		err = dirFault("look at", path, err)
+	case !st.Mode().IsRegular():
+		err = untrusted(path, "it is not a file")
+	default:
+		err = checkOwner(f)
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
 func lockDir(dir string) (*os.File, error) {
 	path := filepath.Join(dir, lockFile)
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := openOwn(path, os.O_RDWR|os.O_CREATE)
 	if err != nil {
-		return nil, dirFault("open", path, err)
+		return nil, err
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		_ = f.Close()
@@ -44,7 +104,7 @@ func freeBytes(dir string) (int64, error) {
 }
 
 func allocate(path string, n int64) error {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := openFile(path, os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,13 @@ func lockDir(string) (*os.File, error) {
 	return nil, fault.New(fault.HostUnsupported, "open data directory", "", nil)
 }
 
+func checkDir(string) error {
+	return fault.New(fault.HostUnsupported, "open data directory", "", nil)
+}
+
+func openFile(path string, flag int) (*os.File, error) { return os.OpenFile(path, flag, 0o600) }
+func openOwn(path string, flag int) (*os.File, error)  { return openFile(path, flag) }
+
 func held(*os.File) bool { return true }
 
 func freeBytes(string) (int64, error) { return 0, fault.New(fault.HostUnsupported, "statfs", "", nil) }
