@@ -12,7 +12,12 @@ import (
 	"github.com/troupehost/troupe/actors/run"
 )
 
-const retryAfter = 500 * time.Millisecond // what a refused caller is told
+const (
+	retryAfter = 500 * time.Millisecond // what a refused caller is told
+
+	// affinityWait is how long the run at the head of its class lets runs pass that have an idle worker.
+	affinityWait = 100 * time.Millisecond
+)
 
 // Limits bound the queue. Zero fields mean 1024 runs, 2 workers and 60 s.
 type Limits struct {
@@ -26,6 +31,7 @@ type State struct {
 	limits  Limits
 	classes [run.Critical + 1]lanes
 	turns   turns
+	claims  []*item          // parked, their turn is charged: they start in the next free slots
 	items   map[uint64]*item // parked and running, by run
 	workers map[uint64]*worker
 	last    uint64 // name of the newest worker
@@ -87,7 +93,7 @@ func (s *State) Step(now time.Time, in Message) []Effect {
 }
 
 func (s *State) parked() int {
-	n := 0
+	n := len(s.claims)
 	for p := range s.classes {
 		n += s.classes[p].n
 	}
@@ -121,7 +127,11 @@ func (s *State) cancel(id uint64) []Effect {
 
 // drop answers a parked run that will not start.
 func (s *State) drop(i *item, code fault.Code) []Effect {
-	s.classes[i.Priority].remove(i)
+	if n := slices.Index(s.claims, i); n >= 0 {
+		s.claims = slices.Delete(s.claims, n, n+1)
+	} else {
+		s.classes[i.Priority].remove(i)
+	}
 	delete(s.items, i.Run)
 	return []Effect{Answer{Reply: i.reply, Err: fault.New(code, "execute", "", nil)}}
 }
@@ -171,13 +181,11 @@ func (s *State) close(now time.Time, w *worker) Effect {
 // sweep answers what is too late and closes what idled too long.
 func (s *State) sweep(now time.Time) []Effect {
 	var late []*item
-	for p := range s.classes {
-		s.classes[p].each(func(i *item) {
-			if !i.Deadline.IsZero() && !i.Deadline.After(now) {
-				late = append(late, i)
-			}
-		})
-	}
+	s.each(func(i *item) {
+		if !i.Deadline.IsZero() && !i.Deadline.After(now) {
+			late = append(late, i)
+		}
+	})
 	slices.SortFunc(late, func(a, b *item) int { return cmp.Compare(a.Run, b.Run) })
 	var out []Effect
 	for _, i := range late {
@@ -191,27 +199,63 @@ func (s *State) sweep(now time.Time) []Effect {
 	return out
 }
 
-// schedule starts runs in the order of the shares until nothing more can start.
+// schedule starts what may start: first the runs that hold a claim, then by shares whatever class has a backlog. It ends
+// when nothing is parked but claims, or when no slot is free and no worker idle, so that nobody waits beside an idle worker.
 func (s *State) schedule(now time.Time) []Effect {
-	var out []Effect
-	for {
-		can := func(i *item) bool { return s.place(i) != nil || len(s.workers) < s.limits.Processes }
-		class := s.turns.next(func(p run.Priority) bool { return s.classes[p].n > 0 },
-			func(p run.Priority) bool { return s.classes[p].next(can) != nil })
+	out := s.startClaims(now)
+	for len(s.workers) < s.limits.Processes || s.longestIdle() != nil {
+		class := s.turns.next(func(p run.Priority) bool { return s.classes[p].n > 0 })
 		if class == 0 {
-			return append(out, s.makeRoom(now)...)
+			break
 		}
-		i := s.classes[class].next(can)
-		s.classes[class].start(i)
-		if w := s.place(i); w != nil {
-			w.run, w.since = i, now
-			out = append(out, RunOn{Worker: w.name, Job: i.Job})
+		i := s.pick(class, now)
+		s.classes[class].start(i, now)
+		if e := s.start(now, i); e != nil {
+			out = append(out, e)
 			continue
 		}
-		s.last++
-		s.workers[s.last] = &worker{name: s.last, binding: i.Binding, run: i, since: now}
-		out = append(out, StartWorker{Worker: s.last, Job: i.Job})
+		s.claims = append(s.claims, i)
+		if s.closing() < len(s.claims) { // else a slot that becomes free anyway is left for it
+			out = append(out, s.close(now, s.longestIdle()))
+		}
 	}
+	return out
+}
+
+// startClaims starts the runs that hold a claim, in its order, as far as there is room.
+func (s *State) startClaims(now time.Time) []Effect {
+	var out []Effect
+	s.claims = slices.DeleteFunc(s.claims, func(i *item) bool {
+		e := s.start(now, i)
+		if e != nil {
+			out = append(out, e)
+		}
+		return e != nil
+	})
+	return out
+}
+
+// pick chooses within a class: a run that has an idle worker, unless the one at the head has been passed long enough.
+func (s *State) pick(class run.Priority, now time.Time) *item {
+	head, since := s.classes[class].head()
+	if now.Sub(since) >= affinityWait {
+		return head
+	}
+	return cmp.Or(s.classes[class].next(func(i *item) bool { return s.place(i) != nil }), head)
+}
+
+// start starts a run on an idle worker of its binding or in a free slot. Nil: there is neither.
+func (s *State) start(now time.Time, i *item) Effect {
+	if w := s.place(i); w != nil {
+		w.run, w.since = i, now
+		return RunOn{Worker: w.name, Job: i.Job}
+	}
+	if len(s.workers) >= s.limits.Processes {
+		return nil
+	}
+	s.last++
+	s.workers[s.last] = &worker{name: s.last, binding: i.Binding, run: i, since: now}
+	return StartWorker{Worker: s.last, Job: i.Job}
 }
 
 // place returns the idle worker of the run's binding that idled least, nil if there is none.
@@ -225,24 +269,36 @@ func (s *State) place(i *item) *worker {
 	return best
 }
 
-// makeRoom closes idle workers for runs that wait for a slot: one for each that waits, the one that idled longest first.
-// What is closing already counts.
-func (s *State) makeRoom(now time.Time) []Effect {
-	need := s.parked()
-	var idle []*worker
-	for _, w := range s.sorted() {
-		if w.closing {
-			need--
-		} else if w.run == nil {
-			idle = append(idle, w)
+// longestIdle returns the worker that idled longest, nil if none is idle.
+func (s *State) longestIdle() *worker {
+	var best *worker
+	for _, w := range s.workers {
+		if w.run == nil && !w.closing && (best == nil || w.since.Before(best.since) || w.since.Equal(best.since) && w.name < best.name) {
+			best = w
 		}
 	}
-	slices.SortStableFunc(idle, func(a, b *worker) int { return a.since.Compare(b.since) })
-	var out []Effect
-	for _, w := range idle[:max(0, min(need, len(idle)))] {
-		out = append(out, s.close(now, w))
+	return best
+}
+
+// closing counts the workers whose slot will be free soon.
+func (s *State) closing() int {
+	n := 0
+	for _, w := range s.workers {
+		if w.closing {
+			n++
+		}
 	}
-	return out
+	return n
+}
+
+// each visits all parked runs.
+func (s *State) each(f func(*item)) {
+	for p := range s.classes {
+		s.classes[p].each(f)
+	}
+	for _, i := range s.claims {
+		f(i)
+	}
 }
 
 // nextTick asks for a tick at the earliest deadline or idle end, unless an earlier one is under way.
@@ -253,13 +309,11 @@ func (s *State) nextTick(now time.Time) []Effect {
 			at = t
 		}
 	}
-	for p := range s.classes {
-		s.classes[p].each(func(i *item) {
-			if !i.Deadline.IsZero() {
-				sooner(i.Deadline)
-			}
-		})
-	}
+	s.each(func(i *item) {
+		if !i.Deadline.IsZero() {
+			sooner(i.Deadline)
+		}
+	})
 	for _, w := range s.workers {
 		if w.run == nil && !w.closing {
 			sooner(w.since.Add(s.limits.Idle))
@@ -286,12 +340,15 @@ func (s *State) show() Snapshot {
 		Soft: s.limits.Processes, Hard: s.limits.Processes, Refused: s.refused}
 	for p := run.Background; p <= run.Critical; p++ {
 		q.Parked[p.String()] = s.classes[p].n
-		s.classes[p].each(func(i *item) {
-			if q.OldestAt.IsZero() || i.since.Before(q.OldestAt) {
-				q.OldestAt = i.since
-			}
-		})
 	}
+	for _, i := range s.claims {
+		q.Parked[i.Priority.String()]++
+	}
+	s.each(func(i *item) {
+		if q.OldestAt.IsZero() || i.since.Before(q.OldestAt) {
+			q.OldestAt = i.since
+		}
+	})
 	var ws []inspect.Worker
 	for _, w := range s.sorted() {
 		state := "idle"

@@ -15,9 +15,10 @@
 //	-        Enqueue, queue full            -         answer busy.queue_full
 //	parked   its turn, idle worker of its   running   run on that worker
 //	parked   its turn, free slot            running   start a worker with the run
-//	parked   its turn, idle worker of others parked   close the one that idled longest, then start
-//	parked   deadline passed                -         answer canceled.deadline
-//	parked   Cancel                         -         answer canceled.caller_left
+//	parked   its turn, idle worker of others claimed  close the one that idled longest
+//	claimed  free slot, or idle worker      running   start, before all that is parked
+//	parked   deadline passed                -         answer canceled.deadline; claimed as well
+//	parked   Cancel                         -         answer canceled.caller_left; claimed as well
 //	running  Cancel                         running   kill the worker
 //	running  finished                       -         answer the outcome
 //	running  worker could not start         -         answer its fault
@@ -27,8 +28,10 @@
 //
 // # Concurrency
 //
-// The core is pure and runs inside of the actor. Within a priority, tenants take turns; within a tenant, apps take turns;
-// within an app, runs start in the order in which they came.
+// The core is pure and runs inside of the actor. The priority is chosen by shares over all that have a backlog, whichever
+// bindings the workers have. Within a priority, tenants take turns; within a tenant, apps take turns; within an app, runs
+// start in the order in which they came. A run with an idle worker may pass those before it, as long as the first of them
+// waits less than 100 ms, counted from its arrival or from when its binding was served last.
 //
 // # Failure
 //

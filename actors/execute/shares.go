@@ -1,6 +1,11 @@
 package execute
 
-import "github.com/troupehost/troupe/actors/run"
+import (
+	"slices"
+	"time"
+
+	"github.com/troupehost/troupe/actors/run"
+)
 
 // shares of started runs, by priority, in a window of their sum: 12.
 var shares = [run.Critical + 1]int{run.Background: 1, run.Normal: 2, run.High: 3, run.Critical: 6}
@@ -13,17 +18,13 @@ type turns struct {
 	credit [run.Critical + 1]int
 }
 
-// next returns the class to start, 0 if none can. A class whose runs all wait for a busy worker keeps its credit, and
-// gains none while others take its turn.
-func (t *turns) next(backlog, ready func(run.Priority) bool) run.Priority {
+// next returns the class whose turn it is and charges it, 0 if none has a backlog.
+func (t *turns) next(backlog func(run.Priority) bool) run.Priority {
 	var best run.Priority
 	sum := 0
 	for p := run.Critical; p >= run.Background; p-- {
 		if !backlog(p) {
 			t.credit[p] = 0
-			continue
-		}
-		if !ready(p) {
 			continue
 		}
 		sum += shares[p]
@@ -39,18 +40,21 @@ func (t *turns) next(backlog, ready func(run.Priority) bool) run.Priority {
 }
 
 // lanes holds the parked runs of one class: tenants take turns, within a tenant bindings take turns, within a binding
-// first in first out.
+// first in first out. Whoever was served stands behind everybody else, in turn or not, so that the head is who waits
+// longest.
 type lanes struct {
 	n       int
 	tenants ring[string, *ring[Binding, *fifo]]
 }
 
-type fifo struct{ items []*item }
+type fifo struct {
+	items  []*item
+	served time.Time // when its last run started
+}
 
-// ring is a map whose keys take turns.
+// ring is a map whose keys take turns: the first in order is next.
 type ring[K comparable, V any] struct {
 	order []K
-	at    int
 	items map[K]V
 }
 
@@ -62,36 +66,22 @@ func (r *ring[K, V]) get(k K, make func() V) V {
 	if !ok {
 		v = make()
 		r.items[k] = v
-		// A newcomer stands behind everybody else: just before the one whose turn it is.
 		r.order = append(r.order, k)
-		copy(r.order[r.at+1:], r.order[r.at:])
-		r.order[r.at] = k
-		r.at = (r.at + 1) % len(r.order)
 	}
 	return v
 }
 
 func (r *ring[K, V]) remove(k K) {
 	delete(r.items, k)
-	for i, o := range r.order {
-		if o == k {
-			r.order = append(r.order[:i:i], r.order[i+1:]...)
-			if i < r.at {
-				r.at--
-			}
-			break
-		}
-	}
-	if r.at >= len(r.order) {
-		r.at = 0
+	if n := slices.Index(r.order, k); n >= 0 {
+		r.order = slices.Delete(r.order, n, n+1)
 	}
 }
 
-func (r *ring[K, V]) advance(k K) {
-	for i, o := range r.order {
-		if o == k {
-			r.at = (i + 1) % len(r.order)
-		}
+// back puts k behind all others.
+func (r *ring[K, V]) back(k K) {
+	if n := slices.Index(r.order, k); n >= 0 {
+		r.order = append(slices.Delete(r.order, n, n+1), k)
 	}
 }
 
@@ -124,13 +114,23 @@ func (l *lanes) remove(i *item) {
 	}
 }
 
-// next returns the run whose turn it is among those that ok allows, without removing it.
+// head returns the run whose turn it is, and since when it waits for that: since it came, or since its binding was served.
+func (l *lanes) head() (*item, time.Time) {
+	b := l.tenants.items[l.tenants.order[0]]
+	f := b.items[b.order[0]]
+	i := f.items[0]
+	if f.served.After(i.since) {
+		return i, f.served
+	}
+	return i, i.since
+}
+
+// next returns the first run in the order of turns that ok allows, without removing it; nil if there is none.
 func (l *lanes) next(ok func(*item) bool) *item {
-	for n := range l.tenants.order {
-		b := l.tenants.items[l.tenants.order[(l.tenants.at+n)%len(l.tenants.order)]]
-		for k := range b.order {
-			f := b.items[b.order[(b.at+k)%len(b.order)]]
-			if i := f.items[0]; ok(i) {
+	for _, t := range l.tenants.order {
+		b := l.tenants.items[t]
+		for _, k := range b.order {
+			if i := b.items[k].items[0]; ok(i) {
 				return i
 			}
 		}
@@ -138,10 +138,12 @@ func (l *lanes) next(ok func(*item) bool) *item {
 	return nil
 }
 
-// start removes a run and passes the turn on.
-func (l *lanes) start(i *item) {
-	l.tenants.advance(i.Binding.Tenant)
-	l.bindings(i.Binding.Tenant).advance(i.Binding)
+// start removes a run and puts its tenant and its binding behind the others.
+func (l *lanes) start(i *item, now time.Time) {
+	b := l.bindings(i.Binding.Tenant)
+	l.tenants.back(i.Binding.Tenant)
+	b.back(i.Binding)
+	b.get(i.Binding, newFIFO).served = now
 	l.remove(i)
 }
 

@@ -1,0 +1,218 @@
+package execute
+
+import (
+	"testing"
+	"time"
+
+	"github.com/troupehost/troupe/actors/run"
+	"github.com/troupehost/troupe/artifacts"
+)
+
+// settle lets the processes end that the core has closed while they were idle.
+func (b *bench) settle() {
+	b.t.Helper()
+	for w := uint64(1); w <= b.s.last; w++ {
+		if _, busy := b.running[w]; b.closing[w] && !busy {
+			b.exit(w)
+		}
+	}
+}
+
+// workConserving fails the test if a run waits beside an idle worker or a free slot.
+func (b *bench) workConserving() {
+	b.t.Helper()
+	idle, claimed := 0, len(b.s.claims)
+	for _, w := range b.s.workers {
+		if w.run == nil && !w.closing {
+			idle++
+		}
+	}
+	free := b.s.limits.Processes - len(b.s.workers)
+	if b.s.parked() > claimed && (idle > 0 || free > 0) {
+		b.t.Fatalf("%d runs wait beside %d idle workers and %d free slots", b.s.parked()-claimed, idle, free)
+	}
+	if claimed > 0 && (free > 0 || claimed > b.s.closing()) {
+		b.t.Fatalf("%d claims, %d free slots, %d workers that close", claimed, free, b.s.closing())
+	}
+}
+
+// TestCriticalRunStartsAfterOneRunOfABacklog keeps all workers busy with the background backlog of one tenant.
+func TestCriticalRunStartsAfterOneRunOfABacklog(t *testing.T) {
+	for processes := 1; processes <= 3; processes++ {
+		b := newBench(t, Limits{Processes: processes})
+		for id := range uint64(100) {
+			b.enqueue(Job{Run: 1 + id, Binding: Binding{Tenant: "a", Key: artifacts.Key{1}}, Priority: run.Background})
+		}
+		for range 7 { // whatever credit the backlog may have
+			b.finish(1)
+		}
+		b.enqueue(Job{Run: 1000, Binding: Binding{Tenant: "b", Key: artifacts.Key{2}}, Priority: run.Critical})
+		for n := uint64(1); n <= 2; n++ {
+			for w := uint64(1); w <= uint64(processes); w++ {
+				if _, busy := b.running[w]; busy {
+					b.finish(w)
+					break
+				}
+			}
+			b.settle()
+		}
+		if at := len(b.started) - 1; b.started[at] != 1000 && b.started[at-1] != 1000 {
+			t.Errorf("%d processes: the critical run is not among the last two of %v", processes, b.started)
+		}
+	}
+}
+
+// TestSharesHoldWithFewerWorkersThanBindings gives each class a binding and a tenant of its own.
+func TestSharesHoldWithFewerWorkersThanBindings(t *testing.T) {
+	for processes := 1; processes <= 3; processes++ {
+		for subset := 1; subset < 16; subset++ {
+			b := newBench(t, Limits{Queue: 10_000, Processes: processes})
+			b.enqueueHolders(processes)
+			class := map[uint64]run.Priority{}
+			sum, id := 0, uint64(0)
+			for p := run.Background; p <= run.Critical; p++ {
+				if subset>>(p-1)&1 == 0 {
+					continue
+				}
+				sum += shares[p]
+				for range 200 {
+					id++
+					class[id] = p
+					b.enqueue(Job{Run: id, Binding: Binding{Tenant: p.String(), Key: artifacts.Key{byte(p)}}, Priority: p})
+				}
+			}
+			b.started = nil
+			for n := range 120 {
+				b.now = b.now.Add(time.Duration(n%7) * 10 * time.Millisecond)
+				b.finish(b.oldest())
+				b.workConserving()
+				b.settle()
+				b.workConserving()
+			}
+			for from := 0; from+12 <= len(b.started); from++ {
+				var got [run.Critical + 1]int
+				for _, r := range b.started[from : from+12] {
+					got[class[r]]++
+				}
+				for p := run.Background; p <= run.Critical; p++ {
+					want := 0.0
+					if subset>>(p-1)&1 == 1 {
+						want = 12 * float64(shares[p]) / float64(sum)
+					}
+					if d := float64(got[p]) - want; d > 1 || d < -1 {
+						t.Fatalf("%d processes, subset %04b, window at %d: %d starts of %s, share %.2f", processes, subset, from, got[p], p, want)
+					}
+				}
+			}
+		}
+	}
+}
+
+// enqueueHolders takes all slots, so that a backlog can build up.
+func (b *bench) enqueueHolders(n int) {
+	for k := range n {
+		b.enqueue(Job{Run: 1_000_000 + uint64(k), Binding: Binding{Tenant: "hold", Key: artifacts.Key{99, byte(k)}}, Priority: run.Normal})
+	}
+}
+
+// oldest returns the worker whose run started first.
+func (b *bench) oldest() uint64 {
+	var best uint64
+	for w, r := range b.running {
+		if best == 0 || b.begun(r) < b.begun(b.running[best]) || b.begun(r) == b.begun(b.running[best]) && w < best {
+			best = w
+		}
+	}
+	return best
+}
+
+func (b *bench) begun(r uint64) int {
+	for n, s := range b.started {
+		if s == r {
+			return n
+		}
+	}
+	return -1
+}
+
+// TestAffinityIsBounded gives two tenants of one class a long backlog and one worker: it serves one of them for a while,
+// but nobody waits longer than that and one run.
+func TestAffinityIsBounded(t *testing.T) {
+	const each, length = 200, 10 * time.Millisecond
+	b := newBench(t, Limits{Processes: 1})
+	tenant := map[uint64]int{}
+	for id := range uint64(2 * each) {
+		tenant[1+id] = int(id % 2)
+		b.enqueue(Job{Run: 1 + id, Binding: Binding{Tenant: string(rune('a' + id%2)), Key: artifacts.Key{1}}, Priority: run.Normal})
+	}
+	served := [2]time.Time{b.now, b.now}
+	left := [2]int{each, each}
+	for n := 0; n < 2*each; n++ {
+		who := tenant[b.started[n]]
+		left[who]--
+		served[who] = b.now
+		for k, at := range served {
+			if wait := b.now.Sub(at); left[k] > 0 && wait > affinityWait+length {
+				t.Fatalf("start %d: tenant %d waits for %v", n, k, wait)
+			}
+		}
+		b.now = b.now.Add(length)
+		for w := range b.running {
+			b.finish(w)
+		}
+		b.settle()
+	}
+	if limit := uint64(2 * each * length / (affinityWait - length)); b.s.last > limit+2 {
+		t.Errorf("%d workers were started for %d runs, want %d at most", b.s.last, 2*each, limit+2)
+	}
+}
+
+// TestNewcomerPassesAfterTheAffinityWait lets a run arrive beside a tenant who keeps its worker warm.
+func TestNewcomerPassesAfterTheAffinityWait(t *testing.T) {
+	const length = 30 * time.Millisecond
+	b := newBench(t, Limits{Processes: 1})
+	for id := range uint64(50) {
+		b.enqueue(Job{Run: 1 + id, Binding: Binding{Tenant: "a", Key: artifacts.Key{1}}, Priority: run.Normal})
+	}
+	b.enqueue(Job{Run: 100, Binding: Binding{Tenant: "b", Key: artifacts.Key{2}}, Priority: run.Normal})
+	at := b.now
+	for b.started[len(b.started)-1] != 100 {
+		b.now = b.now.Add(length)
+		for w := range b.running {
+			b.finish(w)
+		}
+		b.settle()
+		if wait := b.now.Sub(at); wait > affinityWait+length {
+			t.Fatalf("not started after %v", wait)
+		}
+	}
+	if b.now.Sub(at) < affinityWait {
+		t.Errorf("started after %v: the warm worker was not used", b.now.Sub(at))
+	}
+}
+
+// TestClaimEnds cancels one claimed run and lets another one miss its deadline: their slots go to who waits.
+func TestClaimEnds(t *testing.T) {
+	b := newBench(t, Limits{Processes: 2})
+	for n := byte(1); n <= 2; n++ {
+		b.enqueue(Job{Run: uint64(n), Binding: binding(n), Priority: run.Normal})
+	}
+	b.finish(1)
+	b.finish(2)
+	b.enqueue(Job{Run: 3, Binding: binding(3), Priority: run.Normal})
+	b.enqueue(Job{Run: 4, Binding: binding(4), Priority: run.Normal, Deadline: b.now.Add(time.Second)})
+	b.enqueue(Job{Run: 5, Binding: binding(5), Priority: run.Normal})
+	if len(b.s.claims) != 2 || !b.closing[1] || !b.closing[2] || b.s.parked() != 3 {
+		t.Fatalf("claims %d, closing %v, parked %d", len(b.s.claims), b.closing, b.s.parked())
+	}
+	b.step(Cancel{Run: 3})
+	b.now = b.now.Add(time.Second)
+	b.step(tick{})
+	if len(b.answers) != 4 || len(b.s.claims) != 0 {
+		t.Fatalf("answers %v, claims %d", b.answers, len(b.s.claims))
+	}
+	b.settle()
+	if b.running[3] != 5 {
+		t.Errorf("running %v, want run 5 on worker 3", b.running)
+	}
+}
