@@ -218,6 +218,17 @@ func TestFullQueueDeadlineAndCancel(t *testing.T) {
 	}
 }
 
+func TestUnknownPriorityIsRefused(t *testing.T) {
+	b := newBench(t, Limits{})
+	b.enqueue(Job{Run: 1, Binding: binding(1)})
+	b.enqueue(Job{Run: 2, Binding: binding(1), Priority: run.Critical + 1})
+	for id := uint64(1); id <= 2; id++ {
+		if err := b.answers[id]; !errors.Is(err, fault.CallerInvalid) {
+			t.Errorf("run %d: %v", id, err)
+		}
+	}
+}
+
 func TestIdleWorkersGoForRoomAndAfterAWhile(t *testing.T) {
 	b := newBench(t, Limits{Processes: 2, Idle: time.Minute})
 	for n := byte(1); n <= 2; n++ {

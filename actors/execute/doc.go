@@ -13,6 +13,7 @@
 //	State    Event                          Next      Effect
 //	-        Enqueue, room                  parked    schedule
 //	-        Enqueue, queue full            -         answer busy.queue_full
+//	-        Enqueue, no such priority      -         answer caller.invalid_request
 //	parked   its turn, idle worker of its   running   run on that worker
 //	parked   its turn, free slot            running   start a worker with the run
 //	parked   its turn, idle worker of others claimed  close the one that idled longest

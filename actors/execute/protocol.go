@@ -14,7 +14,8 @@ type Message interface{ executeMessage() }
 
 // Enqueue asks for one run.
 // Sent by: cache, when the artifact is prepared.
-// Answer: the outcome, exactly once; busy.queue_full at once if there is no room.
+// Answer: the outcome, exactly once; busy.queue_full at once if there is no room,
+// caller.invalid_request for a priority that does not exist.
 // Races: a Cancel may overtake; it is then unknown and ignored.
 // Limits: Job.Deadline is when the run must have started.
 type Enqueue struct {

@@ -56,13 +56,7 @@ func NewState(l Limits) *State {
 func (s *State) Step(now time.Time, in Message) []Effect {
 	switch m := in.(type) {
 	case Enqueue:
-		if s.numParked() >= s.limits.Queue {
-			s.refused++
-			return []Effect{Answer{Reply: m.Reply, Err: fault.New(fault.BusyQueueFull, "prepare", "", nil).WithRetryAfter(retryAfter)}}
-		}
-		j := &job{Job: m.Job, reply: m.Reply, since: now}
-		s.jobs[j.ID] = j
-		s.park(j)
+		return append(s.enqueue(now, m), s.schedule(now)...)
 	case Raise:
 		s.raise(m)
 	case Cancel:
@@ -75,6 +69,20 @@ func (s *State) Step(now time.Time, in Message) []Effect {
 		return []Effect{Show{Reply: m.Reply, Queue: s.show()}}
 	}
 	return s.schedule(now)
+}
+
+func (s *State) enqueue(now time.Time, m Enqueue) []Effect {
+	if m.Job.Priority < run.Background || m.Job.Priority > run.Critical {
+		return []Effect{Answer{Reply: m.Reply, Err: fault.New(fault.CallerInvalid, "prepare", m.Job.Priority.String(), nil)}}
+	}
+	if s.numParked() >= s.limits.Queue {
+		s.refused++
+		return []Effect{Answer{Reply: m.Reply, Err: fault.New(fault.BusyQueueFull, "prepare", "", nil).WithRetryAfter(retryAfter)}}
+	}
+	j := &job{Job: m.Job, reply: m.Reply, since: now}
+	s.jobs[j.ID] = j
+	s.park(j)
+	return nil
 }
 
 func (s *State) numParked() int {

@@ -119,6 +119,17 @@ func TestSpawnFailuresBackOffAndEnd(t *testing.T) {
 	}
 }
 
+func TestUnknownPriorityIsRefused(t *testing.T) {
+	b := newBench(t, Limits{})
+	b.enqueue(1, 0)
+	b.enqueue(2, run.Critical+1)
+	for id := uint64(1); id <= 2; id++ {
+		if err := b.err[id]; !errors.Is(err, fault.CallerInvalid) {
+			t.Errorf("job %d: %v", id, err)
+		}
+	}
+}
+
 func TestCancelAndFullQueue(t *testing.T) {
 	b := newBench(t, Limits{Soft: 1, Queue: 1})
 	b.enqueue(1, run.Normal)

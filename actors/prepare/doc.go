@@ -10,6 +10,7 @@
 //	State    Event                     Next      Effect
 //	-        Enqueue, room             parked    schedule
 //	-        Enqueue, queue full       -         answer busy.queue_full
+//	-        Enqueue, no such priority -         answer caller.invalid_request
 //	parked   Raise                     parked    moved behind its equals of the higher priority
 //	parked   Cancel                    -         answer canceled.caller_left
 //	parked   a slot is free            running   start worker-N

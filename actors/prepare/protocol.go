@@ -13,7 +13,8 @@ type Message interface{ prepareMessage() }
 
 // Enqueue asks for one preparation.
 // Sent by: cache, once per artifact that is being prepared.
-// Answer: the outcome, exactly once; busy.queue_full at once if there is no room.
+// Answer: the outcome, exactly once; busy.queue_full at once if there is no room,
+// caller.invalid_request for a priority that does not exist.
 // Races: a Cancel may arrive first if it overtakes; it is then unknown and ignored.
 type Enqueue struct {
 	Job   Job
