@@ -104,6 +104,10 @@ func (s *State) enqueue(now time.Time, m Enqueue) []Effect {
 	if m.Job.Priority < run.Background || m.Job.Priority > run.Critical {
 		return []Effect{Answer{Reply: m.Reply, Err: fault.New(fault.CallerInvalid, "execute", m.Job.Priority.String(), nil)}}
 	}
+	if i := s.items[m.Job.Run]; i != nil { // its asker restarted and asks again
+		i.reply = m.Reply
+		return nil
+	}
 	if s.parked() >= s.limits.Queue {
 		s.refused++
 		return []Effect{Answer{Reply: m.Reply, Err: fault.New(fault.BusyQueueFull, "execute", "", nil).WithRetryAfter(retryAfter)}}

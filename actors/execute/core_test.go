@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/kernel"
 	"github.com/troupehost/troupe/actors/run"
@@ -226,6 +228,26 @@ func TestUnknownPriorityIsRefused(t *testing.T) {
 		if err := b.answers[id]; !errors.Is(err, fault.CallerInvalid) {
 			t.Errorf("run %d: %v", id, err)
 		}
+	}
+}
+
+// TestRunThatIsAskedForAgainStartsOnce sends a parked and a running run a second time.
+func TestRunThatIsAskedForAgainStartsOnce(t *testing.T) {
+	b := newBench(t, Limits{Queue: 1, Processes: 1})
+	got := map[string]int{}
+	for _, asker := range []string{"old", "new"} {
+		for id := uint64(1); id <= 2; id++ {
+			b.step(Enqueue{Job: Job{Run: id, Binding: binding(1), Priority: run.Normal},
+				Reply: kernel.ReplyFunc(func(run.Outcome, error) { got[fmt.Sprint(asker, id)]++ })})
+		}
+	}
+	b.finish(1)
+	b.finish(1)
+	if d := cmp.Diff(map[string]int{"new1": 1, "new2": 1}, got); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff([]uint64{1, 2}, b.started); d != "" {
+		t.Error(d)
 	}
 }
 

@@ -16,6 +16,7 @@ type Message interface{ executeMessage() }
 // Sent by: cache, when the artifact is prepared.
 // Answer: the outcome, exactly once; busy.queue_full at once if there is no room,
 // caller.invalid_request for a priority that does not exist.
+// Again: a run that is known is not started twice; the newer reply takes over, the older one's asker is gone.
 // Races: a Cancel may overtake; it is then unknown and ignored.
 // Limits: Job.Deadline is when the run must have started.
 type Enqueue struct {

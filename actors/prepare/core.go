@@ -58,9 +58,13 @@ func (s *State) Step(now time.Time, in Message) []Effect {
 	case Enqueue:
 		return append(s.enqueue(now, m), s.schedule(now)...)
 	case Raise:
-		s.raise(m)
+		if j := s.jobs[m.Job]; j != nil {
+			s.lift(j, m.Priority)
+		}
 	case Cancel:
-		return append(s.cancel(m.Job), s.schedule(now)...)
+		if j := s.jobs[m.Job]; j != nil {
+			return append(s.giveUp(j, fault.CanceledCaller), s.schedule(now)...)
+		}
 	case ended:
 		return append(s.ended(now, m), s.schedule(now)...)
 	case exited:
@@ -75,14 +79,24 @@ func (s *State) enqueue(now time.Time, m Enqueue) []Effect {
 	if m.Job.Priority < run.Background || m.Job.Priority > run.Critical {
 		return []Effect{Answer{Reply: m.Reply, Err: fault.New(fault.CallerInvalid, "prepare", m.Job.Priority.String(), nil)}}
 	}
+	var out []Effect
+	if j := s.jobs[m.Job.ID]; j != nil { // its asker restarted and asks again
+		same := m.Job
+		if same.Priority = j.Priority; same == j.Job {
+			j.reply = m.Reply
+			s.lift(j, m.Job.Priority)
+			return nil
+		}
+		out = s.giveUp(j, fault.CanceledStopped) // or begins its numbers anew
+	}
 	if s.numParked() >= s.limits.Queue {
 		s.refused++
-		return []Effect{Answer{Reply: m.Reply, Err: fault.New(fault.BusyQueueFull, "prepare", "", nil).WithRetryAfter(retryAfter)}}
+		return append(out, Answer{Reply: m.Reply, Err: fault.New(fault.BusyQueueFull, "prepare", "", nil).WithRetryAfter(retryAfter)})
 	}
 	j := &job{Job: m.Job, reply: m.Reply, since: now}
 	s.jobs[j.ID] = j
 	s.park(j)
-	return nil
+	return out
 }
 
 func (s *State) numParked() int {
@@ -105,26 +119,22 @@ func (s *State) unpark(j *job) {
 	}
 }
 
-func (s *State) raise(m Raise) {
-	j := s.jobs[m.Job]
-	if j == nil || m.Priority <= j.Priority || m.Priority > run.Critical {
+func (s *State) lift(j *job, to run.Priority) {
+	if to <= j.Priority || to > run.Critical {
 		return
 	}
 	if j.worker == 0 {
 		s.unpark(j)
 		defer s.park(j)
 	}
-	j.Priority = m.Priority
+	j.Priority = to
 }
 
-func (s *State) cancel(id uint64) []Effect {
-	j := s.jobs[id]
-	if j == nil {
-		return nil
-	}
-	delete(s.jobs, id)
+// giveUp answers a job before it has ended. A process that works on it is stopped and keeps its slot until it is gone.
+func (s *State) giveUp(j *job, code fault.Code) []Effect {
+	delete(s.jobs, j.ID)
 	j.answered = true
-	out := []Effect{Answer{Reply: j.reply, Err: fault.New(fault.CanceledCaller, "prepare", j.Code.String(), nil)}}
+	out := []Effect{Answer{Reply: j.reply, Err: fault.New(code, "prepare", j.Code.String(), nil)}}
 	if j.worker == 0 {
 		s.unpark(j)
 		return out

@@ -2,6 +2,7 @@ package prepare
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/kernel"
 	"github.com/troupehost/troupe/actors/run"
+	"github.com/troupehost/troupe/artifacts"
 )
 
 // bench drives a core and plays its shell.
@@ -126,6 +128,42 @@ func TestUnknownPriorityIsRefused(t *testing.T) {
 	for id := uint64(1); id <= 2; id++ {
 		if err := b.err[id]; !errors.Is(err, fault.CallerInvalid) {
 			t.Errorf("job %d: %v", id, err)
+		}
+	}
+}
+
+// TestJobThatIsAskedForAgainStartsOnce sends a parked and a running job a second time, and then other jobs by their names.
+func TestJobThatIsAskedForAgainStartsOnce(t *testing.T) {
+	b := newBench(t, Limits{Queue: 2, Soft: 1})
+	got := map[string][]error{}
+	ask := func(asker string, key byte, p run.Priority) {
+		for id := uint64(1); id <= 2; id++ {
+			b.step(Enqueue{Job: Job{ID: id, Key: artifacts.Key{key}, Priority: p}, Reply: kernel.ReplyFunc(func(_ Outcome, err error) {
+				name := fmt.Sprint(asker, id)
+				got[name] = append(got[name], err)
+			})})
+		}
+	}
+	ask("old", 1, run.Normal)
+	ask("new", 1, run.High)
+	if len(got) != 0 || len(b.started) != 1 || len(b.s.parked[run.High]) != 1 {
+		t.Fatalf("answers %v, started %v, parked %v", got, b.started, b.s.parked)
+	}
+	ask("other", 2, run.Normal)
+	for _, name := range []string{"new1", "new2"} {
+		if errs := got[name]; len(errs) != 1 || !errors.Is(errs[0], fault.CanceledStopped) {
+			t.Errorf("%s: %v", name, errs)
+		}
+	}
+	if len(got) != 2 || len(b.started) != 1 || !b.stopped[b.worker[1]] {
+		t.Errorf("answers %v, started %v, stopped %v: the old worker keeps its slot", got, b.started, b.stopped)
+	}
+	b.end(1, nil)
+	b.end(1, nil)
+	b.end(2, nil)
+	for _, name := range []string{"other1", "other2"} {
+		if errs := got[name]; len(errs) != 1 || errs[0] != nil {
+			t.Errorf("%s: %v", name, errs)
 		}
 	}
 }

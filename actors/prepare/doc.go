@@ -11,6 +11,8 @@
 //	-        Enqueue, room             parked    schedule
 //	-        Enqueue, queue full       -         answer busy.queue_full
 //	-        Enqueue, no such priority -         answer caller.invalid_request
+//	known    Enqueue of the same job   same      the newer reply takes over, priority as by Raise
+//	known    Enqueue of another job    as new    answer the old one canceled.host_stopped, stop its worker
 //	parked   Raise                     parked    moved behind its equals of the higher priority
 //	parked   Cancel                    -         answer canceled.caller_left
 //	parked   a slot is free            running   start worker-N

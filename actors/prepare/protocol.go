@@ -15,6 +15,8 @@ type Message interface{ prepareMessage() }
 // Sent by: cache, once per artifact that is being prepared.
 // Answer: the outcome, exactly once; busy.queue_full at once if there is no room,
 // caller.invalid_request for a priority that does not exist.
+// Again: a job that is known, priority aside, is not started twice; the newer reply takes over. Another job under a known
+// id takes the place of the older one, which is answered canceled.host_stopped: its asker counts anew.
 // Races: a Cancel may arrive first if it overtakes; it is then unknown and ignored.
 type Enqueue struct {
 	Job   Job
