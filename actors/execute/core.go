@@ -71,7 +71,7 @@ func (s *State) Step(now time.Time, in Message) []Effect {
 	case Enqueue:
 		out = s.enqueue(now, m)
 	case Cancel:
-		out = s.cancel(m.Run)
+		out = s.cancel(m)
 	case Release:
 		for _, w := range s.workers {
 			if w.binding.Key == m.Key && w.run == nil && !w.closing {
@@ -118,10 +118,14 @@ func (s *State) enqueue(now time.Time, m Enqueue) []Effect {
 	return nil
 }
 
-func (s *State) cancel(id uint64) []Effect {
-	i := s.items[id]
-	if i == nil {
-		return nil
+func (s *State) cancel(m Cancel) []Effect {
+	i := s.items[m.Run]
+	switch {
+	case i == nil && m.again:
+		return nil // it has ended
+	case i == nil:
+		m.again = true
+		return []Effect{Requeue{m}}
 	}
 	for _, w := range s.workers {
 		if w.run == i {

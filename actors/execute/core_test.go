@@ -27,6 +27,7 @@ type bench struct {
 	running map[uint64]uint64 // worker -> run
 	closing map[uint64]bool
 	started []uint64 // runs in the order of their start
+	behind  []Message
 }
 
 func newBench(t *testing.T, l Limits) *bench {
@@ -51,6 +52,8 @@ func (b *bench) step(m Message) {
 			b.begin(e.Worker, e.Job)
 		case StopWorker:
 			b.closing[e.Worker] = true
+		case Requeue:
+			b.behind = append(b.behind, e.Message)
 		case Answer:
 			if e.Err != nil {
 				e.Reply.Fail(e.Err)
@@ -248,6 +251,22 @@ func TestRunThatIsAskedForAgainStartsOnce(t *testing.T) {
 	}
 	if d := cmp.Diff([]uint64{1, 2}, b.started); d != "" {
 		t.Error(d)
+	}
+}
+
+// TestCancelThatOvertakesWaitsBehindTheWork cancels a run that arrives later, and one that has ended.
+func TestCancelThatOvertakesWaitsBehindTheWork(t *testing.T) {
+	b := newBench(t, Limits{Processes: 1})
+	b.step(Cancel{Run: 1})
+	b.step(Cancel{Run: 2})
+	b.enqueue(Job{Run: 1, Binding: binding(1), Priority: run.Normal})
+	if len(b.behind) != 2 {
+		t.Fatalf("%d messages went behind the work", len(b.behind))
+	}
+	b.step(b.behind[0])
+	b.step(b.behind[1])
+	if !b.closing[1] || len(b.behind) != 2 {
+		t.Errorf("closing %v, %d messages behind the work", b.closing, len(b.behind))
 	}
 }
 

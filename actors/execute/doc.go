@@ -14,6 +14,7 @@
 //	-        Enqueue, room                  parked    schedule
 //	-        Enqueue, queue full            -         answer busy.queue_full
 //	-        Enqueue, no such priority      -         answer caller.invalid_request
+//	-        Cancel                         -         once more, behind the work that waits; then ignored
 //	known    Enqueue of the same run        same      the newer reply takes over
 //	parked   its turn, idle worker of its   running   run on that worker
 //	parked   its turn, free slot            running   start a worker with the run

@@ -17,7 +17,7 @@ type Message interface{ executeMessage() }
 // Answer: the outcome, exactly once; busy.queue_full at once if there is no room,
 // caller.invalid_request for a priority that does not exist.
 // Again: a run that is known is not started twice; the newer reply takes over, the older one's asker is gone.
-// Races: a Cancel may overtake; it is then unknown and ignored.
+// Races: a Cancel may overtake it; that waits behind it then.
 // Limits: Job.Deadline is when the run must have started.
 type Enqueue struct {
 	Job   Job
@@ -25,8 +25,13 @@ type Enqueue struct {
 }
 
 // Cancel ends a run whose caller left.
-// Sent by: cache. Answer: the run's Enqueue is answered. Races: the run may have ended.
-type Cancel struct{ Run uint64 }
+// Sent by: cache. Answer: the run's Enqueue is answered.
+// Races: on the control lane it may overtake the Enqueue. A run that is unknown is looked for once more, behind all work
+// that waits; what is unknown still has ended.
+type Cancel struct {
+	Run   uint64
+	again bool // it has been behind the work
+}
 
 // Release closes the idle workers of an artifact, so that it can be removed.
 // Sent by: cache, after it dropped an artifact. Answer: none.
@@ -102,6 +107,9 @@ type Answer struct {
 	Err     error
 }
 
+// Requeue puts a message behind the work that waits.
+type Requeue struct{ Message Message }
+
 // Show answers an Inspect.
 type Show struct {
 	Reply    kernel.Reply[Snapshot]
@@ -115,5 +123,6 @@ func (StartWorker) executeEffect() {}
 func (RunOn) executeEffect()       {}
 func (StopWorker) executeEffect()  {}
 func (Answer) executeEffect()      {}
+func (Requeue) executeEffect()     {}
 func (Show) executeEffect()        {}
 func (TickAt) executeEffect()      {}

@@ -58,12 +58,20 @@ func (s *State) Step(now time.Time, in Message) []Effect {
 	case Enqueue:
 		return append(s.enqueue(now, m), s.schedule(now)...)
 	case Raise:
-		if j := s.jobs[m.Job]; j != nil {
+		switch j := s.jobs[m.Job]; {
+		case j != nil:
 			s.lift(j, m.Priority)
+		case !m.again:
+			m.again = true
+			return []Effect{Requeue{m}}
 		}
 	case Cancel:
-		if j := s.jobs[m.Job]; j != nil {
+		switch j := s.jobs[m.Job]; {
+		case j != nil:
 			return append(s.giveUp(j, fault.CanceledCaller), s.schedule(now)...)
+		case !m.again:
+			m.again = true
+			return []Effect{Requeue{m}}
 		}
 	case ended:
 		return append(s.ended(now, m), s.schedule(now)...)

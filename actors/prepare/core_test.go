@@ -23,6 +23,7 @@ type bench struct {
 	worker  map[uint64]uint64
 	stopped map[uint64]bool
 	outcome map[uint64]Outcome
+	behind  []Message
 	err     map[uint64]error
 }
 
@@ -40,6 +41,8 @@ func (b *bench) step(m Message) {
 			b.worker[e.Job.ID] = e.Worker
 		case StopWorker:
 			b.stopped[e.Worker] = true
+		case Requeue:
+			b.behind = append(b.behind, e.Message)
 		case Answer:
 			if e.Err != nil {
 				e.Reply.Fail(e.Err)
@@ -165,6 +168,32 @@ func TestJobThatIsAskedForAgainStartsOnce(t *testing.T) {
 		if errs := got[name]; len(errs) != 1 || errs[0] != nil {
 			t.Errorf("%s: %v", name, errs)
 		}
+	}
+}
+
+// TestControlThatOvertakesWaitsBehindTheWork raises and cancels jobs that arrive later, and such as have ended.
+func TestControlThatOvertakesWaitsBehindTheWork(t *testing.T) {
+	b := newBench(t, Limits{Soft: 1})
+	for id := uint64(2); id <= 4; id++ {
+		b.step(Raise{Job: id, Priority: run.Critical})
+		b.step(Cancel{Job: id + 1})
+	}
+	for id := uint64(1); id <= 3; id++ {
+		b.enqueue(id, run.Normal)
+	}
+	behind := b.behind
+	if b.behind = nil; len(behind) != 6 {
+		t.Fatalf("%d messages went behind the work", len(behind))
+	}
+	for _, m := range behind {
+		b.step(m)
+	}
+	b.end(1, nil)
+	if d := cmp.Diff([]uint64{1, 2}, b.started); d != "" || !errors.Is(b.err[3], fault.CanceledCaller) || len(b.behind) != 0 {
+		t.Errorf("started %v, answers %v, behind %v", b.started, b.err, b.behind)
+	}
+	if p := b.s.jobs[2].Priority; p != run.Critical {
+		t.Errorf("job 2 is %s", p)
 	}
 }
 

@@ -11,6 +11,7 @@
 //	-        Enqueue, room             parked    schedule
 //	-        Enqueue, queue full       -         answer busy.queue_full
 //	-        Enqueue, no such priority -         answer caller.invalid_request
+//	-        Raise, Cancel             -         once more, behind the work that waits; then ignored
 //	known    Enqueue of the same job   same      the newer reply takes over, priority as by Raise
 //	known    Enqueue of another job    as new    answer the old one canceled.host_stopped, stop its worker
 //	parked   Raise                     parked    moved behind its equals of the higher priority

@@ -17,7 +17,7 @@ type Message interface{ prepareMessage() }
 // caller.invalid_request for a priority that does not exist.
 // Again: a job that is known, priority aside, is not started twice; the newer reply takes over. Another job under a known
 // id takes the place of the older one, which is answered canceled.host_stopped: its asker counts anew.
-// Races: a Cancel may arrive first if it overtakes; it is then unknown and ignored.
+// Races: a Raise or a Cancel may overtake it; that waits behind it then.
 type Enqueue struct {
 	Job   Job
 	Reply kernel.Reply[Outcome]
@@ -25,15 +25,21 @@ type Enqueue struct {
 
 // Raise lifts the priority of a job; it never lowers it.
 // Sent by: cache, when somebody with a higher priority waits for the same artifact.
-// Answer: none. Races: the job may have ended.
+// Answer: none.
+// Races: on the control lane it may overtake the Enqueue. A job that is unknown is looked for once more, behind all work
+// that waits; what is unknown still has ended.
 type Raise struct {
 	Job      uint64
 	Priority run.Priority
+	again    bool // it has been behind the work
 }
 
 // Cancel ends a job for which nobody waits any more.
-// Sent by: cache. Answer: the job's Enqueue is answered canceled.caller_left. Races: the job may have ended.
-type Cancel struct{ Job uint64 }
+// Sent by: cache. Answer: the job's Enqueue is answered canceled.caller_left. Races: as for Raise.
+type Cancel struct {
+	Job   uint64
+	again bool // it has been behind the work
+}
 
 // Inspect asks for the state of the queue.
 // Sent by: host. Answer: a snapshot.
@@ -90,6 +96,9 @@ type Answer struct {
 	Err     error
 }
 
+// Requeue puts a message behind the work that waits.
+type Requeue struct{ Message Message }
+
 // Show answers an Inspect.
 type Show struct {
 	Reply kernel.Reply[inspect.Queue]
@@ -102,5 +111,6 @@ type WakeAfter struct{ Delay time.Duration }
 func (StartWorker) prepareEffect() {}
 func (StopWorker) prepareEffect()  {}
 func (Answer) prepareEffect()      {}
+func (Requeue) prepareEffect()     {}
 func (Show) prepareEffect()        {}
 func (WakeAfter) prepareEffect()   {}

@@ -57,6 +57,8 @@ func (sh *shell) do(c *kernel.Ctx[Message], e Effect) {
 			return
 		}
 		e.Reply.Answer(e.Outcome)
+	case Requeue:
+		c.Requeue(e.Message)
 	case Show:
 		e.Reply.Answer(e.Queue)
 	case WakeAfter:
