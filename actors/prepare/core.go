@@ -29,7 +29,7 @@ type State struct {
 type Limits struct {
 	Queue int // jobs that may be parked
 	Soft  int // jobs that may run
-	Hard  int // jobs that may run while a critical one is parked
+	Hard  int // critical jobs may run up to this number of jobs
 }
 
 type job struct {
@@ -192,12 +192,8 @@ func (s *State) exited(m exited) []Effect {
 func (s *State) schedule(now time.Time) []Effect {
 	var out []Effect
 	for {
-		limit := s.limits.Soft
-		if len(s.parked[run.Critical]) > 0 {
-			limit = s.limits.Hard
-		}
 		j := s.next(now)
-		if j == nil || len(s.running) >= limit {
+		if j == nil || !s.room(now, j) {
 			return out
 		}
 		s.unpark(j)
@@ -207,6 +203,21 @@ func (s *State) schedule(now time.Time) []Effect {
 		s.running[j.worker] = j
 		out = append(out, StartWorker{Worker: j.worker, Job: j.Job})
 	}
+}
+
+// room reports whether j may start. Capacity over Soft is for critical jobs, and of all capacity the others leave a slot to
+// each critical job that waits out its back-off.
+func (s *State) room(now time.Time, j *job) bool {
+	if j.Priority == run.Critical {
+		return len(s.running) < s.limits.Hard
+	}
+	kept := 0
+	for _, c := range s.parked[run.Critical] {
+		if c.notBefore.After(now) {
+			kept++
+		}
+	}
+	return len(s.running) < min(s.limits.Soft, s.limits.Hard-kept)
 }
 
 func (s *State) next(now time.Time) *job {

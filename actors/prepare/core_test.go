@@ -104,6 +104,30 @@ func TestHardCapacityOnlyWhileCriticalWaits(t *testing.T) {
 	}
 }
 
+// TestCriticalBackOffOpensNothingAndFindsItsSlot lets a critical job wait for its next try beside a background backlog.
+func TestCriticalBackOffOpensNothingAndFindsItsSlot(t *testing.T) {
+	for _, l := range []Limits{{Soft: 1, Hard: 1}, {Soft: 1, Hard: 2}, {Soft: 2, Hard: 2}, {Soft: 2, Hard: 4}} {
+		b := newBench(t, l)
+		b.enqueue(1, run.Critical)
+		for id := uint64(11); id <= 20; id++ {
+			b.enqueue(id, run.Background)
+		}
+		b.end(1, fault.New(fault.HostSpawnFailed, "", "", nil))
+		if n, most := len(b.s.running), min(l.Soft, l.Hard-1); n != most {
+			t.Errorf("%+v: %d background jobs run beside the back-off, want %d", l, n, most)
+		}
+		b.now = b.now.Add(spawnBackoff)
+		b.step(wake{})
+		if last := b.started[len(b.started)-1]; last != 1 {
+			t.Errorf("%+v: the critical job found no slot: started %v", l, b.started)
+		}
+		b.end(1, nil)
+		if n := len(b.s.running); n != l.Soft {
+			t.Errorf("%+v: %d background jobs run after it", l, n)
+		}
+	}
+}
+
 func TestSpawnFailuresBackOffAndEnd(t *testing.T) {
 	b := newBench(t, Limits{Soft: 1})
 	b.enqueue(1, run.Normal)

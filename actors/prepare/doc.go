@@ -35,5 +35,6 @@
 //
 // # Limits
 //
-// Config.Queue jobs may be parked. Config.Soft jobs run at a time, Config.Hard while a critical job is parked.
+// Config.Queue jobs may be parked. A job starts while fewer than Config.Soft jobs run, a critical one while fewer than
+// Config.Hard do. Each critical job in a back-off keeps a slot free from jobs that are not critical.
 package prepare
