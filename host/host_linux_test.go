@@ -148,7 +148,10 @@ func TestEachBadInputHasItsFault(t *testing.T) {
 		{"output", host.Request{Code: guest(t, "bigout"), Limits: run.Limits{OutputBytes: 1 << 20}}, "guest", fault.GuestOutputLimit},
 		{"cpu", host.Request{Code: guest(t, "loop"), Entry: invoke("run"), Limits: short}, "guest", fault.GuestCPULimit},
 		{"wall", host.Request{Code: guest(t, "sleep"), Determinism: run.RealWorld, Limits: run.Limits{Wall: 300 * time.Millisecond}}, "guest", fault.GuestWallLimit},
-		{"memory", host.Request{Code: guest(t, "memhog"), Entry: invoke("run"), Limits: run.Limits{MemoryBytes: 1 << 20}}, "guest", fault.GuestMemory},
+		{"trap for want of memory", host.Request{Code: guest(t, "memhog"), Entry: invoke("run"), Limits: run.Limits{MemoryBytes: 1 << 20}}, "guest", fault.GuestTrap},
+		{"memory for the input", host.Request{
+			Code: guest(t, "echo"), Entry: run.Entry{Mode: run.Bytes, Name: "echo"}, Input: make([]byte, 1<<20), Limits: run.Limits{MemoryBytes: 1 << 20},
+		}, "guest", fault.GuestMemory},
 		{"memory at the start", host.Request{Code: guest(t, "kernels"), Entry: invoke("fib", "1"), Limits: run.Limits{MemoryBytes: 1 << 20}}, "guest", fault.GuestMemory},
 		{"65,536 pages", host.Request{Code: guest(t, "big-memory"), Entry: invoke("run")}, "guest", fault.GuestMemory},
 		{"stack", host.Request{Code: guest(t, "recurse"), Entry: invoke("run", "0")}, "guest", fault.GuestStack},

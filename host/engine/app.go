@@ -184,10 +184,14 @@ func (a *App) Run(ctx context.Context, s Spec, streams IO) (out Outcome) {
 	out = a.run(ctx, s, streams, mem)
 	out.MemoryPeak = mem.peak
 	if f := out.Fault; f != nil && mem.refused && (f.Code == fault.GuestTrap || f.Code == fault.GuestExit || f.Code == fault.GuestStartTrap) {
-		out.Fault = fault.New(fault.GuestMemory, "run", "", f)
+		out.Fault = fault.New(f.Code, f.Op, f.Subject, errRefused)
 	}
 	return out
 }
+
+// errRefused stands in the message of a guest that ended itself after it was told that there is no more memory: that may
+// be why, and it may have dealt with it long ago, so it does not change what the end is called.
+var errRefused = errors.New("memory growth was refused earlier")
 
 func (a *App) run(ctx context.Context, s Spec, streams IO, mem *linearMemory) Outcome {
 	if f := a.judge(&s); f != nil {

@@ -193,6 +193,37 @@ func TestOnlyCommandsExit(t *testing.T) {
 	}
 }
 
+// TestARefusedGrowthIsNotTheEnd: a guest that goes on after memory.grow said -1 ends as it ends.
+func TestARefusedGrowthIsNotTheEnd(t *testing.T) {
+	grow := []byte{opI32Const, 0xb8, 0x17, opGrow, 0, opDrop} // 3,000 pages more
+	a := loadCode(t, binaryModule(
+		section(secType, funcType("\x7f", ""), funcType("", "")),
+		section(secImport, importFunc(abi.WASI, "proc_exit", 0)),
+		section(secFunc, []byte{1}, []byte{1}, []byte{1}),
+		section(secMemory, []byte{0, 1}),
+		section(secExport, exportFunc("_start", 1), exportFunc("trap", 2), exportFunc("return", 3)),
+		section(secCode, body(append(grow, opI32Const, 3, opCall, 0)...), body(append(grow, opUnreachable)...), body(grow...)),
+	))
+	for _, row := range []struct {
+		spec   Spec
+		want   fault.Code
+		exited bool
+		exit   int32
+	}{
+		{Spec{}, fault.GuestExit, true, 3},
+		{invoked("trap"), fault.GuestTrap, false, 0},
+		{invoked("return"), "", false, 0},
+	} {
+		out, _ := call(a, row.spec)
+		if got := fault.CodeOf(asError(out.Fault)); got != row.want || out.Exited != row.exited || out.Exit != row.exit {
+			t.Errorf("%q: %+v", row.spec.Entry.Name, out)
+		}
+		if out.Fault != nil && !strings.Contains(out.Fault.Error(), "growth was refused") {
+			t.Errorf("%q: %v", row.spec.Entry.Name, out.Fault)
+		}
+	}
+}
+
 func asError(f *fault.Error) error {
 	if f == nil {
 		return nil
