@@ -140,11 +140,12 @@ type Spec struct {
 	Input       []byte
 }
 
-// IO is where a run's bytes come from and go to. An error of Output, or one of Stdin other than io.EOF, ends the run:
-// the host is gone.
+// IO is where a run's bytes come from and go to. An error of Output or Result, or one of Stdin other than io.EOF, ends
+// the run: the host is gone.
 type IO struct {
 	Stdin  func(p []byte) (int, error)
 	Output func(stderr bool, p []byte) error
+	Result func(p []byte) error // called once, at the end of a run that has a result; p may be linear memory
 }
 
 // Outcome is how a run ended, as the engine saw it.
@@ -152,7 +153,6 @@ type Outcome struct {
 	Fault      *fault.Error
 	Exited     bool
 	Exit       int32
-	Result     []byte
 	MemoryPeak int64
 }
 
@@ -237,9 +237,9 @@ func (a *App) run(ctx context.Context, s Spec, streams IO, mem *linearMemory) Ou
 		}
 	}
 	if s.Entry.Mode == run.Invoke {
-		return invoke(ctx, mod.ExportedFunction(s.Entry.Name), s.Entry.Args, budget)
+		return invoke(ctx, mod.ExportedFunction(s.Entry.Name), s.Entry.Args, budget, streams.Result)
 	}
-	return callBytes(ctx, mod, s.Entry.Name, s.Input, state.heap, budget)
+	return callBytes(ctx, mod, s, state.heap, budget, streams.Result)
 }
 
 // judge refuses what cannot be run as asked, before anything of the guest runs, and settles the mode.

@@ -48,19 +48,28 @@ func load(t testing.TB, name string) *App {
 	return a
 }
 
+// ending is an outcome with its result.
+type ending struct {
+	Outcome
+	Result []byte
+}
+
 // call runs with default limits; output goes to the returned buffer.
-func call(a *App, s Spec) (Outcome, *bytes.Buffer) {
+func call(a *App, s Spec) (ending, *bytes.Buffer) {
 	var out bytes.Buffer
+	var end ending
 	if s.MemoryBytes == 0 {
 		s.MemoryBytes = run.DefaultMemoryBytes
 	}
 	if s.OutputBytes == 0 {
 		s.OutputBytes = 1 << 20
 	}
-	return a.Run(context.Background(), s, IO{
+	end.Outcome = a.Run(context.Background(), s, IO{
 		Stdin:  func([]byte) (int, error) { return 0, io.EOF },
 		Output: func(_ bool, p []byte) error { out.Write(p); return nil },
-	}), &out
+		Result: func(p []byte) error { end.Result = append([]byte{}, p...); return nil },
+	})
+	return end, &out
 }
 
 func invoked(name string, args ...string) Spec {

@@ -13,7 +13,7 @@ import (
 )
 
 // invoke calls a function over numbers; judge has looked at its types.
-func invoke(ctx context.Context, fn api.Function, args []string, budget *output) Outcome {
+func invoke(ctx context.Context, fn api.Function, args []string, budget *output, put func([]byte) error) Outcome {
 	params := fn.Definition().ParamTypes()
 	if len(args) != len(params) {
 		what := fmt.Sprintf("%s takes %d numbers, not %d", fn.Definition().DebugName(), len(params), len(args))
@@ -39,7 +39,15 @@ func invoke(ctx context.Context, fn api.Function, args []string, budget *output)
 	if int64(len(result)) > budget.left {
 		return Outcome{Fault: fault.New(fault.GuestOutputLimit, "invoke", "", nil)}
 	}
-	return Outcome{Result: result}
+	return answer(result, put)
+}
+
+// answer ends a run that has a result.
+func answer(result []byte, put func([]byte) error) Outcome {
+	if err := put(result); err != nil {
+		return Outcome{Fault: fault.New(fault.CanceledStopped, "answer", "", err)}
+	}
+	return Outcome{}
 }
 
 // parse reads a number: integers signed or unsigned, decimal or with the prefix 0x, 0o or 0b.
@@ -100,17 +108,18 @@ func format(t api.ValueType, v uint64) string {
 	}
 }
 
-// callBytes calls name(ptr, len) -> (len << 32) | ptr, the PVF manner.
-func callBytes(ctx context.Context, mod api.Module, name string, input []byte, h *heap, budget *output) Outcome {
+// callBytes calls name(ptr, len) -> (len << 32) | ptr, the PVF manner. The result is put from where it stands: a copy would
+// be memory that no limit of the run allows for.
+func callBytes(ctx context.Context, mod api.Module, s Spec, h *heap, budget *output, put func([]byte) error) Outcome {
 	mem := memoryOf(mod)
 	if mem == nil {
 		return Outcome{Fault: fault.New(fault.GuestMissingExport, "call", "memory", nil)}
 	}
-	ptr, ok := h.alloc(mem, uint32(len(input)))
-	if !ok || !mem.Write(ptr, input) {
+	ptr, ok := h.alloc(mem, uint32(len(s.Input)))
+	if !ok || !mem.Write(ptr, s.Input) {
 		return Outcome{Fault: fault.New(fault.GuestMemory, "call", "no room for the input", nil)}
 	}
-	got, err := mod.ExportedFunction(name).Call(ctx, uint64(ptr), uint64(len(input)))
+	got, err := mod.ExportedFunction(s.Entry.Name).Call(ctx, uint64(ptr), uint64(len(s.Input)))
 	if err != nil {
 		return ended(err, fault.GuestTrap, run.Bytes)
 	}
@@ -122,5 +131,5 @@ func callBytes(ctx context.Context, mod api.Module, name string, input []byte, h
 	if !ok {
 		return Outcome{Fault: fault.New(fault.GuestBadOutput, "call", fmt.Sprintf("pointer %#x, %d bytes", uint32(got[0]), size), nil)}
 	}
-	return Outcome{Result: append([]byte{}, view...)}
+	return answer(view, put)
 }

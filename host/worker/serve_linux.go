@@ -158,38 +158,64 @@ func (s *session) runs() error {
 }
 
 func (s *session) run(r wire.Run) error {
-	var input []byte
-	for int64(len(input)) < r.InputBytes {
-		m, err := s.conn.Receive()
-		if err != nil {
-			return err
-		}
-		piece, ok := m.(wire.Input)
-		if !ok || len(piece.Data) == 0 {
-			return wire.ErrFrame
-		}
-		input = append(input, piece.Data...)
+	input, err := s.input(r)
+	if err != nil {
+		return err
+	}
+	if input != nil {
+		defer func() { _ = unix.Munmap(input) }()
 	}
 	out := s.app.Run(context.Background(), engine.Spec{
 		Entry: r.Entry, MemoryBytes: r.MemoryBytes, OutputBytes: r.OutputBytes,
 		Imports: r.Imports, Determinism: r.Determinism, Input: input,
-	}, engine.IO{Stdin: s.stdin, Output: s.output})
+	}, engine.IO{Stdin: s.stdin, Output: s.output, Result: s.result})
 
 	if f := out.Fault; f != nil && f.Class != fault.Guest && f.Class != fault.Caller {
 		return f // no word on the guest; the death of this process makes the host look into it
-	}
-	for rest := out.Result; len(rest) > 0; {
-		n := min(len(rest), wire.MaxChunk)
-		if err := s.conn.Send(wire.Result{Data: rest[:n]}); err != nil {
-			return err
-		}
-		rest = rest[n:]
 	}
 	done := wire.Finished{Run: r.Run, Exited: out.Exited, Exit: out.Exit, MemoryPeakBytes: out.MemoryPeak}
 	if out.Fault != nil {
 		done.Code, done.Message = out.Fault.Code, words(out.Fault)
 	}
 	return s.conn.Send(done)
+}
+
+// input receives the input of a run into a mapping of its size. The host counts on that: memory that grows, and garbage
+// of earlier runs, would be more than it allows.
+func (s *session) input(r wire.Run) ([]byte, error) {
+	switch {
+	case r.InputBytes > r.MemoryBytes: // it would not fit into linear memory
+		return nil, wire.ErrFrame
+	case r.InputBytes == 0:
+		return nil, nil
+	}
+	input, err := unix.Mmap(-1, 0, int(r.InputBytes), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		return nil, err
+	}
+	for rest := input; len(rest) > 0; {
+		m, err := s.conn.Receive()
+		if err != nil {
+			return nil, err
+		}
+		piece, ok := m.(wire.Input)
+		if !ok || len(piece.Data) == 0 || len(piece.Data) > len(rest) {
+			return nil, wire.ErrFrame
+		}
+		rest = rest[copy(rest, piece.Data):]
+	}
+	return input, nil
+}
+
+func (s *session) result(p []byte) error {
+	for len(p) > 0 {
+		n := min(len(p), wire.MaxChunk)
+		if err := s.conn.Send(wire.Result{Data: p[:n]}); err != nil {
+			return err
+		}
+		p = p[n:]
+	}
+	return nil
 }
 
 func (s *session) stdin(p []byte) (int, error) {

@@ -37,7 +37,7 @@ func (p *Pool) Start(ctx context.Context, b execute.Binding) (execute.Worker, er
 		return nil, fault.New(fault.HostArtifactCorrupt, opLoad, b.Key.String(), worded("a part is missing"))
 	}
 	w, err := p.start(ctx, kindExecute, rlimits{
-		dataBytes: runtimeBytes + stackBytes + b.MemoryBytes + 2*code.Size() + outputFactor*module.Size(),
+		dataBytes: runtimeBytes + stackBytes + b.MemoryBytes + min(b.MemoryBytes, maxInput) + 2*code.Size() + outputFactor*module.Size(),
 		fileBytes: 1, // it has no file to write
 	})
 	if err != nil {
@@ -78,6 +78,10 @@ func (w *worker) judgeLoad(ctx context.Context, m wire.Message, err error) error
 	return bad(fault.SuspectArtifact, w.proc.epitaph())
 }
 
+// maxInput is the most that an input can have, wherever its limit is set. The worker holds it beside the linear memory that
+// it is copied to.
+const maxInput = 1 << 30
+
 // executor is a worker that serves one binding. It implements execute.Worker.
 type executor struct {
 	*worker
@@ -115,6 +119,8 @@ func (x *executor) Run(ctx context.Context, j execute.Job) (run.Outcome, bool) {
 		return refuse(fault.New(fault.BugProtocol, opRun, x.id, worded("another binding")), true)
 	case limits.MemoryBytes > x.binding.MemoryBytes:
 		return refuse(fault.New(fault.BugProtocol, opRun, x.id, worded("more memory than the worker may have")), true)
+	case int64(len(io.Input)) > min(limits.MemoryBytes, maxInput) && j.Entry.Mode == run.Bytes:
+		return refuse(fault.New(fault.GuestMemory, opRun, "no room for the input", nil), true)
 	case !fits(j.Entry):
 		return refuse(fault.New(fault.CallerInvalid, opRun, "", nil).WithHint("pass fewer or shorter arguments"), true)
 	case !x.busy.CompareAndSwap(false, true):

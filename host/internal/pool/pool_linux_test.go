@@ -145,6 +145,25 @@ func TestExitCodeAndBytes(t *testing.T) {
 	}
 }
 
+// TestLargeValues: an input and a result that fit into linear memory fit into the worker, run after run.
+func TestLargeValues(t *testing.T) {
+	r := newRig(t, "")
+	b := r.prepared(t, mirror())
+	b.MemoryBytes = 216 << 20
+	w := r.worker(t, b)
+	input := bytes.Repeat([]byte("0123456789abcdef"), 200<<16) // 200 MiB
+	for range 2 {
+		o, alive := w.Run(t.Context(), r.job(b, run.Entry{Mode: run.Bytes, Name: "same"}, run.Limits{OutputBytes: 1 << 30, CPU: time.Minute}, RunIO{Input: input}))
+		if !alive || o.Fault != nil || !bytes.Equal(o.Result, input) {
+			t.Fatalf("%v, %d bytes", o.Fault, len(o.Result))
+		}
+	}
+	o, alive := w.Run(t.Context(), r.job(b, run.Entry{Mode: run.Bytes, Name: "same"}, run.Limits{MemoryBytes: 199 << 20}, RunIO{Input: input}))
+	if wantFault(t, o.Fault, fault.GuestMemory); !alive {
+		t.Error("an input that is not sent costs the worker its life")
+	}
+}
+
 func TestEndlessLoopMeetsTheCPULimit(t *testing.T) {
 	r := newRig(t, "")
 	b := r.prepared(t, adder())

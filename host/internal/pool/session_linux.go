@@ -95,11 +95,15 @@ func (s *session) talk() error {
 
 func (s *session) send() error {
 	j, conn := s.job, s.x.conn
+	var in []byte
+	if j.Entry.Mode == run.Bytes { // nothing else has a place for it
+		in = s.io.Input
+	}
 	err := conn.Send(wire.Run{
 		Run: j.Run, Entry: j.Entry, MemoryBytes: s.limits.MemoryBytes, OutputBytes: s.limits.OutputBytes,
-		InputBytes: int64(len(s.io.Input)), Imports: j.Imports, Determinism: j.Determinism,
+		InputBytes: int64(len(in)), Imports: j.Imports, Determinism: j.Determinism,
 	})
-	for in := s.io.Input; err == nil && len(in) > 0; {
+	for err == nil && len(in) > 0 {
 		n := min(len(in), wire.MaxChunk)
 		err = conn.Send(wire.Input{Data: in[:n]})
 		in = in[n:]
