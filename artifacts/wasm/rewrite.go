@@ -1,6 +1,9 @@
 package wasm
 
-import "bytes"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
 // MaxNameSection bounds the name section that a skeleton keeps for trap messages.
 const MaxNameSection = 1 << 20
@@ -82,6 +85,40 @@ func (m *Module) Skeleton(code []byte) []byte {
 		default:
 			out = appendSection(out, s.id, s.payload)
 		}
+	}
+	return out
+}
+
+// LimitTables returns the module with maxima for its tables, so that all of them together never have more than most
+// elements, or than they start with: what they may grow by is shared out evenly. A maximum that is lower stays.
+func (m *Module) LimitTables(code []byte, most uint64) []byte {
+	if len(m.Tables) == 0 {
+		return code
+	}
+	room := most
+	for _, t := range m.Tables {
+		room -= min(room, t.Min)
+	}
+	room /= uint64(len(m.Tables))
+	out := append(make([]byte, 0, len(code)+16), code[:8]...)
+	for _, s := range m.sections {
+		if s.id != sectionTable {
+			out = appendSection(out, s.id, s.payload)
+			continue
+		}
+		r := reader{b: s.payload}
+		payload := appendU32(nil, r.u32("tables"))
+		for range m.Tables {
+			payload = append(payload, r.byte("table type"))
+			l := r.limits("table")
+			end := l.Min + min(room, 1<<32-1-min(l.Min, 1<<32-1))
+			if l.HasMax {
+				end = min(end, l.Max)
+			}
+			payload = append(payload, l.flags|1)
+			payload = binary.AppendUvarint(binary.AppendUvarint(payload, l.Min), end)
+		}
+		out = appendSection(out, s.id, payload)
 	}
 	return out
 }

@@ -38,6 +38,34 @@ func rewritten(t *testing.T, code []byte) *Module {
 	return moved
 }
 
+func TestTablesGetMaxima(t *testing.T) {
+	const huge = 1<<32 - 1
+	max32 := []byte{0xff, 0xff, 0xff, 0xff, 0x0f}
+	code := module(custom("a", 3), appendSection(nil, sectionTable, slices.Concat(
+		[]byte{4, 0x70, 0, 10}, []byte{0x6f, 1, 0, 5}, slices.Concat([]byte{0x70, 1, 20}, max32), []byte{0x70, 0, 30})))
+	for most, want := range map[uint64][]uint64{
+		100: {20, 5, 30, 40}, 63: {10, 0, 20, 30}, 0: {10, 0, 20, 30}, 1 << 40: {huge, 5, huge, huge},
+	} {
+		m, err := Scan(code)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m, err = Scan(m.LimitTables(code, most)); err != nil {
+			t.Fatal(err)
+		}
+		var got []uint64
+		for i, l := range m.Tables {
+			got = append(got, l.Max)
+			if !l.HasMax || l.Min != []uint64{10, 0, 20, 30}[i] {
+				t.Errorf("%d: %+v", most, l)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%d: %d, want %d", most, got, want)
+		}
+	}
+}
+
 // TestMemoryRewriteMakesItsPlaces covers the modules that lack the sections which the rewrite needs.
 func TestMemoryRewriteMakesItsPlaces(t *testing.T) {
 	memory := slices.Concat(text("env"), text("memory"), []byte{byte(Memory), 1, 2, 9})

@@ -182,6 +182,9 @@ func FuzzScan(f *testing.F) {
 		if _, err := Scan(m.Skeleton(code)); err != nil {
 			t.Fatalf("the skeleton of a module is none: %v", err)
 		}
+		if _, err := Scan(m.LimitTables(code, 1<<20)); err != nil {
+			t.Fatalf("a module with limited tables is none: %v", err)
+		}
 		moved, err := Scan(m.MemoryImportToExport(code))
 		if err != nil {
 			t.Fatalf("the rewrite of a module is none: %v", err)

@@ -19,6 +19,7 @@ import (
 	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/artifacts/wasm"
 	"github.com/troupehost/troupe/host/abi"
+	"github.com/troupehost/troupe/host/wire"
 )
 
 // App is a loaded artifact.
@@ -48,7 +49,7 @@ func Load(ctx context.Context, skeleton, code []byte) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := rt.CompileModule(ctx, skeleton)
+	c, err := rt.CompileModule(ctx, m.LimitTables(skeleton, wire.MaxTableElements))
 	if err == nil && (h.added != nil || h.misses > 0) {
 		err = errNoEntry
 	}
@@ -256,12 +257,12 @@ func (a *App) judge(s *Spec) *fault.Error {
 	if m, ok := a.module.Memory(); ok && m.Min > uint64(s.MemoryBytes/run.PageBytes) {
 		return fault.New(fault.GuestMemory, "instantiate", fmt.Sprintf("%d pages at the start", m.Min), nil)
 	}
-	// Tables live beside linear memory; a module of 44 bytes can ask for a gigabyte of them.
+	// Tables live beside linear memory.
 	var elements uint64
 	for _, t := range a.module.Tables {
 		elements += min(t.Min, math.MaxUint32)
 	}
-	if elements > uint64(s.MemoryBytes/tableElementBytes) {
+	if elements > uint64(s.MemoryBytes/wire.TableElementBytes) {
 		return fault.New(fault.GuestMemory, "instantiate", fmt.Sprintf("%d table elements at the start", elements), nil)
 	}
 	if s.Entry.Mode == 0 {
@@ -295,9 +296,6 @@ func (a *App) judge(s *Spec) *fault.Error {
 	}
 	return nil
 }
-
-// tableElementBytes is what an element of a table takes in the engine.
-const tableElementBytes = 8
 
 // judgeStrings refuses what WASI cannot say: it ends strings with a NUL.
 func judgeStrings(e run.Entry) *fault.Error {

@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"fmt"
+	"math"
 	"strings"
 
 	"github.com/troupehost/troupe/actors/fault"
@@ -78,7 +80,11 @@ func describe(m *wasm.Module, code []byte) (artifacts.Module, error) {
 		d.Exports = append(d.Exports, artifacts.Export{Name: e.Name, Kind: e.Kind.String(), Type: m.ExportType(e)})
 	}
 	for _, t := range m.Tables {
-		d.TableElements += t.Min
+		d.TableElements += min(t.Min, math.MaxUint32)
+	}
+	if d.TableElements > wire.MaxTableElements || len(m.Tables) > wire.MaxTables {
+		what := fmt.Sprintf("%d tables with %d elements at the start", len(m.Tables), d.TableElements)
+		return d, fault.New(fault.GuestMemory, "compile", what, nil)
 	}
 	if mem, ok := m.Memory(); ok {
 		if mem.Min > maxPages {

@@ -18,6 +18,7 @@ import (
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/host/abi"
+	"github.com/troupehost/troupe/host/wire"
 )
 
 func TestCompileRefuses(t *testing.T) {
@@ -258,13 +259,30 @@ func TestInitializeRunsOnceInEachRun(t *testing.T) {
 }
 
 func TestTablesCountAgainstMemory(t *testing.T) {
-	bomb := loadCode(t, binaryModule(
-		section(secType, funcType("", "")), section(secFunc, []byte{0}),
-		section(secTable, []byte{0x70, 0, 0x80, 0x80, 0x80, 0x40}), // 2^27 elements
-		section(secExport, exportFunc("_start", 0)), section(secCode, body()),
-	))
-	if out, _ := call(bomb, Spec{}); out.Fault == nil || out.Fault.Code != fault.GuestMemory {
-		t.Errorf("%v", out.Fault)
+	with := func(tables ...[]byte) []byte {
+		return binaryModule(
+			section(secType, funcType("", ""), funcType("\x7f", "\x7f")), section(secFunc, []byte{0}, []byte{1}),
+			section(secTable, tables...),
+			section(secExport, exportFunc("_start", 0), exportFunc("grow", 1)),
+			section(secCode, body(), body(0xd0, 0x70, opLocalGet, 0, 0xfc, 15, 0)), // ref.null func, table.grow 0
+		)
+	}
+	for name, code := range map[string][]byte{
+		"a bomb of 44 bytes": with([]byte{0x70, 0, 0x80, 0x80, 0x80, 0x40}), // 2^27 elements
+		"many tables":        with(slices.Repeat([][]byte{{0x70, 0, 0}}, wire.MaxTables+1)...),
+	} {
+		if _, err := Compile(context.Background(), code, 1<<20); !errors.Is(err, fault.GuestMemory) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	half := loadCode(t, with([]byte{0x70, 0, 0x80, 0x80, 0x20})) // 2^19 elements, 4 MiB
+	if out, _ := call(half, Spec{MemoryBytes: 4<<20 - 1<<16}); out.Fault == nil || out.Fault.Code != fault.GuestMemory {
+		t.Errorf("larger than the memory of the run: %v", out.Fault)
+	}
+	for by, want := range map[string]string{"524288": "524288", "524289": "-1", "30000000": "-1"} {
+		if out, _ := call(half, invoked("grow", by)); string(out.Result) != want {
+			t.Errorf("grown by %s: %q, %v", by, out.Result, out.Fault)
+		}
 	}
 }
 

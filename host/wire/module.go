@@ -12,6 +12,16 @@ const (
 	leastExport = 3
 )
 
+// Tables live on the engine's heap, where no allocator of ours sees them grow. So all tables of a module together have at
+// most MaxTableElements, whatever the memory limit of a run is.
+const (
+	MaxTables         = 1 << 10
+	MaxTableElements  = 1 << 20
+	TableElementBytes = 8
+	// TableBytes is what a worker may take for tables: one that is copied as it grows, and that of an earlier run.
+	TableBytes = 4 * MaxTableElements * TableElementBytes
+)
+
 // encodeModule writes the description of a module. Its lists are bounded by the frame only: there are honest modules
 // with tens of thousands of exports.
 func encodeModule(e *encoder, m artifacts.Module) {

@@ -37,7 +37,8 @@ func (p *Pool) Start(ctx context.Context, b execute.Binding) (execute.Worker, er
 		return nil, fault.New(fault.HostArtifactCorrupt, opLoad, b.Key.String(), worded("a part is missing"))
 	}
 	w, err := p.start(ctx, kindExecute, rlimits{
-		dataBytes: runtimeBytes + stackBytes + b.MemoryBytes + min(b.MemoryBytes, maxInput) + 2*code.Size() + outputFactor*module.Size(),
+		dataBytes: runtimeBytes + stackBytes + wire.TableBytes + b.MemoryBytes + min(b.MemoryBytes, maxInput) +
+			2*code.Size() + outputFactor*module.Size(),
 		fileBytes: 1, // it has no file to write
 	})
 	if err != nil {
