@@ -12,6 +12,7 @@ import (
 	"github.com/troupehost/troupe/actors/cache"
 	"github.com/troupehost/troupe/actors/execute"
 	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/inspect"
 	"github.com/troupehost/troupe/actors/kernel"
 	"github.com/troupehost/troupe/actors/prepare"
 	"github.com/troupehost/troupe/artifacts"
@@ -101,7 +102,9 @@ func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 	// The pool is proved before the store is opened, since its probe says which build the store serves.
 	ports := &artifactPort{}
 	h.pool, err = pool.New(ctx, pool.Config{WorkerPath: cfg.WorkerPath, MaxInflatedBytes: cfg.MaxInflatedBytes, StopTimeout: cfg.StopTimeout,
-		Code: h.codes, Handoff: h.parts, Artifacts: ports, Runs: h.runs})
+		Code: h.codes, Handoff: h.parts, Artifacts: ports, Runs: h.runs, Warn: func(w inspect.Worker, what string) {
+			h.log.Warn().Str("worker", w.ID).Int("pid", w.PID).Str("tenant", w.Tenant).Str("artifact", w.Artifact).Msg("worker killed: " + what)
+		}})
 	if err != nil {
 		return nil, err
 	}

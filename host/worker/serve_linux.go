@@ -162,13 +162,13 @@ func (s *session) run(r wire.Run) error {
 	if err != nil {
 		return err
 	}
-	if input != nil {
-		defer func() { _ = unix.Munmap(input) }()
-	}
 	out := s.app.Run(context.Background(), engine.Spec{
 		Entry: r.Entry, MemoryBytes: r.MemoryBytes, OutputBytes: r.OutputBytes,
 		Imports: r.Imports, Determinism: r.Determinism, Input: input,
 	}, engine.IO{Stdin: s.stdin, Output: s.output, Result: s.result})
+	if input != nil {
+		_ = unix.Munmap(input) // before the end is told: afterwards it would count as work of an idle worker
+	}
 
 	if f := out.Fault; f != nil && f.Class != fault.Guest && f.Class != fault.Caller {
 		return f // no word on the guest; the death of this process makes the host look into it

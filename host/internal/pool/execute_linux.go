@@ -51,7 +51,9 @@ func (p *Pool) Start(ctx context.Context, b execute.Binding) (execute.Worker, er
 		return nil, err
 	}
 	w.setState("idle")
-	return &executor{worker: w, binding: b}, nil
+	x := &executor{worker: w, binding: b, idle: idleWatch{w: w, grace: graceOf(code.Size() + module.Size())}}
+	x.idle.begin()
+	return x, nil
 }
 
 // judgeLoad says what the answer to a Load means. The artifact is native code that the worker maps and trusts, so
@@ -88,6 +90,7 @@ type executor struct {
 	*worker
 	binding execute.Binding
 	busy    atomic.Bool
+	idle    idleWatch
 }
 
 // ID implements execute.Worker.
@@ -100,7 +103,10 @@ func (x *executor) PID() int { return x.proc.pid }
 func (x *executor) Dead() <-chan struct{} { return x.proc.dead }
 
 // Close implements execute.Worker: it kills the process and waits until it is reaped.
-func (x *executor) Close() { x.bury() }
+func (x *executor) Close() {
+	_ = x.idle.stop()
+	x.bury()
+}
 
 // Run implements execute.Worker. It returns when the run is over, whatever the caller's reader and writers do.
 func (x *executor) Run(ctx context.Context, j execute.Job) (run.Outcome, bool) {
@@ -128,6 +134,10 @@ func (x *executor) Run(ctx context.Context, j execute.Job) (run.Outcome, bool) {
 		return refuse(fault.New(fault.BugProtocol, opRun, x.id, worded("busy")), true)
 	}
 	defer x.busy.Store(false)
+	if err := x.idle.end(); err != nil {
+		x.bury()
+		return refuse(fault.New(fault.SuspectWorkerDied, opRun, x.id, err), false)
+	}
 	x.begin()
 	s := &session{x: x, job: j, limits: limits, io: io, left: limits.OutputBytes}
 	return s.run(ctx)
@@ -180,6 +190,7 @@ func (s *session) run(ctx context.Context) (run.Outcome, bool) {
 	alive := err == nil && reason == nil
 	if alive {
 		x.setState("idle")
+		x.idle.begin()
 	} else {
 		x.bury()
 	}

@@ -80,6 +80,11 @@ func (l *liar) sleep() {
 	}
 }
 
+func (l *liar) spin() {
+	for { //nolint:staticcheck // it spins: that is what the host must end
+	}
+}
+
 func (l *liar) greet(r *wire.Ready) {
 	switch l.mode {
 	case "greet: other build":
@@ -123,8 +128,7 @@ func (l *liar) anywhere() {
 	case "silence":
 		l.next()
 	case "spin":
-		for { //nolint:staticcheck // it spins: that is what the host must end
-		}
+		l.spin()
 	case "noise":
 		for range 1 << 10 {
 			fmt.Fprintf(os.Stderr, "%04096d", 7)
@@ -224,6 +228,9 @@ func (l *liar) load() {
 		l.say(wire.Finished{})
 	}
 	l.say(wire.Loaded{})
+	if l.mode == "load: goes on" {
+		l.spin()
+	}
 }
 
 func (l *liar) run(r wire.Run) {
@@ -272,4 +279,7 @@ func (l *liar) run(r wire.Run) {
 		done.Code, done.Message = fault.GuestTrap, "\x1b[2J\u202e"
 	}
 	l.say(done)
+	if l.mode == "run: goes on" {
+		l.spin()
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -180,6 +181,44 @@ func TestSecondEndOfARunIsFoundInTheNext(t *testing.T) {
 	o, alive = w.Run(t.Context(), r.job(b, run.Entry{Mode: run.Command}, run.Limits{}, RunIO{}))
 	wantFault(t, o.Fault, fault.SuspectBadReply)
 	if alive {
+		t.Error("alive")
+	}
+}
+
+// TestIdleWorkersIdle: a worker that works when it has no run is killed while it is idle, or when the next run comes first.
+func TestIdleWorkersIdle(t *testing.T) {
+	for _, mode := range []string{"run: goes on", "load: goes on"} {
+		t.Run(mode, func(t *testing.T) {
+			warned := make(chan string, 1)
+			r := newRigConfig(t, mode, Config{Warn: func(w inspect.Worker, what string) { warned <- w.ID + " " + what }})
+			b := r.pretended(t)
+			w := r.worker(t, b)
+			if mode == "run: goes on" {
+				if o, alive := w.Run(t.Context(), r.job(b, run.Entry{Mode: run.Command}, run.Limits{}, RunIO{})); !alive {
+					t.Fatalf("%+v", o)
+				}
+			}
+			<-w.Dead()
+			if got := <-warned; !strings.HasPrefix(got, "execute-1 used ") {
+				t.Errorf("%q", got)
+			}
+			if cpu := w.(*executor).proc.cpu(); cpu > 5*time.Second {
+				t.Errorf("used %v", cpu)
+			}
+		})
+	}
+	r := newRig(t, "load: goes on")
+	b := r.pretended(t)
+	w := r.worker(t, b)
+	x := w.(*executor)
+	x.idle.mu.Lock()
+	x.idle.timer.Reset(time.Hour) // the next run comes first
+	x.idle.mu.Unlock()
+	for x.proc.cpu() < 2*x.idle.grace {
+		runtime.Gosched()
+	}
+	o, alive := w.Run(t.Context(), r.job(b, run.Entry{Mode: run.Command}, run.Limits{}, RunIO{}))
+	if wantFault(t, o.Fault, fault.SuspectWorkerDied); alive {
 		t.Error("alive")
 	}
 }

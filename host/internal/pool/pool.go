@@ -5,6 +5,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/troupehost/troupe/actors/inspect"
 	"github.com/troupehost/troupe/artifacts"
 	"github.com/troupehost/troupe/artifacts/sealed"
 )
@@ -51,6 +52,9 @@ type Config struct {
 	Handoff          Handoff
 	Artifacts        Artifacts
 	Runs             Runs
+
+	// Warn is told that a worker was killed for what it did outside of any run. May be nil; it must not call the pool.
+	Warn func(w inspect.Worker, what string)
 
 	argv []string // of a worker; tests start their own kind
 }
