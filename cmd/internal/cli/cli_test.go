@@ -185,6 +185,22 @@ func TestSizes(t *testing.T) {
 	}
 }
 
+// What a flag takes arrives at the host: the wire counts microseconds, and zero of them means the default.
+func TestSpans(t *testing.T) {
+	for text, want := range map[string]time.Duration{"1ms": time.Millisecond, "1.5s": 1500 * time.Millisecond, "2m": 2 * time.Minute} {
+		var s span
+		if err := s.Set(text); err != nil || time.Duration(s) != want {
+			t.Errorf("%s: %v %v", text, time.Duration(s), err)
+		}
+	}
+	for _, text := range []string{"", "0", "-1s", "1", "1ns", "999ns", "999us", "1e9s", "300y", "9999999h"} {
+		var s span
+		if err := s.Set(text); err == nil || !strings.Contains(err.Error(), "at least 1ms") {
+			t.Errorf("%q was taken as %v: %v", text, time.Duration(s), err)
+		}
+	}
+}
+
 func TestNearest(t *testing.T) {
 	verbs := []string{"run", "serve", "status", "artifact", "version"}
 	for word, want := range map[string]string{"rnu": "run", "stat": "status", "artefact": "artifact", "x": "", "completely": "", "": ""} {

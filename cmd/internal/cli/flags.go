@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"github.com/troupehost/troupe/actors/run"
 )
 
 // size is a flag value in bytes.
@@ -59,8 +61,11 @@ func sizeText(n int64) string {
 	return fmt.Sprintf("%.1f%s", v, units[i])
 }
 
-// span is a duration flag that must be positive.
+// span is a duration flag of at least minSpan.
 type span time.Duration
+
+// minSpan is the least limit of a run. Less than a microsecond would travel as zero, which means the default.
+const minSpan = run.MinTime
 
 func (s *span) String() string {
 	if *s == 0 {
@@ -73,8 +78,8 @@ func (s *span) Type() string { return "D" }
 
 func (s *span) Set(text string) error {
 	d, err := time.ParseDuration(text)
-	if err != nil || d <= 0 {
-		return fmt.Errorf("write a positive duration like 500ms, 12s or 2m")
+	if err != nil || d < minSpan {
+		return fmt.Errorf("write a duration of at least %v, like 500ms, 12s or 2m", minSpan)
 	}
 	*s = span(d)
 	return nil

@@ -59,7 +59,7 @@ func TestRunRefusesWhatMakesNoSense(t *testing.T) {
 	for name, args := range map[string][]string{
 		"no file": {}, "two files": {file, file}, "both entries": {"--invoke", "f", "--entry", "g", file}, "params alone": {"--params", "x", file},
 		"env of a function": {"--invoke", "f", "--env", "A=1", file}, "args of bytes": {"--entry", "f", file, "--", "1"}, "env without =": {"--env", "A", file},
-		"twice": {"--cpu", "1s", "--cpu", "1s", file}, "zero": {"--cpu", "0s", file}, "no size": {"--memory", "lots", file}, "empty": {"--invoke", "", file},
+		"twice": {"--cpu", "1s", "--cpu", "1s", file}, "zero": {"--cpu", "0s", file}, "no time": {"--cpu", "1ns", file}, "no wall time": {"--wall", "1ns", file}, "no size": {"--memory", "lots", file}, "empty": {"--invoke", "", file},
 		"unknown flag": {"--gas", "5", file}, "no such choice": {"--priority", "urgent", file}, "a directory": {t.TempDir()}, "format": {"-o", "yaml", file},
 	} {
 		c := newConsole(t, &fakeHost{})
