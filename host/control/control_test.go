@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -392,6 +393,29 @@ func TestBadChoicesAreRefused(t *testing.T) {
 	} {
 		if _, err := c.Execute(t.Context(), req, client.Streams{}); !errors.Is(err, fault.CallerInvalid) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// A number that wraps around when it is multiplied must not come out as a harmless limit.
+func TestLimitsOutOfRangeAreRefused(t *testing.T) {
+	c := connect(t, &fakeHost{}, control.Options{})
+	for name, l := range map[string]api.Limits{
+		"cpu that wraps": {CPUMicros: 18446744073711552}, "negative cpu": {CPUMicros: -1}, "least cpu": {CPUMicros: 999},
+		"wall that wraps": {WallMicros: 18446744073711552}, "negative wall": {WallMicros: -5e6}, "most wall": {WallMicros: math.MaxInt64},
+		"memory": {MemoryBytes: -1}, "output": {OutputBytes: -1}, "most cpu": {CPUMicros: (24*time.Hour + 1000).Microseconds()},
+	} {
+		if _, err := c.Execute(t.Context(), api.Execute{Limits: l}, client.Streams{}); !errors.Is(err, fault.CallerInvalid) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, us := range []int64{18446744073711552, -1, 1, math.MinInt64} {
+		_, err := c.Precheck(t.Context(), api.Code{CPUMicros: us}, client.Streams{})
+		if !errors.Is(err, fault.CallerInvalid) {
+			t.Errorf("a precheck with %d: %v", us, err)
+		}
+		if err := c.HeadsUp(t.Context(), api.Code{CPUMicros: us}, nil); !errors.Is(err, fault.CallerInvalid) {
+			t.Errorf("a heads-up with %d: %v", us, err)
 		}
 	}
 }

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"mime/multipart"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -120,11 +122,18 @@ func invalid(subject, hint string) *fault.Error {
 func runRequest(a api.Execute, f form, tenant string) (host.Request, error) {
 	r := host.Request{
 		Code: f.code, CodeHash: a.CodeHash, Tenant: tenant, Input: f.input,
-		Limits: run.Limits{
-			CPU:  time.Duration(a.Limits.CPUMicros) * time.Microsecond,
-			Wall: time.Duration(a.Limits.WallMicros) * time.Microsecond, MemoryBytes: a.Limits.MemoryBytes, OutputBytes: a.Limits.OutputBytes,
-		},
-		Entry: run.Entry{Name: a.Entry.Name, Args: a.Entry.Args, Env: a.Entry.Env},
+		Limits: run.Limits{MemoryBytes: a.Limits.MemoryBytes, OutputBytes: a.Limits.OutputBytes},
+		Entry:  run.Entry{Name: a.Entry.Name, Args: a.Entry.Args, Env: a.Entry.Env},
+	}
+	var err error
+	if r.Limits.CPU, err = duration("limits.cpu_us", a.Limits.CPUMicros, run.MaxCPU); err != nil {
+		return r, err
+	}
+	if r.Limits.Wall, err = duration("limits.wall_us", a.Limits.WallMicros, run.MaxWall); err != nil {
+		return r, err
+	}
+	if err := r.Limits.Validate(); err != nil {
+		return r, err
 	}
 	switch a.Entry.Mode {
 	case "":
@@ -145,7 +154,6 @@ func runRequest(a api.Execute, f form, tenant string) (host.Request, error) {
 	default:
 		return r, invalid("world "+fault.Quote(a.World), "choose deterministic or real")
 	}
-	var err error
 	if r.Imports, err = importsOf(a.Imports); err != nil {
 		return r, err
 	}
@@ -154,13 +162,25 @@ func runRequest(a api.Execute, f form, tenant string) (host.Request, error) {
 }
 
 func codeRequest(a api.Code, f form, tenant string) (host.CodeRequest, error) {
-	r := host.CodeRequest{Code: f.code, CodeHash: a.CodeHash, Tenant: tenant, CPU: time.Duration(a.CPUMicros) * time.Microsecond}
+	r := host.CodeRequest{Code: f.code, CodeHash: a.CodeHash, Tenant: tenant}
 	var err error
+	if r.CPU, err = duration("cpu_us", a.CPUMicros, run.MaxCPU); err != nil {
+		return r, err
+	}
 	if r.Imports, err = importsOf(a.Imports); err != nil {
 		return r, err
 	}
 	r.Priority, err = priorityOf(a.Priority)
 	return r, err
+}
+
+// duration takes microseconds from the wire, none of which means the default. They are compared before they are
+// multiplied: the product of a huge number wraps around to a harmless one.
+func duration(field string, micros int64, most time.Duration) (time.Duration, error) {
+	if micros != 0 && (micros < run.MinTime.Microseconds() || micros > most.Microseconds()) {
+		return 0, invalid(field+" "+strconv.FormatInt(micros, 10), fmt.Sprintf("%s must be between %d and %d", field, run.MinTime.Microseconds(), most.Microseconds()))
+	}
+	return time.Duration(micros) * time.Microsecond, nil
 }
 
 func importsOf(s string) (run.Imports, error) {

@@ -30,8 +30,8 @@ type Entry struct {
 
 // Limits is run.Limits; zero means default.
 type Limits struct {
-	CPUMicros   int64 `json:"cpu_us,omitempty"`
-	WallMicros  int64 `json:"wall_us,omitempty"`
+	CPUMicros   int64 `json:"cpu_us,omitempty"`  // 1000 (1 ms) to 24 h
+	WallMicros  int64 `json:"wall_us,omitempty"` // 1000 (1 ms) to 7 days
 	MemoryBytes int64 `json:"memory_bytes,omitempty"`
 	OutputBytes int64 `json:"output_bytes,omitempty"`
 }
@@ -40,7 +40,7 @@ type Limits struct {
 type Code struct {
 	CodeHash  string `json:"code_hash,omitempty"`
 	Priority  string `json:"priority,omitempty"` // default: normal for precheck, background for headsup
-	CPUMicros int64  `json:"cpu_us,omitempty"`   // budget of the preparation
+	CPUMicros int64  `json:"cpu_us,omitempty"`   // budget of the preparation, 1000 (1 ms) to 24 h
 	Imports   string `json:"imports,omitempty"`
 	Progress  bool   `json:"progress,omitempty"`
 }
