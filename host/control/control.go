@@ -85,18 +85,21 @@ type Server struct {
 	uid   int
 	slots chan struct{}
 	http  *http.Server
+	end   context.CancelCauseFunc // of the context of all requests
 }
 
 // New returns a server for h.
 func New(h Host, opts Options) *Server {
 	opts = opts.withDefaults()
-	s := &Server{host: h, opts: opts, uid: os.Geteuid(), slots: make(chan struct{}, opts.MaxRequests)}
+	base, end := context.WithCancelCause(context.Background())
+	s := &Server{host: h, opts: opts, uid: os.Geteuid(), slots: make(chan struct{}, opts.MaxRequests), end: end}
 	s.http = &http.Server{
 		Handler:           s.handler(),
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       30 * time.Second,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          log.New(logWriter{opts.Log}, "", 0),
+		BaseContext:       func(net.Listener) context.Context { return base },
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			peer, err := api.PeerOf(c)
 			return context.WithValue(ctx, callerKey{}, caller{peer, err})
@@ -116,8 +119,14 @@ func (s *Server) Serve(l net.Listener) error {
 // Drain stops accepting and waits for the requests that run, until ctx ends.
 func (s *Server) Drain(ctx context.Context) error { return s.http.Shutdown(ctx) }
 
-// Close stops at once; what runs is cancelled.
-func (s *Server) Close() error { return s.http.Close() }
+// Cancel ends what runs and what comes; each caller still gets its answer, canceled.host_stopped. Drain waits for that.
+func (s *Server) Cancel() { s.end(fault.New(fault.CanceledStopped, "control", "", nil)) }
+
+// Close stops at once: what runs is cancelled, and nobody gets an answer.
+func (s *Server) Close() error {
+	s.Cancel()
+	return s.http.Close()
+}
 
 func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()

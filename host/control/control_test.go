@@ -469,6 +469,35 @@ func TestDrainLetsRunsEnd(t *testing.T) {
 	}
 }
 
+func TestCancelAnswersWhoWaits(t *testing.T) {
+	started, ended := make(chan struct{}), make(chan error, 1)
+	h := &fakeHost{execute: func(ctx context.Context, _ host.Request) (run.Receipt, error) {
+		close(started)
+		<-ctx.Done()
+		ended <- context.Cause(ctx)
+		return run.Receipt{}, context.Cause(ctx)
+	}}
+	l, dial := control.Pair()
+	s := control.New(h, control.Options{})
+	go func() { _ = s.Serve(l) }()
+	done := make(chan error, 1)
+	go func() {
+		_, err := client.Over(dial).Execute(t.Context(), api.Execute{}, client.Streams{Stdin: blocked{}})
+		done <- err
+	}()
+	<-started
+	s.Cancel()
+	if err := s.Drain(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := <-ended; !errors.Is(err, fault.CanceledStopped) {
+		t.Errorf("the run sees %v", err)
+	}
+	if err := <-done; !errors.Is(err, fault.CanceledStopped) {
+		t.Errorf("the caller sees %v", err)
+	}
+}
+
 func TestArtifactRoutes(t *testing.T) {
 	h := &fakeHost{inspect: func() inspect.Host {
 		return inspect.Host{Ready: true, Artifacts: []inspect.Artifact{{Key: keyB}, {Key: keyA}, {Key: "ab" + keyA[2:]}}}

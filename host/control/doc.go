@@ -3,8 +3,8 @@
 // Purpose: one way in for the command line, consoles and curl, so that whatever a person sees or does can be scripted.
 // [Listen] makes the socket, [Pair] the same inside one process, [New] the server.
 //
-// Lifecycle: New allocates, [Server.Serve] blocks until [Server.Drain] (what runs may end) or [Server.Close] (it is
-// cancelled). The server never starts or stops the host.
+// Lifecycle: New allocates, [Server.Serve] blocks until [Server.Drain] (what runs may end, at once after
+// [Server.Cancel]) or [Server.Close] (it is cut off). The server never starts or stops the host.
 //
 // Concurrency: every request has its own goroutine and calls the host directly. A caller that goes away cancels its
 // request; this is noticed within a second, since a stream carries a progress event at least that often.

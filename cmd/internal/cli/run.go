@@ -151,16 +151,22 @@ func (a *app) run(ctx context.Context, f *runFlags, file string, args []string) 
 	}
 	receipt, err := n.Execute(ctx, req, s)
 	p.stop()
-	if f, ok := errors.AsType[*fault.Error](err); ok && f.Class == fault.Guest { // refused at the door
-		receipt, err = run.Receipt{
-			Verdict: f.Class.String(), Fault: string(f.Code), Message: f.Error(), Hint: f.Hint,
-			CodeHash: artifacts.HashCode(code).String(), Cache: "miss", Attempts: 1,
-		}, nil
+	why, ok := errors.AsType[*fault.Error](err)
+	if ok && (why.Class == fault.Guest || why.Code == fault.CanceledStopped) { // refused at the door, or ended by the host's stop
+		receipt, err = receiptOf(why, artifacts.HashCode(code).String()), nil
 	}
 	if err != nil {
 		return err
 	}
 	return a.printReceipt(receipt, req.Entry.Mode)
+}
+
+// receiptOf is the receipt of a run that ended without one.
+func receiptOf(f *fault.Error, codeHash string) run.Receipt {
+	return run.Receipt{
+		Verdict: f.Class.String(), Fault: string(f.Code), Message: f.Error(), Hint: f.Hint,
+		CodeHash: codeHash, Cache: "miss", Attempts: 1,
+	}
 }
 
 // printReceipt says how a run ended, and returns nil or the exit.

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -124,18 +123,24 @@ func lookup(ts *testscript.TestScript, path string) string {
 	return fmt.Sprint(v)
 }
 
-// await STATE waits until the host of the script's serve is idle, running (a guest) or draining.
+// await STATE waits until the host of the script's serve is idle, running (one guest, or two) or draining.
 func await(ts *testscript.TestScript, _ bool, args []string) {
-	busy := func(h inspect.Host) bool {
-		return slices.ContainsFunc(h.Workers, func(w inspect.Worker) bool { return w.Kind == "execute" && w.State == "busy" })
+	busy := func(h inspect.Host, want int) bool {
+		for _, w := range h.Workers {
+			if w.Kind == "execute" && w.State == "busy" {
+				want--
+			}
+		}
+		return want <= 0
 	}
 	reached := map[string]func(inspect.Host) bool{
-		"idle":     func(h inspect.Host) bool { return h.Requests == 0 },
-		"running":  func(h inspect.Host) bool { return h.Requests > 0 && busy(h) },
-		"draining": func(h inspect.Host) bool { return h.Draining },
+		"idle":      func(h inspect.Host) bool { return h.Requests == 0 },
+		"running":   func(h inspect.Host) bool { return h.Requests > 0 && busy(h, 1) },
+		"running 2": func(h inspect.Host) bool { return h.Requests > 1 && busy(h, 2) },
+		"draining":  func(h inspect.Host) bool { return h.Draining },
 	}[strings.Join(args, " ")]
 	if reached == nil {
-		ts.Fatalf("usage: await idle|running|draining")
+		ts.Fatalf("usage: await idle|running [2]|draining")
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()

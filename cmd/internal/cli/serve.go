@@ -87,7 +87,7 @@ func (a *app) serve(ctx context.Context) error {
 	case s := <-a.interrupts:
 		cfg.Log.Warn().Stringer("signal", s).Msg("stopping now: running work is canceled")
 		a.releaseInterrupts()
-		_ = server.Close()
+		server.Cancel() // the answers leave below
 		closeErr = <-closed
 	}
 	replies, done := context.WithTimeout(ctx, lastReplies)
