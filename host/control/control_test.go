@@ -208,6 +208,28 @@ func TestExecuteEndsWhileStdinBlocks(t *testing.T) {
 	}
 }
 
+// Whoever passes a stdin that cannot be read is told so, and not that the host is gone.
+func TestStdinThatFailsIsTheCallersFault(t *testing.T) {
+	ended := make(chan struct{})
+	h := &fakeHost{execute: func(ctx context.Context, r host.Request) (run.Receipt, error) {
+		defer close(ended)
+		_, err := io.ReadAll(r.Stdin)
+		<-ctx.Done()
+		return run.Receipt{}, err
+	}}
+	dir, err := os.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	c := connect(t, h, control.Options{})
+	_, err = c.Execute(t.Context(), api.Execute{}, client.Streams{Stdin: dir})
+	if !errors.Is(err, fault.CallerInvalid) || !strings.Contains(err.Error(), "read stdin: ") || !strings.HasSuffix(err.Error(), ": is a directory") {
+		t.Errorf("the caller sees %v", err)
+	}
+	<-ended
+}
+
 func TestCallerWhoLeavesCancelsTheRun(t *testing.T) {
 	for name, s := range map[string]client.Streams{
 		"without stdin": {},

@@ -1,10 +1,12 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
 	"mime/multipart"
 	"sync"
 
@@ -17,7 +19,7 @@ import (
 type Streams struct {
 	Code     []byte
 	Input    []byte
-	Stdin    io.Reader // read only once the guest reads; a Read that blocks when the call ends is abandoned
+	Stdin    io.Reader // read only once the guest reads; a Read that blocks when the call ends is abandoned. If it fails, so does the call
 	Stdout   io.Writer // its first error cancels the run and is returned
 	Stderr   io.Writer
 	Progress func(api.Progress) // called in the order of the events
@@ -69,7 +71,7 @@ func (c *Client) stream(ctx context.Context, route string, req any, s Streams) (
 	defer body.Close()
 	resp, err := c.do(ctx, route, "", nil, body.kind, body)
 	if err != nil {
-		return api.Event{}, err
+		return api.Event{}, cmp.Or(body.stdin.fault(), err)
 	}
 	defer resp.Body.Close() // before the body is closed, this hangs up, which cancels the work if it still runs
 	for dec := json.NewDecoder(resp.Body); ; {
@@ -78,11 +80,11 @@ func (c *Client) stream(ctx context.Context, route string, req any, s Streams) (
 			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
-			return api.Event{}, lost(ctx, err)
+			return api.Event{}, cmp.Or(body.stdin.fault(), lost(ctx, err))
 		}
 		switch {
 		case ev.Error != nil:
-			return api.Event{}, ev.Error.Fault()
+			return api.Event{}, cmp.Or(body.stdin.fault(), error(ev.Error.Fault()))
 		case ev.Receipt != nil, ev.Judgement != nil:
 			return ev, nil
 		case ev.WantStdin:
@@ -103,16 +105,52 @@ func (c *Client) stream(ctx context.Context, route string, req any, s Streams) (
 // body is a request form that is written while it is read.
 type body struct {
 	*io.PipeReader
-	kind string
-	want func() // lets stdin flow
+	kind  string
+	want  func() // lets stdin flow
+	stdin *source
+}
+
+// source is stdin, and remembers why it could not be read: the connection breaks then, which is not the host's fault.
+type source struct {
+	io.Reader
+	mu  sync.Mutex
+	err error
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.Reader.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.err = err
+	}
+	return n, err
+}
+
+// fault returns nil, or the failed read as the caller's fault.
+func (s *source) fault() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil {
+		return nil
+	}
+	err := s.err
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		err = p.Err // without the name that our side gave it
+	}
+	return fault.New(fault.CallerInvalid, "read", "stdin", err).WithHint("let stdin be a file, a pipe or a terminal")
 }
 
 func newBody(ctx context.Context, req any, s Streams) *body {
 	r, w := io.Pipe()
 	form := multipart.NewWriter(w)
 	wanted := make(chan struct{})
+	stdin := &source{Reader: s.Stdin}
+	if s.Stdin != nil {
+		s.Stdin = stdin
+	}
 	go func() { _ = w.CloseWithError(writeForm(ctx, form, req, s, wanted)) }()
-	return &body{PipeReader: r, kind: form.FormDataContentType(), want: sync.OnceFunc(func() { close(wanted) })}
+	return &body{PipeReader: r, kind: form.FormDataContentType(), want: sync.OnceFunc(func() { close(wanted) }), stdin: stdin}
 }
 
 func writeForm(ctx context.Context, form *multipart.Writer, req any, s Streams, wanted <-chan struct{}) error {
