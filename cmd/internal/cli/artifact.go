@@ -306,7 +306,7 @@ func (a *app) onKeys(name string, f onKey) func(context.Context, []string) error
 					r = keyResult{Key: k, State: "failed", Error: new(api.ErrorOf(err))}
 					if len(keys) > 1 {
 						fa := fault.From(err)
-						printError(a.err, name+" "+k+": "+fa.Error(), fa.Code, fa.Hint)
+						printError(a.err, name+" "+fault.Quote(k)+": "+fa.Error(), fa.Code, fa.Hint)
 					}
 				}
 				results = append(results, r)
@@ -356,7 +356,7 @@ func resolve(ctx context.Context, n *node, prefix string) (string, error) {
 		return prefix, err
 	}
 	if len(prefix) < minPrefix || len(prefix) > keyLength || strings.Trim(prefix, "0123456789abcdef") != "" {
-		return "", usage("artifact key "+fault.Quote(prefix), fmt.Sprintf("pass at least %d hex digits of a key from 'troupe artifact list'", minPrefix))
+		return "", fault.New(fault.CallerInvalid, "artifact key", fault.Quote(prefix), nil).WithHint(fmt.Sprintf("pass at least %d hex digits of a key from 'troupe artifact list'", minPrefix))
 	}
 	all, err := n.Artifacts(ctx, prefix)
 	switch {

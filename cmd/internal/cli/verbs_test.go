@@ -262,6 +262,28 @@ func TestSomeTargetsFail(t *testing.T) {
 	}
 }
 
+// A key that is none is the caller's mistake, alone and among others, for people and for scripts.
+func TestMistypedKeys(t *testing.T) {
+	good := strings.Repeat("0", 64)
+	for name, tt := range map[string]struct {
+		keys []string
+		want int
+	}{
+		"one": {[]string{"xyz"}, exitUsage}, "all": {[]string{"aaa", "bbb"}, exitUsage}, "among others": {[]string{"aaa", good}, exitSome},
+	} {
+		c := newConsole(t, &fakeHost{})
+		if code := c.main(append([]string{"artifact", "verify", "-o", "json"}, tt.keys...)); code != tt.want || !strings.Contains(c.err.String(), "code:  caller.invalid_request") {
+			t.Errorf("%s: exit code %d\n%s", name, code, c.err.String())
+		}
+		var list struct {
+			Artifacts []keyResult `json:"artifacts"`
+		}
+		if err := json.Unmarshal(c.out.Bytes(), &list); err != nil || len(list.Artifacts) != len(tt.keys) || list.Artifacts[0].Error.Class != "caller" {
+			t.Errorf("%s: %v\n%s", name, err, c.out.String())
+		}
+	}
+}
+
 func TestKeysMayBeShortened(t *testing.T) {
 	one, two := "abcd1"+strings.Repeat("0", 59), "abcd2"+strings.Repeat("0", 59)
 	h := &fakeHost{state: inspect.Host{Artifacts: []inspect.Artifact{{Key: one}, {Key: two}}}}
