@@ -11,10 +11,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/inspect"
 	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/host"
 	"github.com/troupehost/troupe/host/control"
@@ -91,6 +93,53 @@ func TestRequestsThatAreTurnedAway(t *testing.T) {
 			status, e := raw(t, socket, req)
 			if status != tt.status || e.Code != string(tt.code) || e.Message == "" {
 				t.Errorf("status %d, %+v", status, e)
+			}
+		})
+	}
+}
+
+// A caller that does not send, or does not read, keeps its slot for a bounded time only.
+func TestSlowCallersLoseTheirSlot(t *testing.T) {
+	for name, tt := range map[string]struct {
+		request string
+		reply   string // how it begins, if anybody reads it
+	}{
+		"no body":             {"POST /v1/artifacts/prune HTTP/1.1\r\nHost: troupe\r\nContent-Length: 10\r\n\r\n", "HTTP/1.1 504 "},
+		"no end of a body":    {"GET /v1/status HTTP/1.1\r\nHost: troupe\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n", "HTTP/1.1 504 "},
+		"no body of a denied": {"GET /v1/status HTTP/1.1\r\nHost: evil\r\nContent-Length: 10\r\n\r\n", "HTTP/1.1 403 "},
+		"no reader":           {"GET /v1/status HTTP/1.1\r\nHost: troupe\r\n\r\n", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			asked := make(chan struct{})
+			ask := sync.OnceFunc(func() { close(asked) })
+			h := &fakeHost{inspect: func() inspect.Host {
+				ask()
+				return inspect.Host{Ready: true, Artifacts: make([]inspect.Artifact, 20000)} // more than any socket buffers
+			}}
+			socket := serve(t, h, control.Options{MaxRequests: 1, PlainTimeout: 50 * time.Millisecond})
+			c, err := net.Dial("unix", socket)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if _, err := io.WriteString(c, tt.request); err != nil {
+				t.Fatal(err)
+			}
+			if tt.reply != "" {
+				begin := make([]byte, len(tt.reply))
+				if _, err := io.ReadFull(c, begin); err != nil || string(begin) != tt.reply {
+					t.Errorf("%q, %v", begin, err)
+				}
+			} else {
+				<-asked
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			for err = fault.BusyQueueFull; errors.Is(err, fault.BusyQueueFull); {
+				err = client.New(socket, 0).Ready(ctx)
+			}
+			if err != nil {
+				t.Error(err)
 			}
 		})
 	}

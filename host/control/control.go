@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"log"
 	"net"
 	"net/http"
@@ -44,6 +45,7 @@ type Options struct {
 	MaxInputBytes int64          // default 16 MiB
 	MaxRequests   int            // requests at once. Default 256
 	FormTimeout   time.Duration  // for a caller to send all but stdin. Default 60 s
+	PlainTimeout  time.Duration  // for a caller to send a request without a form, and to take a reply. Default 10 s
 	SlowReader    time.Duration  // for a caller to take one event; at least a run's wall limit. Default 60 s
 	Beat          time.Duration  // between progress events. Default 1 s; a fifth of it if stages are asked for
 	Log           zerolog.Logger // default: silent
@@ -66,6 +68,7 @@ func (o Options) withDefaults() Options {
 		o.MaxRequests = 256
 	}
 	orTime(&o.FormTimeout, time.Minute)
+	orTime(&o.PlainTimeout, 10*time.Second)
 	orTime(&o.SlowReader, time.Minute)
 	orTime(&o.Beat, time.Second)
 	return o
@@ -73,26 +76,28 @@ func (o Options) withDefaults() Options {
 
 const (
 	headerTimeout = 5 * time.Second
-	jsonTimeout   = 15 * time.Second // for a request that is not a run or a precheck
+	jsonTimeout   = 15 * time.Second // for the host to answer a request that is not a run or a precheck
 	lingerTimeout = time.Second      // for a caller to hang up after the last event
 	maxHeader     = 16 << 10
 )
 
 // Server serves the control API of one host.
 type Server struct {
-	host  Host
-	opts  Options
-	uid   int
-	slots chan struct{}
-	http  *http.Server
-	end   context.CancelCauseFunc // of the context of all requests
+	host   Host
+	opts   Options
+	uid    int
+	slots  chan struct{}
+	probes chan struct{} // slots of RouteLive: a host that is merely busy is alive
+	http   *http.Server
+	end    context.CancelCauseFunc // of the context of all requests
 }
 
 // New returns a server for h.
 func New(h Host, opts Options) *Server {
 	opts = opts.withDefaults()
 	base, end := context.WithCancelCause(context.Background())
-	s := &Server{host: h, opts: opts, uid: os.Geteuid(), slots: make(chan struct{}, opts.MaxRequests), end: end}
+	s := &Server{host: h, opts: opts, uid: os.Geteuid(), end: end}
+	s.slots, s.probes = make(chan struct{}, opts.MaxRequests), make(chan struct{}, opts.MaxRequests)
 	s.http = &http.Server{
 		Handler:           s.handler(),
 		ReadHeaderTimeout: headerTimeout,
@@ -134,12 +139,15 @@ func (s *Server) handler() http.Handler {
 		mux.HandleFunc(route, func(w http.ResponseWriter, r *http.Request) {
 			ctx, cancel := context.WithTimeout(r.Context(), jsonTimeout)
 			defer cancel()
-			v, err := f(r.WithContext(ctx), callerOf(r))
+			v, err := any(nil), noBody(w, r)
+			if err == nil {
+				v, err = f(r.WithContext(ctx), callerOf(r))
+			}
 			if err != nil {
-				fail(w, err)
+				s.fail(w, err)
 				return
 			}
-			reply(w, http.StatusOK, v)
+			s.reply(w, http.StatusOK, v)
 		})
 	}
 	plain(api.RouteLive, s.live)
@@ -156,7 +164,7 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc(api.RouteCheck, s.precheck)
 	mux.HandleFunc(api.RouteHeadsUp, s.headsUp)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		fail(w, fault.New(fault.CallerNotFound, "route", fault.Quote(r.Method+" "+r.URL.Path), nil).WithHint("see the routes of version 1 in host/control/api"))
+		s.fail(w, fault.New(fault.CallerNotFound, "route", fault.Quote(r.Method+" "+r.URL.Path), nil).WithHint("see the routes of version 1 in host/control/api"))
 	})
 	return s.guard(mux)
 }
@@ -173,15 +181,21 @@ func (s *Server) guard(next http.Handler) http.Handler {
 				panic(http.ErrAbortHandler) // the reply may be half written: cut it off, so that nobody takes it for whole
 			}
 		}()
+		_ = http.NewResponseController(w).EnableFullDuplex() // only HTTP/1 is served, and it can: a reply does not wait for the body
+		s.hurry(w)
 		if err := s.admit(r); err != nil {
-			fail(w, err)
+			s.fail(w, err)
 			return
 		}
+		slots := s.slots
+		if r.Method+" "+r.URL.Path == api.RouteLive {
+			slots = s.probes
+		}
 		select {
-		case s.slots <- struct{}{}:
-			defer func() { <-s.slots }()
+		case slots <- struct{}{}:
+			defer func() { <-slots }()
 		default:
-			fail(w, fault.New(fault.BusyQueueFull, "control", "", nil).WithRetryAfter(time.Second).WithHint("too many requests at once: retry later"))
+			s.fail(w, fault.New(fault.BusyQueueFull, "control", "", nil).WithRetryAfter(time.Second).WithHint("too many requests at once: retry later"))
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -225,23 +239,46 @@ func callerOf(r *http.Request) caller {
 	return c
 }
 
-func reply(w http.ResponseWriter, status int, v any) {
+// hurry bounds the time that a caller may take from now on to send what is left of a request, and to take its reply.
+func (s *Server) hurry(w http.ResponseWriter) {
+	rc, by := http.NewResponseController(w), time.Now().Add(s.opts.PlainTimeout)
+	_ = rc.SetReadDeadline(by)
+	_ = rc.SetWriteDeadline(by)
+}
+
+// noBody takes the body of a request that needs none, within the time that hurry gave. After that nothing is read but
+// the end of the connection, which may come at any time.
+func noBody(w http.ResponseWriter, r *http.Request) error {
+	n, err := io.Copy(io.Discard, io.LimitReader(r.Body, api.MaxRequestBytes+1))
+	switch {
+	case err != nil:
+		return cutOff(err)
+	case n > api.MaxRequestBytes:
+		return fault.New(fault.CallerParamsTooBig, "control", "", nil).WithHint("this route takes no body")
+	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+	return nil
+}
+
+func (s *Server) reply(w http.ResponseWriter, status int, v any) {
 	body, err := json.Marshal(v)
 	if err != nil {
-		fail(w, err)
+		s.fail(w, err)
 		return
 	}
+	s.hurry(w)
 	w.Header().Set("Content-Type", api.TypeJSON)
 	w.WriteHeader(status)
 	_, _ = w.Write(append(body, '\n')) // a caller that left needs no reply
 }
 
-func fail(w http.ResponseWriter, err error) {
+func (s *Server) fail(w http.ResponseWriter, err error) {
 	f := fault.From(err)
 	if f.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int((f.RetryAfter+time.Second-1)/time.Second)))
 	}
-	reply(w, api.StatusOf(f), api.Failure{Error: api.ErrorOf(f)})
+	w.Header().Set("Connection", "close") // who knows what is left of the body
+	s.reply(w, api.StatusOf(f), api.Failure{Error: api.ErrorOf(f)})
 }
 
 // logWriter takes net/http's own complaints.

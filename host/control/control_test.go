@@ -457,6 +457,9 @@ func TestRequestsAtOnceAreBounded(t *testing.T) {
 	if f, ok := errors.AsType[*fault.Error](err); !ok || f.Code != fault.BusyQueueFull || f.RetryAfter <= 0 {
 		t.Errorf("the second request: %v", err)
 	}
+	if err := c.Live(t.Context()); err != nil {
+		t.Errorf("a host with its hands full is alive: %v", err)
+	}
 	close(release)
 	if err := <-done; err != nil {
 		t.Error(err)

@@ -80,12 +80,11 @@ func (s *Server) headsUp(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, err)
 		return
 	}
-	reply(w, http.StatusAccepted, api.Done{State: "announced", At: now()})
+	s.reply(w, http.StatusAccepted, api.Done{State: "announced", At: now()})
 }
 
 // begin reads the form; if that fails it answers and reports false.
 func (s *Server) begin(w http.ResponseWriter, r *http.Request, request any) (form, bool) {
-	_ = http.NewResponseController(w).EnableFullDuplex() // only HTTP/1 is served, and it can
 	w.Header().Set("Connection", "close")
 	f, err := s.readForm(w, r, request)
 	if err != nil {
@@ -97,7 +96,7 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request, request any) (for
 
 // refuse answers while the caller may still be sending.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	fail(w, err)
+	s.fail(w, err)
 	_ = http.NewResponseController(w).Flush()
 	linger(w, r)
 }
@@ -121,6 +120,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, watch watch, wal
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
 	out := &events{w: w, rc: http.NewResponseController(w), slow: max(s.opts.SlowReader, wall), cancel: cancel}
+	_ = out.rc.SetWriteDeadline(time.Now().Add(out.slow))
 	w.Header().Set("Content-Type", api.TypeEvents)
 	w.WriteHeader(http.StatusOK)
 	_ = out.rc.Flush() // a failure shows with the first event

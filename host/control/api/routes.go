@@ -2,7 +2,7 @@ package api
 
 // Routes of version 1. {key} is an artifact key in 64 hex digits.
 const (
-	RouteLive    = "GET /livez"               // 200 while the host answers
+	RouteLive    = "GET /livez"               // 200 while the host answers, however many requests there are
 	RouteReady   = "GET /readyz"              // 200 while it accepts work
 	RouteStatus  = "GET /v1/status"           // inspect.Host
 	RouteExecute = "POST /v1/execute"         // form -> events, the last one a receipt or an error
