@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -95,6 +96,9 @@ func (a *app) daemon(ctx context.Context, dir, socket string) (*node, error) {
 	if socket == "" {
 		owner, ok := a.owner(dir)
 		socket = owner.Socket
+		if !ok && unreadable(dir) {
+			return nil, fault.New(fault.CallerDenied, "read", fault.Quote(dir), nil).WithHint("this user may not enter the data directory: use the account that runs the host")
+		}
 		if !ok || owner.Kind != ownerServe || socket == "" {
 			return nil, fault.New(fault.CallerUnreachable, "connect", "", nil).WithHint("start one with 'troupe serve --data-dir " + dir + "'")
 		}
@@ -108,6 +112,15 @@ func (a *app) daemon(ctx context.Context, dir, socket string) (*node, error) {
 		a.note(fmt.Sprintf("the host has version %s, this program %s", c.ServerVersion(), host.Version))
 	}
 	return &node{Client: c, close: func() error { return nil }}, nil
+}
+
+// unreadable reports whether this user may not see who holds a data directory.
+func unreadable(dir string) bool {
+	f, err := os.Open(filepath.Join(dir, "LOCK"))
+	if err == nil {
+		_ = f.Close()
+	}
+	return errors.Is(err, fs.ErrPermission)
 }
 
 // private starts a host in this process. It speaks the same protocol as a 'serve', through a socket without a name.

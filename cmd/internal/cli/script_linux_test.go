@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -55,19 +56,33 @@ func TestScript(t *testing.T) {
 			e.Setenv("XDG_DATA_HOME", filepath.Join(e.WorkDir, "data"))
 			return nil
 		},
+		Condition: func(cond string) (bool, error) {
+			if cond == "root" {
+				return os.Geteuid() == 0, nil
+			}
+			return false, fmt.Errorf("unknown condition %s", cond)
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "field": field, "remember": remember, "await": await},
 	})
 }
 
-// exits CODE PROGRAM [ARGS...] runs a program that must end with this exit code.
+// exits CODE [nobody] PROGRAM [ARGS...] runs a program, as the user nobody on demand, that must end with this exit code.
 func exits(ts *testscript.TestScript, neg bool, args []string) {
+	asNobody := len(args) > 1 && args[1] == "nobody"
+	if asNobody {
+		args = slices.Delete(slices.Clone(args), 1, 2)
+	}
 	if neg || len(args) < 2 {
-		ts.Fatalf("usage: exits CODE PROGRAM [ARGS...]")
+		ts.Fatalf("usage: exits CODE [nobody] PROGRAM [ARGS...]")
 	}
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
+	execute := ts.Exec
+	if asNobody {
+		execute = func(_ string, args ...string) error { return nobody(ts, args) }
+	}
 	got := 0
-	if err := ts.Exec(args[1], args[2:]...); err != nil {
+	if err := execute(args[1], args[2:]...); err != nil {
 		e, ok := errors.AsType[*exec.ExitError](err)
 		if !ok {
 			ts.Fatalf("%v", err)
@@ -77,6 +92,16 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if got != want {
 		ts.Fatalf("exit code %d, want %d", got, want)
 	}
+}
+
+// nobody runs troupe as the user nobody, who could not reach this program by its path.
+func nobody(ts *testscript.TestScript, args []string) error {
+	cmd := exec.Command("/proc/self/exe", args...)
+	cmd.Args[0] = "troupe"
+	cmd.Env = []string{"HOME=/", "XDG_DATA_HOME=" + ts.Getenv("XDG_DATA_HOME")}
+	cmd.Stdout, cmd.Stderr = ts.Stdout(), ts.Stderr()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	return cmd.Run()
 }
 
 // field PATH VALUE compares a field of the JSON on stdout, e.g. "field artifacts.0.state prepared".

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -33,7 +34,10 @@ type Client struct {
 func New(socket string, patience time.Duration) *Client {
 	return Over(func(ctx context.Context) (net.Conn, error) {
 		c, err := dialPatiently(ctx, socket, patience)
-		if err != nil {
+		switch {
+		case errors.Is(err, fs.ErrPermission):
+			return nil, fault.New(fault.CallerDenied, "connect", socket, err).WithHint("this socket belongs to another user")
+		case err != nil:
 			return nil, fault.New(fault.CallerUnreachable, "connect", socket, err)
 		}
 		peer, err := api.PeerOf(c)

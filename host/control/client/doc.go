@@ -8,7 +8,7 @@
 // Concurrency: a Client may be used from any goroutine. Each call has its own connection and ends with its context.
 //
 // Failure: errors are *fault.Error as the host had them. No host: caller.host_unreachable; also if the connection breaks
-// before the last event, unless stdin failed: caller.invalid_request. A server that belongs to another user than root or us is not spoken to.
+// before the last event, unless stdin failed: caller.invalid_request. A server that belongs to another user than root or us is not spoken to: caller.denied.
 //
 // Limits: replies that are not streams are read up to api.MaxReplyBytes.
 package client
