@@ -23,7 +23,7 @@ work end; a second one stops it.`,
 			"troupe serve", "on the default data directory",
 			"troupe serve --data-dir /var/lib/troupe", "on another one",
 		},
-		exits: exitsHost,
+		exits: with(exitsHost, exitConflict),
 		run:   func(ctx context.Context, _ []string) error { return a.serve(ctx) },
 	}
 }

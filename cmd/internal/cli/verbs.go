@@ -4,6 +4,7 @@ import "slices"
 
 // Exit codes that whole families of verbs share.
 var (
+	exitsText  = []int{exitOK, exitOther, exitUsage, exitCanceled}
 	exitsHost  = []int{exitOK, exitOther, exitUsage, exitUnreachable, exitDenied, exitCanceled, exitBusy, exitHost, exitBug}
 	exitsCode  = append([]int{exitNotFound, exitInvalid, exitTrap, exitLimit, exitSuspect}, exitsHost...)
 	exitsOnKey = append([]int{exitNotFound, exitConflict, exitSome}, exitsHost...)
@@ -38,7 +39,7 @@ func (a *app) artifactVerb() verb {
 			"troupe artifact check app.wasm", "imports, exports, sizes and the verdict",
 			"troupe artifact list", "what is compiled, and when it was last needed",
 		},
-		exits: []int{exitUsage},
+		exits: []int{exitOK, exitUsage},
 		verbs: []verb{
 			a.checkVerb(), a.prepareVerb(), a.listVerb(), a.showVerb(),
 			key("verify", "Check the stored bytes of artifacts", "A damaged artifact is dropped; it is prepared again when it is needed.", verifyKey),
@@ -55,7 +56,7 @@ func (a *app) completionVerb() verb {
 	return verb{
 		use: "completion bash|zsh|fish", short: "Print a completion script for a shell",
 		examples: []string{`source <(troupe completion bash)`, "complete in this shell"},
-		exits:    []int{exitOK, exitUsage},
+		exits:    exitsText,
 		args:     exactly(1, "one of bash, zsh, fish"),
 		complete: func([]string) []string { return shells },
 		run:      a.completion(shells),

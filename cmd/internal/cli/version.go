@@ -14,7 +14,7 @@ func (a *app) versionVerb() verb {
 	return verb{
 		use: "version", short: "Print the version of this program",
 		examples: []string{"troupe version -o json", "for scripts and bug reports"},
-		exits:    []int{exitOK, exitUsage},
+		exits:    exitsText,
 		run: func(context.Context, []string) error {
 			if a.json() {
 				a.printJSON(map[string]string{"version": host.Version, "revision": revision(), "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH})
