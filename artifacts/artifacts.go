@@ -156,11 +156,13 @@ func (m Meta) Bytes() int64 {
 type Failure struct {
 	Code    CodeHash      `json:"code_hash"`
 	Fault   fault.Code    `json:"fault"`
-	Message string        `json:"message"` // already quoted
-	Count   int           `json:"count"`   // failures so far
-	At      time.Time     `json:"at"`      // of the last one
-	CPU     time.Duration `json:"cpu"`     // what the attempt used
-	Budget  time.Duration `json:"budget"`  // the CPU budget under which it failed
+	Message string        `json:"message"`         // already quoted
+	Cause   string        `json:"cause,omitempty"` // already quoted
+	Count   int           `json:"count"`           // failures so far
+	At      time.Time     `json:"at"`              // of the last one
+	CPU     time.Duration `json:"cpu"`             // what the attempt used
+	Budget  time.Duration `json:"budget"`          // the CPU budget under which it failed
+	Wall    time.Duration `json:"wall,omitempty"`  // the wall budget
 }
 
 // State is the state of an artifact in the cache.
@@ -171,6 +173,7 @@ const (
 	Preparing State = 1 + iota
 	Prepared
 	Failed
+	Absent // only a pin is left
 )
 
 // String returns the lower-case name.
@@ -182,6 +185,8 @@ func (s State) String() string {
 		return "prepared"
 	case Failed:
 		return "failed"
+	case Absent:
+		return "absent"
 	}
 	return fmt.Sprintf("state(%d)", uint8(s))
 }

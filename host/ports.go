@@ -2,6 +2,8 @@ package host
 
 import (
 	"context"
+	"fmt"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -10,6 +12,7 @@ import (
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/artifacts"
 	"github.com/troupehost/troupe/artifacts/db"
+	"github.com/troupehost/troupe/artifacts/sealed"
 	"github.com/troupehost/troupe/artifacts/store"
 	"github.com/troupehost/troupe/host/internal/pool"
 )
@@ -20,40 +23,79 @@ type storePort struct {
 	parts  *handoff
 	health *health
 	log    zerolog.Logger
+
+	mu       sync.Mutex
+	unstored map[artifacts.Key]bool // served from memory, since they could not be written
 }
+
+const overLimit, unstored = "artifact.over_limit", "artifact.unstored"
 
 // Index implements cache.Store.
 func (p *storePort) Index(ctx context.Context) ([]cache.Entry, error) {
 	entries, err := p.Store.Index(ctx)
-	out := make([]cache.Entry, 0, len(entries))
-	for _, e := range entries {
-		if !e.Absent {
-			out = append(out, cache.Entry{Key: e.Key, Meta: e.Meta, Failure: e.Failure, LastNeeded: e.LastNeeded, Pins: e.Pins})
-		}
+	out := make([]cache.Entry, len(entries))
+	for i, e := range entries {
+		out[i] = cache.Entry{Key: e.Key, Meta: e.Meta, Bytes: e.Bytes, Absent: e.Absent, Failure: e.Failure, LastNeeded: e.LastNeeded, Pins: e.Pins}
 	}
 	return out, err
 }
 
-// Put implements cache.Store. What cannot be written is served from memory, with a warning that stays until a write works.
-func (p *storePort) Put(ctx context.Context, m artifacts.Meta, ticket uint64, memoryOnly bool) (bool, error) {
+// Put implements cache.Store. What cannot be written is served from memory, with a warning that stays until it is.
+func (p *storePort) Put(ctx context.Context, m artifacts.Meta, ticket uint64, memoryOnly bool) (int64, error) {
 	parts := p.parts.Take(ticket)
 	defer release(parts)
-	_, err := p.Store.Put(ctx, m, parts, memoryOnly)
-	switch {
-	case err == nil && memoryOnly:
-		p.health.set("artifact.over_limit", "what is pinned or in use exceeds the cache limit: new artifacts are kept in memory only", "unpin something or raise the cache limit")
-		return false, nil
-	case err == nil:
-		p.health.clear("artifact.over_limit")
-		p.health.clear("artifact.unstored")
-		return true, nil
-	case fault.From(err).Class == fault.Bug:
-		return false, err
+	n, err := p.Store.Put(ctx, m, parts, memoryOnly)
+	if err == nil && memoryOnly {
+		p.health.set(overLimit, "what is pinned or in use exceeds the cache limit: new artifacts are kept in memory only", "unpin something or raise the cache limit")
+		return 0, nil
 	}
+	return p.written(m.Key, m.Code, n, err)
+}
+
+// PutAgain implements cache.Store.
+func (p *storePort) PutAgain(ctx context.Context, k artifacts.Key) (int64, error) {
+	h, err := p.Get(ctx, k) // from memory: it is not on disk
+	if err != nil {
+		p.forget(k)
+		return 0, err
+	}
+	defer h.Close()
+	parts := map[string]*sealed.File{}
+	for _, part := range h.Meta.Parts {
+		parts[part.Name] = h.Part(part.Name)
+	}
+	n, err := p.Store.Put(ctx, h.Meta, parts, false)
+	return p.written(k, h.Meta.Code, n, err)
+}
+
+// written takes note of how a write ended.
+func (p *storePort) written(k artifacts.Key, code artifacts.CodeHash, n int64, err error) (int64, error) {
 	f := fault.From(err)
-	p.health.set("artifact.unstored", "an artifact could not be written and is kept in memory only: "+f.Error(), f.Hint)
-	p.log.Warn().Err(err).Str("code_hash", m.Code.String()).Msg("artifact not stored; it is served from memory")
-	return false, nil
+	switch {
+	case f == nil:
+		p.health.clear(overLimit)
+		p.forget(k)
+		return n, nil
+	case f.Class == fault.Bug:
+		return 0, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.unstored[k] = true
+	p.health.set(unstored, fmt.Sprintf("%d artifacts could not be written and are kept in memory only; the last: %v", len(p.unstored), f), f.Hint)
+	p.log.Warn().Err(err).Str("code_hash", code.String()).Msg("artifact not stored; it is served from memory")
+	return 0, nil
+}
+
+func (p *storePort) forget(keys ...artifacts.Key) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, k := range keys {
+		delete(p.unstored, k)
+	}
+	if len(p.unstored) == 0 {
+		p.health.clear(unstored)
+	}
 }
 
 // Discard implements cache.Store.
@@ -61,6 +103,7 @@ func (p *storePort) Discard(ticket uint64) { release(p.parts.Take(ticket)) }
 
 // Delete implements cache.Store.
 func (p *storePort) Delete(ctx context.Context, keys []artifacts.Key) error {
+	p.forget(keys...)
 	return p.Store.Delete(ctx, keys...)
 }
 
@@ -86,6 +129,7 @@ const flushPolls = 60
 func (h *Host) watchDisk(ctx context.Context) {
 	t := time.NewTicker(pollEvery)
 	defer t.Stop()
+	short := false
 	for n := 1; ; n++ {
 		select {
 		case <-ctx.Done():
@@ -99,8 +143,10 @@ func (h *Host) watchDisk(ctx context.Context) {
 		}
 		if s := h.dir.Space.Status(); !s.ShortSince.IsZero() {
 			h.health.set("disk.short", "free space is below the reserve: nothing is written", fault.Describe(fault.BusyDisk).Hint)
-		} else {
-			h.health.clear("disk.short")
+			short = true
+		} else if h.health.clear("disk.short"); short {
+			short = false
+			_ = h.cache.Control(cache.Persist{}) // refused by a host that stops, and then it is lost anyway
 		}
 		for _, d := range []*db.DB{h.dir.Cache, h.dir.State} {
 			if f := d.Failed(); f != nil {

@@ -30,12 +30,49 @@ type bench struct {
 	done     map[uint64]int
 	ops      []error // of operator verbs
 	pruned   Pruned
+	accepted int
+	again    []StoreAgain
+	modules  map[artifacts.Key]artifacts.Module // what Describe finds; the default is module
+	describe func(Describe) error
+	hold     bool      // effects on the store wait in held
+	held     []Message // their ends
+	storeErr error     // of removals and pins
 }
 
 func newBench(t *testing.T, l Limits, entries ...Entry) *bench {
-	b := &bench{t: t, s: NewState(l), now: time.Unix(1_000_000, 0), answer: map[uint64]Answer{}, err: map[uint64]error{}, done: map[uint64]int{}}
+	b := idle(t, l)
+	for i := range entries {
+		if entries[i].LastNeeded.IsZero() {
+			entries[i].LastNeeded = b.now
+		}
+	}
 	b.step(indexed{entries: entries})
 	return b
+}
+
+func idle(t *testing.T, l Limits) *bench {
+	return &bench{t: t, s: NewState(l, 1), now: time.Unix(1_000_000, 0), answer: map[uint64]Answer{}, err: map[uint64]error{}, done: map[uint64]int{}}
+}
+
+// ends is the end of an effect on the store: at once, unless the bench holds such ends.
+func (b *bench) ends(m Message) {
+	b.t.Helper()
+	if b.hold {
+		b.held = append(b.held, m)
+		return
+	}
+	b.step(m)
+}
+
+// release lets everything end that was held.
+func (b *bench) release() {
+	b.t.Helper()
+	b.hold = false
+	for len(b.held) > 0 {
+		m := b.held[0]
+		b.held = b.held[1:]
+		b.step(m)
+	}
 }
 
 func (b *bench) step(m Message) {
@@ -55,7 +92,26 @@ func (b *bench) step(m Message) {
 		case StoreFailure:
 			b.failures++
 		case Delete:
-			b.deleted = append(b.deleted, e.Keys...)
+			for _, g := range e.Gone {
+				b.deleted = append(b.deleted, g.Key)
+			}
+			b.ends(deleted{gone: e.Gone, err: b.storeErr, evict: e.Evict, evicted: e.Evicted, prune: e.Prune, report: e.Report, pruned: e.Pruned})
+		case Requeue:
+			b.step(e.Message)
+		case Accept:
+			b.accepted++
+		case StoreAgain:
+			b.again = append(b.again, e)
+		case Describe:
+			m, ok := b.modules[e.Key]
+			if !ok {
+				m = module
+			}
+			d := described{key: e.Key, gen: e.Gen, meta: artifacts.Meta{Key: e.Key, Module: m}}
+			if b.describe != nil {
+				d.err = b.describe(e)
+			}
+			b.ends(d)
 		case Reply:
 			if e.Err != nil {
 				e.To.Fail(e.Err)
@@ -63,11 +119,12 @@ func (b *bench) step(m Message) {
 				e.To.Answer(e.Answer)
 			}
 		case StartPin:
-			b.step(pinned{pin: e.Pin})
+			b.ends(pinned{pin: e.Pin, err: b.storeErr})
 		case Done:
 			b.ops = append(b.ops, e.Err)
 		case HasPruned:
 			b.pruned = e.Pruned
+			b.ops = append(b.ops, e.Err)
 		}
 	}
 }
@@ -111,7 +168,7 @@ func (b *bench) prepared(o prepare.Outcome) {
 	}
 	b.step(prepared{key: j.Job.Key, gen: j.Gen, outcome: o})
 	if o.Fault == nil {
-		b.step(stored{key: j.Job.Key, gen: j.Gen, disk: true})
+		b.step(stored{key: j.Job.Key, gen: j.Gen, bytes: 60})
 	}
 }
 
@@ -235,7 +292,7 @@ func TestALargerBudgetIsWorthAnotherTry(t *testing.T) {
 
 func TestArtifactsThatFailArePreparedAgainOnce(t *testing.T) {
 	for _, code := range []fault.Code{fault.HostArtifactMissing, fault.HostArtifactCorrupt, fault.SuspectArtifact} {
-		b := newBench(t, Limits{}, Entry{Key: key, Meta: artifacts.Meta{Key: key, Module: module}, Pins: []string{"alice"}})
+		b := newBench(t, Limits{}, Entry{Key: key, Bytes: 60, Meta: artifacts.Meta{Key: key}, Pins: []string{"alice"}})
 		b.ask(Request{ID: 1, Kind: Execute})
 		b.ask(Request{ID: 2, Kind: Execute})
 		b.executed(1, run.Outcome{Fault: fault.New(code, "", "", nil)})
@@ -254,7 +311,7 @@ func TestArtifactsThatFailArePreparedAgainOnce(t *testing.T) {
 		if b.done[2] != 1 || len(b.jobs) != 1 {
 			t.Errorf("%s: a second failure must end it: %d answers, %d preparations", code, b.done[2], len(b.jobs))
 		}
-		if pins := b.s.entries[key].pins; len(pins) != 1 {
+		if pins := b.s.pins[key]; len(pins) != 1 {
 			t.Errorf("%s: pins %v", code, pins)
 		}
 	}
@@ -262,7 +319,7 @@ func TestArtifactsThatFailArePreparedAgainOnce(t *testing.T) {
 
 func TestSuspectRunsAreRepeatedOnlyUnseen(t *testing.T) {
 	died := run.Outcome{Fault: fault.New(fault.SuspectWorkerDied, "", "", nil)}
-	b := newBench(t, Limits{}, Entry{Key: key, Meta: artifacts.Meta{Key: key, Module: module}})
+	b := newBench(t, Limits{}, Entry{Key: key, Bytes: 60, Meta: artifacts.Meta{Key: key}})
 	b.ask(Request{ID: 1, Kind: Execute})
 	b.executed(1, died)
 	b.executed(1, died)
@@ -284,7 +341,8 @@ func TestJudgeSpendsNoWorker(t *testing.T) {
 	m := module
 	m.Imports = []artifacts.Import{{Module: "env", Name: "x\x1b[31m", Kind: "func"}}
 	m.MemoryPages = 10_000
-	b := newBench(t, Limits{}, Entry{Key: key, Meta: artifacts.Meta{Key: key, Module: m}})
+	b := newBench(t, Limits{}, Entry{Key: key, Meta: artifacts.Meta{Key: key}, Bytes: 1})
+	b.modules = map[artifacts.Key]artifacts.Module{key: m}
 	b.ask(Request{ID: 1, Kind: Execute})
 	b.wantFault(1, fault.GuestUnknownImport)
 	b.ask(Request{ID: 2, Kind: Execute, Imports: run.TrapMissing})
@@ -299,11 +357,10 @@ func TestJudgeSpendsNoWorker(t *testing.T) {
 func TestPruneKeepsWhatIsHeld(t *testing.T) {
 	entry := func(n byte, age time.Duration, pins ...string) Entry {
 		k := artifacts.Key{n}
-		return Entry{Key: k, LastNeeded: time.Unix(1_000_000, 0).Add(-age), Pins: pins,
-			Meta: artifacts.Meta{Key: k, Module: module, Parts: []artifacts.Part{{Bytes: 60}}}}
+		return Entry{Key: k, LastNeeded: time.Unix(1_000_000, 0).Add(-age), Pins: pins, Bytes: 60, Meta: artifacts.Meta{Key: k}}
 	}
-	b := newBench(t, Limits{Policy: artifacts.PrunePolicy{LimitBytes: 130, Age: time.Hour}},
-		entry(1, 0), entry(2, time.Minute), entry(3, 2*time.Hour, "alice"), entry(4, 3*time.Minute))
+	b := newBench(t, Limits{}, entry(1, 0), entry(2, time.Minute), entry(3, 2*time.Hour, "alice"), entry(4, 3*time.Minute))
+	b.s.limits.Policy = artifacts.PrunePolicy{LimitBytes: 130, Age: time.Hour}
 	b.ask(Request{ID: 1, Kind: Execute, Key: artifacts.Key{4}})
 	b.step(Prune{})
 	if b.pruned.Removed != 2 || b.s.entries[artifacts.Key{3}] == nil || b.s.entries[artifacts.Key{4}] == nil {
@@ -311,20 +368,20 @@ func TestPruneKeepsWhatIsHeld(t *testing.T) {
 	}
 	b.step(Evict{Key: artifacts.Key{4}})
 	b.step(Evict{Key: artifacts.Key{3}})
-	for n, err := range b.ops {
+	for n, err := range b.ops[1:] {
 		if !errors.Is(err, fault.CallerConflict) {
 			t.Errorf("evict %d: %v", n, err)
 		}
 	}
 	b.executed(1, run.Outcome{})
 	b.step(Evict{Key: artifacts.Key{4}})
-	if err := b.ops[2]; err != nil {
+	if err := b.ops[3]; err != nil {
 		t.Errorf("evict after use: %v", err)
 	}
 }
 
 func TestPinQuota(t *testing.T) {
-	b := newBench(t, Limits{Pins: 1}, Entry{Key: key}, Entry{Key: artifacts.Key{2}})
+	b := newBench(t, Limits{Pins: 1}, Entry{Key: key, Bytes: 1}, Entry{Key: artifacts.Key{2}, Bytes: 1})
 	for _, p := range []Pin{{Key: key, Tenant: "a"}, {Key: artifacts.Key{2}, Tenant: "a"}, {Key: artifacts.Key{2}, Tenant: "b"}, {Key: key, Tenant: "a", Off: true}, {Key: artifacts.Key{2}, Tenant: "a"}} {
 		b.step(p)
 	}
@@ -336,12 +393,16 @@ func TestPinQuota(t *testing.T) {
 }
 
 func TestNothingIsLostBeforeTheIndex(t *testing.T) {
-	b := &bench{t: t, s: NewState(Limits{}), answer: map[uint64]Answer{}, err: map[uint64]error{}, done: map[uint64]int{}}
+	b := idle(t, Limits{Requests: 1})
 	b.ask(Request{ID: 1, Kind: Precheck})
+	b.ask(Request{ID: 2, Kind: Precheck})
+	if !errors.Is(b.err[2], fault.BusyQueueFull) {
+		t.Errorf("over the limit: %v", b.err[2])
+	}
 	if len(b.jobs) != 0 {
 		t.Fatal("prepared before the index is known")
 	}
-	b.step(indexed{entries: []Entry{{Key: key, Meta: artifacts.Meta{Key: key, Module: module}}}})
+	b.step(indexed{entries: []Entry{{Key: key, Bytes: 60, Meta: artifacts.Meta{Key: key}, LastNeeded: b.now}}})
 	b.wantFault(1, "")
 	if !b.answer[1].Hit {
 		t.Error("known code is a miss")

@@ -2,8 +2,8 @@ package cache
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
-	"time"
 
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/inspect"
@@ -14,77 +14,129 @@ import (
 func (s *State) operate(in Message) []Effect {
 	switch m := in.(type) {
 	case List:
-		list := make([]inspect.Artifact, 0, len(s.entries))
-		for _, e := range s.sorted() {
-			list = append(list, e.show())
-		}
-		return []Effect{Listed{To: m.Reply, Artifacts: list}}
+		return []Effect{Listed{To: m.Reply, Artifacts: s.list()}}
 	case Show:
-		e := s.entries[m.Key]
-		if e == nil {
-			return []Effect{Shown{To: m.Reply, Err: notFound(m.Key)}}
-		}
-		return []Effect{Shown{To: m.Reply, Detail: Detail{Artifact: e.show(), Meta: e.meta}}}
+		return s.showOne(m)
 	case Verify:
-		e := s.entries[m.Key]
-		if e == nil || e.state != artifacts.Prepared {
-			return []Effect{Done{To: m.Reply, Err: notFound(m.Key)}}
-		}
-		return []Effect{StartVerify{Key: m.Key, Gen: e.gen, Reply: m.Reply}}
+		return s.verify(m)
 	case verified:
 		return s.verified(m)
 	case Pin:
 		return s.pin(m)
 	case pinned:
-		return s.pinned(m)
+		return s.hasPinned(m)
 	case Evict:
 		return s.evict(m)
 	}
 	return nil
 }
 
+func (s *State) list() []inspect.Artifact {
+	out := make([]inspect.Artifact, 0, len(s.entries))
+	for _, e := range s.sorted() {
+		out = append(out, s.show(e))
+	}
+	for k := range s.pins {
+		if s.entries[k] == nil {
+			out = append(out, s.show(&entry{key: k, state: artifacts.Absent}))
+		}
+	}
+	slices.SortFunc(out, func(a, b inspect.Artifact) int { return cmp.Compare(a.Key, b.Key) })
+	return out
+}
+
+func (s *State) showOne(m Show) []Effect {
+	e := s.entries[m.Key]
+	switch {
+	case e == nil && len(s.pins[m.Key]) > 0:
+		return []Effect{Shown{To: m.Reply, Detail: Detail{Artifact: s.show(&entry{key: m.Key, state: artifacts.Absent})}}}
+	case e == nil:
+		return []Effect{Shown{To: m.Reply, Err: notFound(m.Key)}}
+	case e.state == artifacts.Prepared && e.module == nil:
+		e.toShow = append(e.toShow, m.Reply)
+		return s.describe(e)
+	}
+	return []Effect{Shown{To: m.Reply, Detail: Detail{Artifact: s.show(e), Meta: e.full()}}}
+}
+
 func notFound(k artifacts.Key) *fault.Error {
 	return fault.New(fault.CallerNotFound, "artifact", k.String(), nil).WithHint("'troupe artifact list' shows what is there")
 }
 
-func (s *State) verified(m verified) []Effect {
-	out := []Effect{Done{To: m.reply, Err: m.err}}
-	e := s.entries[m.key]
-	if e == nil || e.gen != m.gen || e.inUse > 0 {
-		return out
+func notReady(op string, e *entry) *fault.Error {
+	why := "it is being prepared"
+	if e.state == artifacts.Failed {
+		why = "its preparation failed"
 	}
-	if code := fault.CodeOf(m.err); code == fault.HostArtifactCorrupt || code == fault.HostArtifactMissing {
-		delete(s.entries, m.key)
-		out = append(out, Delete{Keys: []artifacts.Key{m.key}}, Release{Key: m.key})
-	}
-	return out
+	return fault.New(fault.CallerConflict, op, why, nil).WithHint("'troupe artifact show' says more")
 }
 
+func (s *State) verify(m Verify) []Effect {
+	e := s.entries[m.Key]
+	switch {
+	case e == nil:
+		return []Effect{Done{To: m.Reply, Err: notFound(m.Key)}}
+	case e.state != artifacts.Prepared:
+		return []Effect{Done{To: m.Reply, Err: notReady("verify", e)}}
+	case e.bytes == 0:
+		return []Effect{Done{To: m.Reply, Err: fault.New(fault.CallerConflict, "verify", "it is kept in memory only", nil).
+			WithHint("'troupe status' says why it could not be stored")}}
+	}
+	return []Effect{StartVerify{Key: m.Key, Gen: e.gen, Reply: m.Reply}}
+}
+
+// pin reserves the pin, so that the quota holds and nothing removes the artifact, while the pin is on its way to the disk.
 func (s *State) pin(m Pin) []Effect {
 	e := s.entries[m.Key]
-	if e == nil || e.state != artifacts.Prepared {
+	has := slices.Contains(s.pins[m.Key], m.Tenant)
+	switch {
+	case m.Off && (has || s.onTheWay(m.Key, m.Tenant)):
+	case e == nil:
 		return []Effect{Done{To: m.Reply, Err: notFound(m.Key)}}
+	case m.Off:
+		return []Effect{Done{To: m.Reply}}
+	case e.state != artifacts.Prepared:
+		return []Effect{Done{To: m.Reply, Err: notReady("pin", e)}}
+	case !has && s.pinsOf(m.Tenant) >= s.limits.Pins && !s.onTheWay(m.Key, m.Tenant):
+		return []Effect{Done{To: m.Reply, Err: fault.New(fault.CallerQuota, "pin", fault.Quote(m.Tenant), nil)}}
 	}
-	if !m.Off && !slices.Contains(e.pins, m.Tenant) {
-		n := 0
-		for _, o := range s.entries {
-			if slices.Contains(o.pins, m.Tenant) {
-				n++
-			}
-		}
-		if n >= s.limits.Pins {
-			return []Effect{Done{To: m.Reply, Err: fault.New(fault.CallerQuota, "pin", fault.Quote(m.Tenant), nil)}}
-		}
-	}
+	s.pinning = append(s.pinning, m)
 	return []Effect{StartPin{Pin: m}}
 }
 
-// pinned takes effect when the pin is on disk.
-func (s *State) pinned(m pinned) []Effect {
-	if e := s.entries[m.pin.Key]; e != nil && m.err == nil {
-		e.pins = slices.DeleteFunc(e.pins, func(t string) bool { return t == m.pin.Tenant })
+func (s *State) onTheWay(k artifacts.Key, tenant string) bool {
+	return slices.ContainsFunc(s.pinning, func(p Pin) bool { return p.Key == k && p.Tenant == tenant && !p.Off })
+}
+
+// pinsOf counts the artifacts that a tenant has pinned, or is about to.
+func (s *State) pinsOf(tenant string) int {
+	n := 0
+	for _, tenants := range s.pins {
+		if slices.Contains(tenants, tenant) {
+			n++
+		}
+	}
+	for i, p := range s.pinning {
+		again := slices.ContainsFunc(s.pinning[:i], func(o Pin) bool { return o.Key == p.Key && o.Tenant == tenant && !o.Off })
+		if p.Tenant == tenant && !p.Off && !again && !slices.Contains(s.pins[p.Key], tenant) {
+			n++
+		}
+	}
+	return n
+}
+
+// hasPinned takes effect when the pin is on disk, or gone from there.
+func (s *State) hasPinned(m pinned) []Effect {
+	if i := slices.IndexFunc(s.pinning, func(p Pin) bool { return p.Key == m.pin.Key && p.Tenant == m.pin.Tenant && p.Off == m.pin.Off }); i >= 0 {
+		s.pinning = slices.Delete(s.pinning, i, i+1)
+	}
+	if m.err == nil {
+		tenants := slices.DeleteFunc(slices.Clone(s.pins[m.pin.Key]), func(t string) bool { return t == m.pin.Tenant })
 		if !m.pin.Off {
-			e.pins = append(e.pins, m.pin.Tenant)
+			tenants = append(tenants, m.pin.Tenant)
+		}
+		if s.pins[m.pin.Key] = tenants; len(tenants) == 0 {
+			delete(s.pins, m.pin.Key)
 		}
 	}
 	return []Effect{Done{To: m.pin.Reply, Err: m.err}}
@@ -93,43 +145,16 @@ func (s *State) pinned(m pinned) []Effect {
 func (s *State) evict(m Evict) []Effect {
 	e := s.entries[m.Key]
 	switch {
+	case e == nil && s.pinned(m.Key):
+		return []Effect{Done{To: m.Reply, Err: notFound(m.Key).WithHint("only its pin is left: unpin it")}}
 	case e == nil:
 		return []Effect{Done{To: m.Reply, Err: notFound(m.Key)}}
-	case e.state == artifacts.Preparing || e.inUse > 0:
+	case e.state == artifacts.Preparing || e.inUse > 0 || e.storing || e.describing:
 		return []Effect{Done{To: m.Reply, Err: fault.New(fault.CallerConflict, "evict", "in use", nil)}}
-	case len(e.pins) > 0:
+	case s.pinned(m.Key):
 		return []Effect{Done{To: m.Reply, Err: fault.New(fault.CallerConflict, "evict", "pinned", nil).WithHint("unpin it first")}}
 	}
-	delete(s.entries, m.Key)
-	return []Effect{Delete{Keys: []artifacts.Key{m.Key}}, Release{Key: m.Key}, Done{To: m.Reply}}
-}
-
-// prune removes what the policy chooses.
-func (s *State) prune(now time.Time, m Prune) []Effect {
-	var list []artifacts.PruneEntry
-	for _, e := range s.sorted() {
-		if e.state == artifacts.Prepared {
-			size := e.meta.Bytes()
-			if !e.disk {
-				size = 0 // takes no room on disk, and none is gained by its end
-			}
-			list = append(list, artifacts.PruneEntry{Key: e.key, Bytes: size, LastNeeded: e.lastNeeded, Held: e.inUse > 0 || len(e.pins) > 0})
-		}
-	}
-	remove, over := s.limits.Policy.Prune(now, list)
-	s.over = over
-	var out []Effect
-	p := Pruned{Removed: len(remove), OverLimit: over}
-	for _, k := range remove {
-		p.RemovedBytes += s.entries[k].meta.Bytes()
-		delete(s.entries, k)
-		out = append(out, Release{Key: k})
-	}
-	if len(remove) > 0 {
-		out = append(out, Delete{Keys: remove})
-	}
-	p.KeptBytes = s.total()
-	return append(out, HasPruned{To: m.Reply, Pruned: p})
+	return s.remove([]*entry{e}, func(d *Delete) { d.Evict, d.Evicted = true, m.Reply })
 }
 
 func (s *State) sorted() []*entry {
@@ -141,17 +166,17 @@ func (s *State) sorted() []*entry {
 	return out
 }
 
-func (e *entry) show() inspect.Artifact {
+func (s *State) show(e *entry) inspect.Artifact {
 	a := inspect.Artifact{
-		Key: e.key.String(), CodeHash: e.code.String(), State: e.state.String(), Generation: e.gen, Bytes: e.meta.Bytes(), Stored: e.disk,
-		Waiting: len(e.waiting), InUse: e.inUse, Pins: slices.Clone(e.pins), PreparedAt: e.meta.PreparedAt, LastNeeded: e.lastNeeded,
+		Key: e.key.String(), CodeHash: e.code.String(), State: e.state.String(), Generation: e.gen, Bytes: cmp.Or(e.bytes, e.meta.Bytes()), Stored: e.bytes > 0,
+		Waiting: len(e.waiting) + len(e.toJudge), InUse: e.inUse, Pins: slices.Clone(s.pins[e.key]), PreparedAt: e.meta.PreparedAt, LastNeeded: e.lastNeeded,
 		PrepareCPU: e.meta.PrepareCPU.Microseconds(), Failures: e.failure.Count,
 	}
 	if e.state == artifacts.Preparing {
 		a.Priority = e.priority.String()
 	}
 	if e.state == artifacts.Failed {
-		a.Fault, a.Message = string(e.failure.Fault), e.failure.Message
+		a.Fault, a.Message = string(e.failure.Fault), e.fault.Error()
 	}
 	return a
 }

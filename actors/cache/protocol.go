@@ -38,6 +38,10 @@ type Request struct {
 	Imports     run.Imports
 	Determinism run.Determinism
 	Deadline    time.Time // zero: none
+	NoCode      bool      // nobody has the code: only what is prepared already can be served
+
+	// Accepted, if set, is answered when a HeadsUp is admitted. It may be answered twice, if the cache restarts.
+	Accepted kernel.Reply[struct{}]
 }
 
 // Answer is what a request gets.
@@ -45,7 +49,8 @@ type Answer struct {
 	Outcome  run.Outcome // of Execute; Outcome.Fault is also the verdict of a Precheck
 	Hit      bool        // the artifact was there already
 	Attempts int
-	Meta     artifacts.Meta
+	Stored   bool           // of Precheck: the artifact is on disk
+	Meta     artifacts.Meta // with the lists of its module for a Precheck only
 }
 
 // Message is what the cache actor receives.
@@ -59,8 +64,12 @@ type Ask struct {
 }
 
 // Depart says that the caller of a request has left.
-// Sent by: host. Answer: none of its own; the Ask is answered canceled.caller_left. Races: it may be answered already.
-type Depart struct{ ID uint64 }
+// Sent by: host, after the Ask. Answer: none of its own; the Ask is answered canceled.caller_left. Races: it may be answered
+// already, or be overtaken: then this goes behind it.
+type Depart struct {
+	ID    uint64
+	again bool // it stood behind all that was there when it came
+}
 
 // List asks for all entries. Sent by: host. Answer: a snapshot.
 type List struct {
@@ -94,13 +103,17 @@ type Pin struct {
 	Reply  kernel.Reply[struct{}]
 }
 
-// Evict removes an artifact. Sent by: host. Answer: caller.conflict while it is in use or pinned.
+// Evict removes an artifact. Sent by: host. Answer: when it is gone from the disk; caller.conflict while it is in use or
+// pinned.
 type Evict struct {
 	Key   artifacts.Key
 	Reply kernel.Reply[struct{}]
 }
 
-// Prune looks at age and size. Sent by: pruner, and host for an operator. Answer: what was removed.
+// Persist says that there is room on the disk again. Sent by: host. Answer: none; what is in memory only is written.
+type Persist struct{}
+
+// Prune looks at age and size. Sent by: pruner, and host for an operator. Answer: what was removed, when it is gone.
 type Prune struct{ Reply kernel.Reply[Pruned] }
 
 // Pruned says what a look at age and size did.
@@ -127,10 +140,35 @@ type prepared struct {
 
 // stored says that an artifact can be executed. Sent by: the shell.
 type stored struct {
+	key   artifacts.Key
+	gen   uint64
+	bytes int64 // on disk; 0: it is served from memory only
+	err   error
+}
+
+// described is the end of a Describe. Sent by: the shell.
+type described struct {
 	key  artifacts.Key
 	gen  uint64
-	disk bool // false: it is served from memory only
+	meta artifacts.Meta
 	err  error
+}
+
+// deleted is the end of a Delete. Sent by: the shell.
+type deleted struct {
+	gone    []Gone
+	err     error
+	evict   bool
+	evicted kernel.Reply[struct{}]
+	prune   bool
+	report  Pruned
+	pruned  kernel.Reply[Pruned]
+}
+
+// Gone names a generation of an artifact that leaves.
+type Gone struct {
+	Key artifacts.Key
+	Gen uint64
 }
 
 // executed is the end of a run. Sent by: execute's answer.
@@ -154,20 +192,23 @@ type pinned struct {
 	err error
 }
 
-func (Ask) cacheMessage()      {}
-func (Depart) cacheMessage()   {}
-func (List) cacheMessage()     {}
-func (Show) cacheMessage()     {}
-func (Verify) cacheMessage()   {}
-func (Pin) cacheMessage()      {}
-func (Evict) cacheMessage()    {}
-func (Prune) cacheMessage()    {}
-func (indexed) cacheMessage()  {}
-func (prepared) cacheMessage() {}
-func (stored) cacheMessage()   {}
-func (executed) cacheMessage() {}
-func (verified) cacheMessage() {}
-func (pinned) cacheMessage()   {}
+func (Ask) cacheMessage()       {}
+func (Depart) cacheMessage()    {}
+func (List) cacheMessage()      {}
+func (Show) cacheMessage()      {}
+func (Verify) cacheMessage()    {}
+func (Pin) cacheMessage()       {}
+func (Evict) cacheMessage()     {}
+func (Prune) cacheMessage()     {}
+func (Persist) cacheMessage()   {}
+func (indexed) cacheMessage()   {}
+func (described) cacheMessage() {}
+func (deleted) cacheMessage()   {}
+func (prepared) cacheMessage()  {}
+func (stored) cacheMessage()    {}
+func (executed) cacheMessage()  {}
+func (verified) cacheMessage()  {}
+func (pinned) cacheMessage()    {}
 
 // Failed answers the sender when the message could not be handled.
 func (m Ask) Failed(err error) { m.Reply.Fail(err) }
@@ -196,10 +237,18 @@ func (m verified) Failed(err error) { m.reply.Fail(err) }
 // Failed answers the sender when the message could not be handled.
 func (m pinned) Failed(err error) { m.pin.Reply.Fail(err) }
 
+// Failed answers the sender when the message could not be handled.
+func (m deleted) Failed(err error) {
+	m.evicted.Fail(err)
+	m.pruned.Fail(err)
+}
+
 // Entry is one entry of the store.
 type Entry struct {
 	Key        artifacts.Key
-	Meta       artifacts.Meta
+	Meta       artifacts.Meta     // the lists of its module are not needed
+	Bytes      int64              // on disk
+	Absent     bool               // only pins are left
 	Failure    *artifacts.Failure // set for a failed preparation, in place of Meta
 	LastNeeded time.Time
 	Pins       []string
@@ -208,9 +257,13 @@ type Entry struct {
 // Store is the port to the artifact store. Its methods may block; the shell calls them one at a time, beside the actor.
 type Store interface {
 	Index(ctx context.Context) ([]Entry, error)
-	// Put takes the parts of a ticket. memoryOnly asks not to write. stored false without an error: the artifact is served
-	// from memory, since it could not be written.
-	Put(ctx context.Context, m artifacts.Meta, ticket uint64, memoryOnly bool) (stored bool, err error)
+	// Put takes the parts of a ticket and returns the bytes that the artifact takes on disk. memoryOnly asks not to write. 0
+	// without an error: the artifact is served from memory, since it could not be written.
+	Put(ctx context.Context, m artifacts.Meta, ticket uint64, memoryOnly bool) (bytes int64, err error)
+	// PutAgain writes what Put could not, as long as it is in memory: host.artifact_missing says that it is not.
+	PutAgain(ctx context.Context, k artifacts.Key) (bytes int64, err error)
+	// Describe returns the whole description, or host.artifact_missing or host.artifact_corrupt.
+	Describe(ctx context.Context, k artifacts.Key) (artifacts.Meta, error)
 	// Discard gives up the parts of a ticket.
 	Discard(ticket uint64)
 	PutFailure(ctx context.Context, k artifacts.Key, f artifacts.Failure) error
@@ -245,6 +298,20 @@ type (
 		Ticket     uint64
 		MemoryOnly bool
 	}
+	// StoreAgain writes an artifact that is in memory only; answered by stored.
+	StoreAgain struct {
+		Key artifacts.Key
+		Gen uint64
+	}
+	// Describe reads a description; answered by described.
+	Describe struct {
+		Key artifacts.Key
+		Gen uint64
+	}
+	// Requeue puts a message behind the work that waits.
+	Requeue struct{ Message Message }
+	// Accept says that a HeadsUp is admitted.
+	Accept struct{ To kernel.Reply[struct{}] }
 	// Discard gives up what a preparation made.
 	Discard struct{ Ticket uint64 }
 	// StoreFailure remembers a failure.
@@ -252,8 +319,15 @@ type (
 		Key     artifacts.Key
 		Failure artifacts.Failure
 	}
-	// Delete removes artifacts and failures.
-	Delete struct{ Keys []artifacts.Key }
+	// Delete removes artifacts and failures; answered by deleted, which leads to the answer of an Evict or a Prune.
+	Delete struct {
+		Gone    []Gone
+		Evict   bool
+		Evicted kernel.Reply[struct{}]
+		Prune   bool
+		Report  Pruned
+		Pruned  kernel.Reply[Pruned]
+	}
 	// Touch records that an artifact was needed.
 	Touch struct{ Key artifacts.Key }
 	// StartExecute asks the execute queue; answered by executed.
@@ -296,6 +370,7 @@ type (
 	HasPruned struct {
 		To     kernel.Reply[Pruned]
 		Pruned Pruned
+		Err    error
 	}
 )
 
@@ -303,6 +378,10 @@ func (StartPrepare) cacheEffect()  {}
 func (RaisePrepare) cacheEffect()  {}
 func (CancelPrepare) cacheEffect() {}
 func (StorePut) cacheEffect()      {}
+func (StoreAgain) cacheEffect()    {}
+func (Describe) cacheEffect()      {}
+func (Requeue) cacheEffect()       {}
+func (Accept) cacheEffect()        {}
 func (Discard) cacheEffect()       {}
 func (StoreFailure) cacheEffect()  {}
 func (Delete) cacheEffect()        {}

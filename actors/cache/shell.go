@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/troupehost/troupe/actors/kernel"
 	"github.com/troupehost/troupe/actors/prepare"
 	"github.com/troupehost/troupe/actors/run"
+	"github.com/troupehost/troupe/artifacts"
 )
 
 // Config is what the actor needs.
@@ -23,15 +25,16 @@ type Config struct {
 
 // Spawn starts the cache actor and its pruner.
 func Spawn(parent kernel.Parent, cfg Config) (kernel.Ref[Message], error) {
-	if cfg.Mailbox == 0 {
-		cfg.Mailbox = 1024
-	}
+	var last chan struct{} // closed when the newest store operation has ended; it outlives incarnations
+	limits := NewState(cfg.Limits, 1).limits
 	return kernel.Spawn(parent, kernel.Options[Message]{
 		Name:     "cache",
-		Mailbox:  cfg.Mailbox,
-		Requests: 1 << 16, // each belongs to an unanswered Ask, of which the queues below admit fewer
+		Mailbox:  cmp.Or(cfg.Mailbox, 1024),
+		Requests: limits.Requests + 2*limits.Preparing, // each belongs to an unanswered Ask or to a job
+		Tasks:    1 << 20,                              // each is a store operation of an Ask, a job or an operator
 		New: func(c *kernel.Ctx[Message]) kernel.Handler[Message] {
-			sh := &shell{cfg: cfg}
+			sh := &shell{cfg: cfg, last: &last}
+			_ = cfg.Prepare.Control(prepare.CancelAll{}) // what an earlier incarnation asked for has nobody to come to
 			sh.store(c, func(ctx context.Context) Message {
 				entries, err := cfg.Store.Index(ctx)
 				return indexed{entries, err}
@@ -39,77 +42,39 @@ func Spawn(parent kernel.Parent, cfg Config) (kernel.Ref[Message], error) {
 			if err := spawnPruner(c, cfg.PruneEvery); err != nil {
 				c.Log().Error().Err(err).Msg("the pruner could not be started")
 			}
-			sh.core = kernel.RunCore(NewState(cfg.Limits), sh.do)
-			return sh
+			core := kernel.RunCore(NewState(cfg.Limits, c.Incarnation()), sh.do)
+			return kernel.HandlerFunc[Message](func(c *kernel.Ctx[Message], m Message) {
+				if i, ok := m.(indexed); ok && i.err != nil {
+					c.Log().Error().Err(i.err).Msg("the artifact index could not be read; the cache starts empty")
+				}
+				core.Receive(c, m)
+			})
 		},
 	})
 }
 
-// Receive implements kernel.Handler.
-func (sh *shell) Receive(c *kernel.Ctx[Message], m Message) {
-	switch m := m.(type) {
-	case storeDone:
-		sh.next(c)
-		if m.then != nil {
-			sh.core.Receive(c, m.then)
-		}
-	case indexed:
-		sh.next(c)
-		if m.err != nil {
-			c.Log().Error().Err(m.err).Msg("the artifact index could not be read; the cache starts empty")
-		}
-		sh.core.Receive(c, m)
-	default:
-		sh.core.Receive(c, m)
-	}
-}
-
-// Stopping carries out what was acknowledged and waits its turn: a removal that an operator was told of happens.
-func (sh *shell) Stopping(*kernel.Ctx[Message]) {
-	for _, op := range sh.queue {
-		if f, ok := op(context.Background()).(interface{ Failed(error) }); ok {
-			f.Failed(fault.New(fault.CanceledStopped, "cache", "", nil))
-		}
-	}
-	sh.queue = nil
-}
-
-// storeDone is the end of a store operation, with the message that it leads to, if any.
-type storeDone struct{ then Message }
-
-func (storeDone) cacheMessage() {}
-
-// Failed passes the news on to whoever waits.
-func (m storeDone) Failed(err error) {
-	if f, ok := m.then.(interface{ Failed(error) }); ok {
-		f.Failed(err)
-	}
-}
-
 type shell struct {
-	cfg   Config
-	core  kernel.Handler[Message]
-	busy  bool // a store operation is under way
-	queue []func(context.Context) Message
+	cfg  Config
+	last *chan struct{}
 }
 
-// store runs an operation beside the actor, after those before it.
+// done is the end of a store operation that nobody waits for.
+type done struct{}
+
+func (done) cacheMessage() {}
+
+// store runs an operation beside the actor, after those before it, whichever incarnation began them. The actor has not
+// stopped before it has ended: what was acknowledged happens.
 func (sh *shell) store(c *kernel.Ctx[Message], op func(context.Context) Message) {
-	if sh.busy {
-		sh.queue = append(sh.queue, op)
-		return
-	}
-	sh.busy = true
-	c.Go(func(ctx context.Context) Message { return op(context.WithoutCancel(ctx)) }) // what was begun is ended
-}
-
-func (sh *shell) next(c *kernel.Ctx[Message]) {
-	sh.busy = false
-	if len(sh.queue) > 0 {
-		op := sh.queue[0]
-		sh.queue = sh.queue[1:]
-		sh.store(c, op)
-	}
+	before, ended := *sh.last, make(chan struct{})
+	*sh.last = ended
+	c.Go(func(ctx context.Context) Message {
+		defer close(ended)
+		if before != nil {
+			<-before
+		}
+		return op(context.WithoutCancel(ctx)) // what was begun is ended
+	})
 }
 
 func (sh *shell) do(c *kernel.Ctx[Message], e Effect) {
@@ -138,6 +103,10 @@ func (sh *shell) do(c *kernel.Ctx[Message], e Effect) {
 			return
 		}
 		e.To.Answer(e.Answer)
+	case Requeue:
+		c.Requeue(e.Message)
+	case Accept:
+		e.To.Answer(struct{}{})
 	case Listed:
 		e.To.Answer(e.Artifacts)
 	case Shown:
@@ -156,6 +125,10 @@ func (sh *shell) do(c *kernel.Ctx[Message], e Effect) {
 		if e.Pruned.OverLimit {
 			c.Log().Warn().Int64("bytes", e.Pruned.KeptBytes).Msg("what is pinned or in use exceeds the cache limit; new artifacts are kept in memory only")
 		}
+		if e.Err != nil {
+			e.To.Fail(e.Err)
+			return
+		}
 		e.To.Answer(e.Pruned)
 	default:
 		sh.doStore(c, e)
@@ -168,8 +141,18 @@ func (sh *shell) doStore(c *kernel.Ctx[Message], e Effect) {
 	switch e := e.(type) {
 	case StorePut:
 		sh.store(c, func(ctx context.Context) Message {
-			onDisk, err := st.Put(ctx, e.Meta, e.Ticket, e.MemoryOnly)
-			return storeDone{stored{key: e.Meta.Key, gen: e.Gen, disk: onDisk, err: err}}
+			n, err := st.Put(ctx, e.Meta, e.Ticket, e.MemoryOnly)
+			return stored{key: e.Meta.Key, gen: e.Gen, bytes: n, err: err}
+		})
+	case StoreAgain:
+		sh.store(c, func(ctx context.Context) Message {
+			n, err := st.PutAgain(ctx, e.Key)
+			return stored{key: e.Key, gen: e.Gen, bytes: n, err: err}
+		})
+	case Describe:
+		c.Go(func(ctx context.Context) Message { // it changes nothing, so it waits for nothing
+			m, err := st.Describe(ctx, e.Key)
+			return described{key: e.Key, gen: e.Gen, meta: m, err: err}
 		})
 	case Discard:
 		st.Discard(e.Ticket)
@@ -180,22 +163,27 @@ func (sh *shell) doStore(c *kernel.Ctx[Message], e Effect) {
 			if err := st.PutFailure(ctx, e.Key, e.Failure); err != nil {
 				c.Log().Warn().Err(err).Msg("a failed preparation could not be stored")
 			}
-			return storeDone{}
+			return done{}
 		})
 	case Delete:
 		sh.store(c, func(ctx context.Context) Message {
-			if err := st.Delete(ctx, e.Keys); err != nil {
-				c.Log().Warn().Err(err).Int("artifacts", len(e.Keys)).Msg("artifacts could not be removed")
+			keys := make([]artifacts.Key, len(e.Gone))
+			for n, g := range e.Gone {
+				keys[n] = g.Key
 			}
-			return storeDone{}
+			err := st.Delete(ctx, keys)
+			if err != nil {
+				c.Log().Warn().Err(err).Int("artifacts", len(keys)).Msg("artifacts could not be removed; it is tried again when the cache is pruned")
+			}
+			return deleted{gone: e.Gone, err: err, evict: e.Evict, evicted: e.Evicted, prune: e.Prune, report: e.Report, pruned: e.Pruned}
 		})
 	case StartVerify:
 		sh.store(c, func(ctx context.Context) Message {
-			return storeDone{verified{key: e.Key, gen: e.Gen, err: st.Verify(ctx, e.Key), reply: e.Reply}}
+			return verified{key: e.Key, gen: e.Gen, err: st.Verify(ctx, e.Key), reply: e.Reply}
 		})
 	case StartPin:
 		sh.store(c, func(ctx context.Context) Message {
-			return storeDone{pinned{pin: e.Pin, err: st.Pin(ctx, e.Pin.Tenant, e.Pin.Key, e.Pin.Off)}}
+			return pinned{pin: e.Pin, err: st.Pin(ctx, e.Pin.Tenant, e.Pin.Key, e.Pin.Off)}
 		})
 	default:
 		c.Log().Error().Err(fault.New(fault.BugProtocol, "cache", "", nil)).Msg("an effect without a hand")

@@ -2,6 +2,8 @@ package cache
 
 import (
 	"fmt"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,19 +29,160 @@ func (c *client) Step(time.Time, any) []any {
 }
 
 // TestSimulation runs the core of the cache with models of the store and of both queues, in random orders, with failing
-// preparations and runs, with crashes of the cache, and with an inbox of one. Every request gets one answer, and no two
-// preparations of one artifact that anybody waits for are under way at a time.
+// preparations, runs, writes and removals, with operators, with crashes of the cache, and with an inbox of one. Everything
+// gets one answer; no two preparations of one artifact that anybody waits for are under way at a time; the disk is never
+// over its limit; and in the end the table accounts for each byte on it.
 func TestSimulation(t *testing.T) {
 	for _, inbox := range []int{1, 64} {
-		sim.Explore(t, sim.Options{Seeds: 400, Rate: 0.15}, func(w *sim.World) sim.Check { return world(w, inbox) })
+		sim.Explore(t, sim.Options{Seeds: 1000, Rate: 0.15}, func(w *sim.World) sim.Check { return world(w, inbox) })
 	}
 }
 
+const size, limit = 60, 130 // of an artifact, of the store: two of three fit
+
+// disk is the store: operations end in the order in which they began, whatever happens to those who began them.
+type disk struct {
+	w         *sim.World
+	artifacts map[artifacts.Key]int64
+	memory    map[artifacts.Key]bool
+	pins      map[artifacts.Key][]string
+	pending   []func()
+	free      time.Time // when the last of them ends
+	stuck     bool      // a removal failed
+}
+
+func (d *disk) do(s *sim.Shell, op func() Message) {
+	d.free = later(d.free, s.Now()).Add(time.Duration(1+s.Rand().IntN(5)) * time.Millisecond)
+	var m Message
+	once := sync.OnceFunc(func() { m = op() })
+	d.pending = append(d.pending, once)
+	d.w.At(d.free.Sub(s.Now()), once)
+	s.Go(d.free.Sub(s.Now()), func() any { once(); return m })
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func (d *disk) bytes() (n int64) {
+	for _, b := range d.artifacts {
+		n += b
+	}
+	return n
+}
+
+// index ends what is under way, as the shell does before it reads the index.
+func (d *disk) index() indexed {
+	for _, op := range d.pending {
+		op()
+	}
+	d.pending = nil
+	var m indexed
+	for n := range byte(3) {
+		k := artifacts.Key{n}
+		if b, ok := d.artifacts[k]; ok {
+			m.entries = append(m.entries, Entry{Key: k, Bytes: b, Pins: slices.Clone(d.pins[k]), LastNeeded: d.w.Now(), Meta: artifacts.Meta{Key: k, Parts: []artifacts.Part{{Bytes: size}}}})
+		} else if len(d.pins[k]) > 0 {
+			m.entries = append(m.entries, Entry{Key: k, Absent: true, Pins: slices.Clone(d.pins[k])})
+		}
+	}
+	return m
+}
+
+// perform carries out the effects that go to the store.
+func (d *disk) perform(s *sim.Shell, e Effect) {
+	failed := s.Err() != nil
+	switch e := e.(type) {
+	case StorePut:
+		d.do(s, func() Message {
+			m := stored{key: e.Meta.Key, gen: e.Gen}
+			d.memory[e.Meta.Key] = true
+			if !failed && !e.MemoryOnly {
+				m.bytes = size
+				d.artifacts[e.Meta.Key] = size
+			}
+			return m
+		})
+	case StoreAgain:
+		d.do(s, func() Message {
+			m := stored{key: e.Key, gen: e.Gen}
+			if !d.memory[e.Key] {
+				m.err = fault.New(fault.HostArtifactMissing, "", "", nil)
+			} else if !failed {
+				m.bytes = size
+				d.artifacts[e.Key] = size
+			}
+			return m
+		})
+	case Describe:
+		s.Go(time.Millisecond, func() any {
+			m := described{key: e.Key, gen: e.Gen, meta: artifacts.Meta{Key: e.Key, Module: module}}
+			if failed || d.artifacts[e.Key] == 0 && !d.memory[e.Key] {
+				m.err = fault.New(fault.HostArtifactMissing, "", "", nil)
+			}
+			return m
+		})
+	case Delete:
+		d.do(s, func() Message {
+			m := deleted{gone: e.Gone, evict: e.Evict, evicted: e.Evicted, prune: e.Prune, report: e.Report, pruned: e.Pruned}
+			for _, g := range e.Gone {
+				delete(d.memory, g.Key)
+				if !failed {
+					delete(d.artifacts, g.Key)
+				}
+			}
+			if failed {
+				d.stuck, m.err = true, fault.New(fault.BusyDisk, "", "", nil)
+			}
+			return m
+		})
+	case StartVerify:
+		d.do(s, func() Message {
+			m := verified{key: e.Key, gen: e.Gen, reply: e.Reply}
+			if failed {
+				delete(d.artifacts, e.Key)
+				m.err = fault.New(fault.HostArtifactCorrupt, "", "", nil)
+			}
+			return m
+		})
+	case StartPin:
+		d.do(s, func() Message {
+			p := e.Pin
+			if failed {
+				return pinned{pin: p, err: fault.New(fault.BusyDisk, "", "", nil)}
+			}
+			d.pins[p.Key] = slices.DeleteFunc(d.pins[p.Key], func(t string) bool { return t == p.Tenant })
+			if !p.Off {
+				d.pins[p.Key] = append(d.pins[p.Key], p.Tenant)
+			}
+			return pinned{pin: p}
+		})
+	}
+}
+
+// booting is a core whose index is there before its first message.
+type booting struct {
+	*State
+	index func() indexed
+}
+
+func (b booting) Step(now time.Time, in Message) []Effect {
+	var out []Effect
+	if b.loading {
+		out = b.State.Step(now, b.index())
+	}
+	return append(out, b.State.Step(now, in)...)
+}
+
 func world(w *sim.World, inbox int) sim.Check {
-	const clients, each = 3, 6
-	answered, id := 0, uint64(0)
-	disk := map[artifacts.Key]artifacts.Meta{}
+	const clients, each = 3, 8
+	answered, id, incarnations := 0, uint64(0), uint64(0)
+	d := &disk{w: w, artifacts: map[artifacts.Key]int64{}, memory: map[artifacts.Key]bool{}, pins: map[artifacts.Key][]string{}}
 	compiling := map[artifacts.Key]map[uint64]bool{}
+	var core *State
 	var broken error
 
 	do := func(s *sim.Shell, e Effect) {
@@ -56,27 +199,16 @@ func world(w *sim.World, inbox int) sim.Check {
 			}
 			s.Go(time.Duration(1+s.Rand().IntN(30))*time.Millisecond, func() any {
 				delete(compiling[k], e.Gen)
-				m := prepared{key: k, gen: e.Gen, outcome: prepare.Outcome{Meta: artifacts.Meta{Key: k, Module: module, PreparedAt: s.Now()}}}
+				m := prepared{key: k, gen: e.Gen, outcome: prepare.Outcome{Meta: artifacts.Meta{Key: k, Module: module, PreparedAt: s.Now(),
+					Parts: []artifacts.Part{{Bytes: size}}}}}
 				if f != nil {
-					m.outcome = prepare.Outcome{Fault: fault.New(fault.HostSpawnFailed, "", "", nil)}
+					m.outcome = prepare.Outcome{Fault: fault.New([]fault.Code{fault.HostSpawnFailed, fault.GuestInvalid}[e.Gen%2], "", "", nil)}
 				}
 				return m
 			})
 		case CancelPrepare:
 			for _, m := range compiling { // the real queue kills the worker; here it only stops to count
 				delete(m, e.Job)
-			}
-		case StorePut:
-			ok := s.Err() == nil
-			s.Go(time.Millisecond, func() any {
-				if ok {
-					disk[e.Meta.Key] = e.Meta
-				}
-				return stored{key: e.Meta.Key, gen: e.Gen, disk: ok}
-			})
-		case Delete:
-			for _, k := range e.Keys {
-				delete(disk, k)
 			}
 		case StartExecute:
 			f := s.Err()
@@ -87,33 +219,38 @@ func world(w *sim.World, inbox int) sim.Check {
 				}
 				return executed{id: e.Job.Run, outcome: out}
 			})
+		case Requeue:
+			if s.Send("cache", e.Message) != nil {
+				s.After(time.Millisecond, e.Message)
+			}
 		case Reply:
+			settle(e.To, e.Answer, e.Err)
+		case Done:
+			settle(e.To, struct{}{}, e.Err)
+		case HasPruned:
+			settle(e.To, e.Pruned, e.Err)
+		case Shown:
+			var err error
 			if e.Err != nil {
-				e.To.Fail(e.Err)
-			} else {
-				e.To.Answer(e.Answer)
+				err = e.Err
 			}
+			settle(e.To, e.Detail, err)
+		default:
+			d.perform(s, e)
 		}
-	}
-	// A new incarnation begins with the index of the store; what the old one had begun is over.
-	incarnation := func() sim.Core[Message, Effect] {
-		clear(compiling)
-		s := NewState(Limits{})
-		var entries []Entry
-		for n := range byte(3) {
-			if m, ok := disk[artifacts.Key{n}]; ok {
-				entries = append(entries, Entry{Key: m.Key, Meta: m})
-			}
-		}
-		s.Step(w.Now(), indexed{entries: entries})
-		return s
 	}
 	sim.Add(w, "cache", sim.Node[Message, Effect]{
-		New: incarnation, Do: do, Crashes: true, Inbox: inbox,
+		New: func() sim.Core[Message, Effect] {
+			clear(compiling)
+			incarnations++
+			core = NewState(Limits{Policy: artifacts.PrunePolicy{LimitBytes: limit, Age: time.Hour}, Unstored: 1, Descriptions: 200}, incarnations)
+			return booting{core, d.index}
+		},
+		Do: do, Crashes: true, Inbox: inbox,
 		Faults: func(e Effect) sim.Kind {
 			switch e.(type) {
-			case StartPrepare, StorePut, StartExecute:
-				return sim.Fail | sim.Delay
+			case StartPrepare, StorePut, StoreAgain, StartExecute, Delete, StartVerify, StartPin, Describe:
+				return sim.Fail
 			}
 			return 0
 		},
@@ -124,7 +261,12 @@ func world(w *sim.World, inbox int) sim.Check {
 			New: func() sim.Core[any, any] { return &client{left: each} },
 			Do: func(s *sim.Shell, _ any) {
 				id++
-				r := Request{ID: id, Kind: Kind(1 + s.Rand().IntN(3)), Key: artifacts.Key{byte(s.Rand().IntN(3))}, Priority: run.Priority(1 + s.Rand().IntN(4)),
+				k := artifacts.Key{byte(s.Rand().IntN(3))}
+				if s.Rand().IntN(3) == 0 {
+					operator(s, k, &answered)
+					return
+				}
+				r := Request{ID: id, Kind: Kind(1 + s.Rand().IntN(3)), Key: k, Priority: run.Priority(1 + s.Rand().IntN(4)),
 					Budget: loose, Entry: run.Entry{Mode: run.Invoke, Name: "run"}, Limits: run.Limits{}.WithDefaults()}
 				leaves := s.Rand().IntN(4) == 0
 				sim.Request(s, "cache",
@@ -138,12 +280,71 @@ func world(w *sim.World, inbox int) sim.Check {
 		_ = w.Send("", name, turn{})
 	}
 	return sim.Check{
-		Always: func() error { return broken },
+		Always: func() error {
+			if n := d.bytes(); n > limit && !d.stuck && broken == nil {
+				broken = fmt.Errorf("%d bytes on disk", n)
+			}
+			return broken
+		},
 		AtEnd: func() error {
 			if answered != clients*each {
 				return fmt.Errorf("%d of %d requests were answered", answered, clients*each)
 			}
+			if core.loading {
+				return nil
+			}
+			for k, b := range d.artifacts {
+				if e := core.entries[k]; (e == nil || e.bytes != b) && core.leaving[k] == nil {
+					return fmt.Errorf("artifact %x is on disk, and the table does not know it", k[:1])
+				}
+			}
+			if n, want := core.total(), d.bytes(); n != want && !d.stuck {
+				return fmt.Errorf("the table counts %d bytes, the disk has %d", n, want)
+			}
+			for k, tenants := range d.pins {
+				if len(core.pins[k]) != len(tenants) {
+					return fmt.Errorf("pins of %x: %v in the table, %v on disk", k[:1], core.pins[k], tenants)
+				}
+			}
+			if len(core.asks)+len(core.pinning) > 0 {
+				return fmt.Errorf("%d asks, %d pins are left", len(core.asks), len(core.pinning))
+			}
 			return nil
 		},
 	}
+}
+
+func settle[R any](to kernel.Reply[R], r R, err error) {
+	if err != nil {
+		to.Fail(err)
+		return
+	}
+	to.Answer(r)
+}
+
+// operator asks for one thing that operators ask for.
+func operator(s *sim.Shell, k artifacts.Key, answered *int) {
+	verb := s.Rand().IntN(6)
+	if verb == 0 {
+		sim.Request(s, "cache",
+			func(answer func(Pruned, error)) any { return Prune{Reply: kernel.ReplyFunc(answer)} },
+			func(Pruned, error) any { *answered++; return turn{} })
+		return
+	}
+	if verb == 1 {
+		sim.Request(s, "cache",
+			func(answer func(Detail, error)) any { return Show{Key: k, Reply: kernel.ReplyFunc(answer)} },
+			func(Detail, error) any { *answered++; return turn{} })
+		return
+	}
+	sim.Request(s, "cache", func(answer func(struct{}, error)) any {
+		to := kernel.ReplyFunc(answer)
+		switch verb {
+		case 2:
+			return Verify{Key: k, Reply: to}
+		case 3:
+			return Evict{Key: k, Reply: to}
+		}
+		return Pin{Key: k, Tenant: "a", Off: verb == 4, Reply: to}
+	}, func(struct{}, error) any { *answered++; return turn{} })
 }

@@ -27,7 +27,7 @@ type Actor struct {
 type Artifact struct {
 	Key        string    `json:"key"`
 	CodeHash   string    `json:"code_hash"`
-	State      string    `json:"state"` // preparing, prepared, failed
+	State      string    `json:"state"` // preparing, prepared, failed, absent
 	Generation uint64    `json:"generation"`
 	Bytes      int64     `json:"bytes"`
 	Stored     bool      `json:"stored"` // false: served from memory only

@@ -114,3 +114,8 @@ func (Answer) prepareEffect()      {}
 func (Requeue) prepareEffect()     {}
 func (Show) prepareEffect()        {}
 func (WakeAfter) prepareEffect()   {}
+
+// CancelAll TEMPORARY
+type CancelAll struct{}
+
+func (CancelAll) prepareMessage() {}

@@ -1,0 +1,202 @@
+package cache
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/troupehost/troupe/actors/execute"
+	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/run"
+	"github.com/troupehost/troupe/artifacts"
+)
+
+// serve leads a request on from a prepared artifact.
+func (s *State) serve(now time.Time, e *entry, a *ask) []Effect {
+	e.lastNeeded = now
+	switch {
+	case a.Kind == HeadsUp:
+		return s.answer(a, Answer{Meta: e.meta})
+	case a.Kind == Precheck && e.meta.PrepareCPU > a.Budget.CPU:
+		return s.answer(a, Answer{Outcome: run.Outcome{Fault: fault.New(fault.GuestPrepareCPU, "precheck", "", nil)}, Meta: e.full()})
+	case e.module == nil:
+		e.toJudge = append(e.toJudge, a)
+		return s.describe(e)
+	}
+	if f := judge(*e.module, &a.Request); f != nil || a.Kind != Execute {
+		return s.answer(a, Answer{Outcome: run.Outcome{Fault: f}, Meta: e.full(), Stored: e.bytes > 0})
+	}
+	a.entry = e
+	e.inUse++
+	return []Effect{StartExecute{Job: execute.Job{
+		Run:     a.ID,
+		Binding: execute.Binding{Tenant: a.Tenant, App: a.App, Key: a.Key, MemoryBytes: a.Limits.MemoryBytes},
+		Entry:   a.Entry, Limits: a.Limits, Imports: a.Imports, Determinism: a.Determinism, Priority: a.Priority, Deadline: a.Deadline,
+	}}}
+}
+
+func (s *State) executed(now time.Time, m executed) []Effect {
+	a := s.asks[m.id]
+	if a == nil || a.entry == nil {
+		return nil
+	}
+	e := a.entry
+	a.entry = nil
+	e.inUse--
+	if m.err != nil {
+		return s.fail(a, m.err)
+	}
+	f := m.outcome.Fault
+	if f != nil && a.attempts == 1 && m.outcome.Delivered == 0 {
+		switch f.Code {
+		case fault.HostArtifactMissing, fault.HostArtifactCorrupt, fault.SuspectArtifact:
+			a.attempts++
+			return s.again(now, e, a)
+		case fault.SuspectWorkerDied, fault.SuspectBadReply:
+			a.attempts++
+			return s.lead(now, a)
+		}
+	}
+	if f == nil || f.Class == fault.Guest || f.Class == fault.Suspect {
+		return s.answer(a, Answer{Outcome: m.outcome, Meta: e.meta})
+	}
+	return s.fail(a, f) // no verdict on the code
+}
+
+// lead leads a request on from whatever is there by now.
+func (s *State) lead(now time.Time, a *ask) []Effect {
+	e := s.entries[a.Key]
+	switch {
+	case e == nil:
+		return s.prepare(now, a)
+	case e.state == artifacts.Preparing:
+		return s.join(e, a)
+	case e.state == artifacts.Failed:
+		return s.answerFailed(e, a)
+	}
+	return s.serve(now, e, a)
+}
+
+// again drops a generation that cannot be executed and prepares the next. Another request may have done so already.
+func (s *State) again(now time.Time, e *entry, a *ask) []Effect {
+	a.hit = false
+	if s.entries[a.Key] != e {
+		return s.lead(now, a)
+	}
+	asks, shows := e.toJudge, e.toShow // they waited for a description that does not come any more
+	e.toJudge, e.toShow, e.describing = nil, nil, false
+	out := append(s.remove([]*entry{e}, nil), s.prepare(now, a)...)
+	for _, w := range asks {
+		w.hit = false
+		out = append(out, s.join(s.entries[a.Key], w)...)
+	}
+	for _, r := range shows {
+		out = append(out, Shown{To: r, Err: notFound(a.Key)})
+	}
+	return out
+}
+
+// light is a description without the lists, which a hostile module can make long.
+func light(m artifacts.Meta) artifacts.Meta {
+	m.Module.Imports, m.Module.Exports = nil, nil
+	return m
+}
+
+// full is the description as far as it is loaded.
+func (e *entry) full() artifacts.Meta {
+	m := e.meta
+	if e.module != nil {
+		m.Module = *e.module
+	}
+	return m
+}
+
+// weight is about what a description takes in memory.
+func weight(m artifacts.Module) int64 {
+	const each = 96
+	n := int64(each)
+	for _, i := range m.Imports {
+		n += each + int64(len(i.Module)+len(i.Name)+len(i.Type))
+	}
+	for _, e := range m.Exports {
+		n += each + int64(len(e.Name)+len(e.Type))
+	}
+	return n
+}
+
+// describe has the description of an entry loaded, once for all who wait for it.
+func (s *State) describe(e *entry) []Effect {
+	if e.describing {
+		return nil
+	}
+	e.describing = true
+	return []Effect{Describe{Key: e.key, Gen: e.gen}}
+}
+
+// load keeps a description, and lets go of those needed least recently when all together are too large.
+func (s *State) load(e *entry, m artifacts.Module) {
+	s.unload(e)
+	e.module = &m
+	s.described += weight(m)
+	if s.described <= s.limits.Descriptions {
+		return
+	}
+	var loaded []*entry
+	for _, o := range s.entries {
+		if o.module != nil && o != e && o.state == artifacts.Prepared {
+			loaded = append(loaded, o)
+		}
+	}
+	slices.SortFunc(loaded, func(a, b *entry) int {
+		return cmp.Or(a.lastNeeded.Compare(b.lastNeeded), bytes.Compare(a.key[:], b.key[:]))
+	})
+	for _, o := range loaded {
+		if s.described <= s.limits.Descriptions*3/4 { // not again for the next one
+			break
+		}
+		s.unload(o)
+	}
+}
+
+func (s *State) unload(e *entry) {
+	if e.module != nil {
+		s.described -= weight(*e.module)
+		e.module = nil
+	}
+}
+
+// takeDescription serves those who waited for a description.
+func (s *State) takeDescription(now time.Time, m described) []Effect {
+	e := s.entries[m.key]
+	if e == nil || e.gen != m.gen || !e.describing {
+		return nil
+	}
+	e.describing = false
+	asks, shows := e.toJudge, e.toShow
+	e.toJudge, e.toShow = nil, nil
+	var out []Effect
+	if m.err != nil {
+		for _, r := range shows {
+			out = append(out, Shown{To: r, Err: fault.From(m.err)})
+		}
+		code := fault.CodeOf(m.err)
+		for _, a := range asks {
+			if a.attempts > 1 || code != fault.HostArtifactMissing && code != fault.HostArtifactCorrupt {
+				out = append(out, s.fail(a, m.err)...)
+				continue
+			}
+			a.attempts++
+			out = append(out, s.again(now, e, a)...)
+		}
+		return out
+	}
+	s.load(e, m.meta.Module)
+	for _, r := range shows {
+		out = append(out, Shown{To: r, Detail: Detail{Artifact: s.show(e), Meta: e.full()}})
+	}
+	for _, a := range asks {
+		out = append(out, s.serve(now, e, a)...)
+	}
+	return out
+}
