@@ -18,6 +18,7 @@ type CodeRequest struct {
 	// Priority of the preparation. Default: Normal for Precheck, Background for HeadsUp.
 	Priority run.Priority
 	// CPU is the budget of the preparation. Default: Config.PrecheckCPU for Precheck, Config.PrepareCPU for HeadsUp.
+	// Range: 1 ms to Config.PrepareCPU.
 	CPU time.Duration
 	// Imports is the policy for imports that the host does not offer. Default: RefuseMissing.
 	Imports run.Imports
@@ -31,7 +32,8 @@ type Judgement struct {
 	Hint          string           `json:"hint,omitempty"`
 	CodeHash      string           `json:"code_hash"`
 	Artifact      string           `json:"artifact"`
-	Cache         string           `json:"cache"` // "hit" or "miss"
+	Cache         string           `json:"cache"`  // "hit" or "miss"
+	Stored        bool             `json:"stored"` // the artifact is on disk; false: it is lost when the host ends
 	Module        artifacts.Module `json:"module"`
 	ArtifactBytes int64            `json:"artifact_bytes"`
 	PrepareCPU    int64            `json:"prepare_cpu_us"`

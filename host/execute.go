@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"time"
 
@@ -43,7 +44,11 @@ func (h *Host) Execute(ctx context.Context, r Request) (run.Receipt, error) {
 	defer c.release()
 	limits := r.Limits.WithDefaults()
 	id := h.runs.add(pool.RunIO{Input: r.Input, Stdin: r.Stdin, Stdout: r.Stdout, Stderr: r.Stderr})
-	defer h.runs.remove(id)
+	defer func() {
+		if !h.runs.remove(id, h.cfg.StopTimeout) {
+			h.log.Error().Uint64("run", id).Msg("a run has ended, and a stream of its caller still blocks")
+		}
+	}()
 
 	receipt := run.Receipt{CodeHash: c.hash.String(), Artifact: c.key.String(), Attempts: 1, Cache: "miss"}
 	if c.fault != nil {
@@ -53,7 +58,7 @@ func (h *Host) Execute(ctx context.Context, r Request) (run.Receipt, error) {
 	a, err := h.ask(ctx, cache.Request{
 		ID: id, Kind: cache.Execute, Key: c.key, Code: c.hash, Tenant: or(r.Tenant, h.cfg.Tenant),
 		Priority: orPriority(r.Priority, run.Normal), Budget: h.budget(h.cfg.PrepareCPU),
-		Entry: r.Entry, Limits: limits, Imports: r.Imports, Determinism: r.Determinism, Deadline: deadline,
+		Entry: r.Entry, Limits: limits, Imports: r.Imports, Determinism: r.Determinism, Deadline: deadline, NoCode: !c.held,
 	})
 	if err != nil {
 		return receipt, err
@@ -99,11 +104,27 @@ func blame(receipt run.Receipt, f *fault.Error) run.Receipt {
 //
 // busy.queue_full, busy.draining, caller.*, canceled.*, host.*, bug.*: there is no verdict on the code.
 func (h *Host) Precheck(ctx context.Context, r CodeRequest) (Judgement, error) {
-	a, c, err := h.judge(ctx, r, cache.Precheck, orPriority(r.Priority, run.Normal), orTime(r.CPU, h.cfg.PrecheckCPU))
+	if err := h.validateCode(r); err != nil {
+		return Judgement{}, err
+	}
+	if err := h.enter(); err != nil {
+		return Judgement{}, err
+	}
+	defer h.leave()
+	c, err := h.takeCode(r.Code, r.CodeHash)
 	if err != nil {
 		return Judgement{}, err
 	}
-	j := Judgement{Verdict: "ok", CodeHash: c.hash.String(), Artifact: c.key.String(), Cache: "miss", Module: a.Meta.Module,
+	defer c.release()
+	a := cache.Answer{Outcome: run.Outcome{Fault: c.fault}}
+	if c.fault == nil {
+		a, err = h.judge(ctx, r, c, cache.Request{Kind: cache.Precheck, Priority: orPriority(r.Priority, run.Normal),
+			Budget: h.budget(orTime(r.CPU, h.cfg.PrecheckCPU))})
+	}
+	if err != nil {
+		return Judgement{}, err
+	}
+	j := Judgement{Verdict: "ok", CodeHash: c.hash.String(), Artifact: c.key.String(), Cache: "miss", Stored: a.Stored, Module: a.Meta.Module,
 		ArtifactBytes: a.Meta.Bytes(), PrepareCPU: a.Meta.PrepareCPU.Microseconds(), PrepareWall: a.Meta.PrepareWall.Microseconds(), PrepareRSS: a.Meta.PeakRSS}
 	if a.Hit {
 		j.Cache = "hit"
@@ -114,93 +135,72 @@ func (h *Host) Precheck(ctx context.Context, r CodeRequest) (Judgement, error) {
 	return j, nil
 }
 
-// HeadsUp announces code: it is prepared in the background. It returns when the announcement is accepted.
+// HeadsUp announces code: it is prepared in the background. It returns when the announcement is admitted: the code is held,
+// and the preparation is done, under way or in the queue. A ctx that ends first does not take the announcement back.
 //
 // # Errors
 //
-// busy.draining, caller.*, host.out_of_memory.
+// busy.queue_full, busy.draining, caller.*, canceled.*, guest.code_too_large, host.out_of_memory, bug.*.
 func (h *Host) HeadsUp(ctx context.Context, r CodeRequest) error {
 	if err := ctx.Err(); err != nil {
 		return fault.From(err)
 	}
-	if err := h.validateCode(r.Code, r.CodeHash, r.Tenant); err != nil {
+	if err := h.validateCode(r); err != nil {
 		return err
 	}
-	if int64(len(r.Code)) > h.cfg.MaxCodeBytes {
-		return fault.New(fault.GuestCodeTooLarge, "heads-up", "", nil)
-	}
-	r.Code = append([]byte(nil), r.Code...) // the caller may reuse it once this returns
 	if err := h.enter(); err != nil {
 		return err
 	}
+	c, err := h.takeCode(r.Code, r.CodeHash) // the caller may reuse the code once this returns
+	if err == nil && c.fault != nil {
+		err = c.fault
+	}
+	if err != nil {
+		h.leave()
+		return err
+	}
+	admitted := make(chan error, 2)
 	go func() {
 		defer h.leave()
-		// The answer is the end of the preparation, which the artifact cache shows; nobody waits for it here.
-		_, _, _ = h.judge(h.life, r, cache.HeadsUp, orPriority(r.Priority, run.Background), orTime(r.CPU, h.cfg.PrepareCPU))
+		defer c.release()
+		// Once it is admitted, the end of the preparation is for the artifact cache to show.
+		_, err := h.judge(h.life, r, c, cache.Request{Kind: cache.HeadsUp, Priority: orPriority(r.Priority, run.Background),
+			Budget:   h.budget(orTime(r.CPU, h.cfg.PrepareCPU)),
+			Accepted: kernel.ReplyFunc(func(_ struct{}, err error) { admitted <- err })})
+		admitted <- err
 	}()
-	return nil
+	select {
+	case err := <-admitted:
+		return err
+	case <-ctx.Done():
+		return fault.From(context.Cause(ctx))
+	}
 }
 
-func (h *Host) judge(ctx context.Context, r CodeRequest, kind cache.Kind, p run.Priority, cpu time.Duration) (cache.Answer, *heldCode, error) {
-	if err := h.validateCode(r.Code, r.CodeHash, r.Tenant); err != nil {
-		return cache.Answer{}, nil, err
-	}
-	if kind != cache.HeadsUp { // an announcement was admitted already
-		if err := h.enter(); err != nil {
-			return cache.Answer{}, nil, err
-		}
-		defer h.leave()
-	}
-	c, err := h.takeCode(r.Code, r.CodeHash)
-	if err != nil {
-		return cache.Answer{}, nil, err
-	}
-	defer c.release()
-	if c.fault != nil {
-		return cache.Answer{Outcome: run.Outcome{Fault: c.fault}, Attempts: 1}, c, nil
-	}
-	id := h.runs.add(pool.RunIO{})
-	defer h.runs.remove(id)
-	a, err := h.ask(ctx, cache.Request{ID: id, Kind: kind, Key: c.key, Code: c.hash, Tenant: or(r.Tenant, h.cfg.Tenant),
-		Priority: p, Budget: h.budget(cpu), Imports: r.Imports})
-	return a, c, err
+// judge brings a request that runs nothing to the cache actor.
+func (h *Host) judge(ctx context.Context, r CodeRequest, c *heldCode, q cache.Request) (cache.Answer, error) {
+	q.ID, q.Key, q.Code, q.Tenant, q.Imports, q.NoCode = h.runs.add(pool.RunIO{}), c.key, c.hash, or(r.Tenant, h.cfg.Tenant), r.Imports, !c.held
+	defer h.runs.remove(q.ID, 0)
+	return h.ask(ctx, q)
 }
 
 // ask brings a request to the cache actor. When the caller leaves, the request is withdrawn, and its end is awaited all
-// the same: its input and output are in use until then.
+// the same.
 func (h *Host) ask(ctx context.Context, r cache.Request) (cache.Answer, error) {
-	type result struct {
-		answer cache.Answer
-		err    error
+	a, err := kernel.AskWithdrawing(ctx, h.cache,
+		func(to kernel.Reply[cache.Answer]) cache.Message { return cache.Ask{Request: r, Reply: to} },
+		cache.Message(cache.Depart{ID: r.ID}), h.cfg.StopTimeout)
+	if err != nil && ctx.Err() != nil {
+		err = fault.From(context.Cause(ctx))
 	}
-	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	ended := make(chan result, 1)
-	go func() {
-		a, err := kernel.Ask(inner, h.cache, func(to kernel.Reply[cache.Answer]) cache.Message { return cache.Ask{Request: r, Reply: to} })
-		ended <- result{a, err}
-	}()
-	select {
-	case e := <-ended:
-		return e.answer, e.err
-	case <-ctx.Done():
-	}
-	_ = h.cache.Control(cache.Depart{ID: r.ID})
-	grace := time.NewTimer(h.cfg.StopTimeout)
-	defer grace.Stop()
-	select {
-	case e := <-ended:
-		if e.err == nil {
-			return e.answer, nil // it was done before the withdrawal arrived
-		}
-	case <-grace.C:
-		h.log.Error().Uint64("run", r.ID).Msg("a withdrawn request did not end")
-	}
-	return cache.Answer{}, fault.From(context.Cause(ctx))
+	return a, err
 }
 
+// minWall is the least wall budget of a preparation: a process must start within it.
+const minWall = time.Second
+
 func (h *Host) budget(cpu time.Duration) prepare.Budget {
-	return prepare.Budget{CPU: cpu, Wall: run.WallFactor * cpu, MemoryBytes: h.cfg.PrepareMemoryBytes}
+	return prepare.Budget{CPU: cpu, Wall: max(run.WallFactor*cpu, minWall), MemoryBytes: h.cfg.PrepareMemoryBytes}
 }
 
 // heldCode is the code of one request, kept in the table while the request runs.
@@ -263,6 +263,8 @@ func (r Request) validate(cfg Config) error {
 		return bad("name, arguments and environment are at most 512 KiB together")
 	case r.Code == nil && r.CodeHash == "":
 		return bad("pass the code or its hash")
+	case r.Code != nil && r.CodeHash != "":
+		return bad("pass the code or its hash, not both")
 	case int64(len(r.Input)) > cfg.withDefaults().MaxInputBytes:
 		return fault.New(fault.CallerParamsTooBig, "request", "", nil)
 	case len(r.Tenant) > MaxTenantBytes:
@@ -273,12 +275,21 @@ func (r Request) validate(cfg Config) error {
 	return nil
 }
 
-func (h *Host) validateCode(code []byte, hash, tenant string) error {
+func (h *Host) validateCode(r CodeRequest) error {
+	bad := func(what string) error {
+		return fault.New(fault.CallerInvalid, "request", "", nil).WithHint(what)
+	}
 	switch {
-	case code == nil && hash == "":
-		return fault.New(fault.CallerInvalid, "request", "", nil).WithHint("pass the code or its hash")
-	case len(tenant) > MaxTenantBytes:
-		return fault.New(fault.CallerInvalid, "request", "", nil).WithHint("a tenant has at most 64 bytes")
+	case r.Code == nil && r.CodeHash == "":
+		return bad("pass the code or its hash")
+	case r.Code != nil && r.CodeHash != "":
+		return bad("pass the code or its hash, not both")
+	case len(r.Tenant) > MaxTenantBytes:
+		return bad("a tenant has at most 64 bytes")
+	case r.Priority > run.Critical, r.Imports > run.TrapMissing:
+		return bad("a priority or policy is unknown")
+	case r.CPU != 0 && (r.CPU < run.MinTime || r.CPU > h.cfg.PrepareCPU):
+		return bad(fmt.Sprintf("cpu must be between %v and %v, the most that this host gives a preparation", run.MinTime, h.cfg.PrepareCPU))
 	}
 	return nil
 }

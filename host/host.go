@@ -28,6 +28,9 @@ const Version = "0.1.0"
 // idleCodeBytes bounds the code that is kept for later requests by hash, in bytes.
 const idleCodeBytes = 64 << 20
 
+// maxRequests bounds the requests that are not answered, unless the queues alone hold more.
+const maxRequests = 16384
+
 // Host is a running host.
 type Host struct {
 	cfg     Config
@@ -82,7 +85,7 @@ func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 	}
 	cfg = cfg.withDefaults()
 	h := &Host{cfg: cfg, started: time.Now(), health: newHealth(time.Now),
-		codes: newCodeTable(idleCodeBytes), parts: newHandoff(), runs: newRunTable(),
+		codes: newCodeTable(idleCodeBytes, openFiles()/8), parts: newHandoff(), runs: newRunTable(),
 		idle: make(chan struct{}), done: make(chan struct{})}
 	h.life, h.end = context.WithCancel(context.WithoutCancel(ctx))
 	h.log = cfg.Log.With().Str("host", cfg.Name).Logger()
@@ -109,7 +112,7 @@ func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 		return nil, err
 	}
 	h.store = store.Open(store.Config{Cache: h.dir.Cache, State: h.dir.State, HostKey: h.dir.HostKey,
-		Build: h.pool.Facts().Build, MemoryBytes: cfg.CacheMemoryBytes})
+		Build: h.pool.Facts().Build, MemoryBytes: cfg.CacheMemoryBytes, MaxFiles: openFiles() / 2})
 	ports.Store = h.store
 	if err := h.startActors(); err != nil {
 		return nil, err
@@ -132,8 +135,10 @@ func (h *Host) startActors() (err error) {
 	if h.system, err = kernel.New(kernel.Config{Name: cfg.Name, Log: cfg.Log}); err != nil {
 		return err
 	}
+	// The cache admits what the prepare queue has room for, so that an announcement is refused before it is accepted.
+	jobs := cfg.PrepareQueue + cfg.PrepareWorkers
 	h.prepare, err = prepare.Spawn(h.system, prepare.Config{Preparer: h.pool,
-		Limits: prepare.Limits{Queue: cfg.PrepareQueue, Soft: cfg.PrepareWorkers, Hard: cfg.PrepareWorkersCritical}})
+		Limits: prepare.Limits{Queue: jobs, Soft: cfg.PrepareWorkers, Hard: cfg.PrepareWorkersCritical}})
 	if err != nil {
 		return err
 	}
@@ -143,9 +148,10 @@ func (h *Host) startActors() (err error) {
 		return err
 	}
 	h.cache, err = cache.Spawn(h.system, cache.Config{
-		Limits:     cache.Limits{Pins: cfg.MaxPins, Policy: artifacts.PrunePolicy{LimitBytes: cfg.CacheBytes, Age: cfg.CacheAge}},
+		Limits: cache.Limits{Pins: cfg.MaxPins, Preparing: jobs, Requests: max(maxRequests, 2*cfg.ExecuteQueue),
+			Policy: artifacts.PrunePolicy{LimitBytes: cfg.CacheBytes, Age: cfg.CacheAge}},
 		PruneEvery: cfg.PruneEvery,
-		Store:      &storePort{Store: h.store, parts: h.parts, health: h.health, log: h.log},
+		Store:      &storePort{Store: h.store, parts: h.parts, health: h.health, log: h.log, unstored: map[artifacts.Key]bool{}},
 		Prepare:    h.prepare, Execute: h.execute,
 	})
 	return err

@@ -10,3 +10,12 @@ func memoryBytes() int64 {
 	}
 	return int64(info.Totalram) * int64(info.Unit)
 }
+
+// openFiles returns how many descriptors this process may have.
+func openFiles() int {
+	var l unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &l) != nil {
+		return 1024
+	}
+	return int(min(l.Cur, 1<<20))
+}

@@ -7,14 +7,14 @@ import (
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/artifacts"
 	"github.com/troupehost/troupe/artifacts/sealed"
-	"github.com/troupehost/troupe/host/internal/pool"
 )
 
 // codeTable keeps the code that requests bear, by hash, so that messages carry a hash and never the bytes. Code that
-// nobody holds stays for later requests until the table is over its size, oldest first.
+// nobody holds stays for later requests until there is too much or too many of it, oldest first: each is a descriptor.
 type codeTable struct {
 	mu       sync.Mutex
 	maxIdle  int64 // bytes of code kept without a holder
+	maxFiles int   // of them
 	idle     int64
 	byHash   map[artifacts.CodeHash]*codeEntry
 	idleList *list.List // of *codeEntry, most recently released in front
@@ -27,8 +27,8 @@ type codeEntry struct {
 	elem *list.Element
 }
 
-func newCodeTable(maxIdle int64) *codeTable {
-	return &codeTable{maxIdle: maxIdle, byHash: map[artifacts.CodeHash]*codeEntry{}, idleList: list.New()}
+func newCodeTable(maxIdle int64, maxFiles int) *codeTable {
+	return &codeTable{maxIdle: maxIdle, maxFiles: maxFiles, byHash: map[artifacts.CodeHash]*codeEntry{}, idleList: list.New()}
 }
 
 // put adds code and holds it; the caller releases it.
@@ -83,7 +83,7 @@ func (t *codeTable) release(hash artifacts.CodeHash) {
 	}
 	e.elem = t.idleList.PushFront(e)
 	t.idle += e.file.Size()
-	for t.idle > t.maxIdle {
+	for t.idle > t.maxIdle || t.idleList.Len() > t.maxFiles {
 		t.dropLocked(t.idleList.Back().Value.(*codeEntry))
 	}
 }
@@ -153,35 +153,4 @@ func (h *handoff) close() {
 		}
 	}
 	h.parts = map[uint64]map[string]*sealed.File{}
-}
-
-// runTable finds the input and output of a run by its id, since these never travel in a message.
-type runTable struct {
-	mu   sync.Mutex
-	next uint64
-	runs map[uint64]pool.RunIO
-}
-
-func newRunTable() *runTable { return &runTable{runs: map[uint64]pool.RunIO{}} }
-
-func (t *runTable) add(r pool.RunIO) uint64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.next++
-	t.runs[t.next] = r
-	return t.next
-}
-
-func (t *runTable) remove(id uint64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.runs, id)
-}
-
-// Open implements pool.Runs.
-func (t *runTable) Open(id uint64) (pool.RunIO, bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	r, ok := t.runs[id]
-	return r, ok
 }

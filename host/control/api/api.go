@@ -88,6 +88,7 @@ type Judgement struct {
 	CodeHash      string           `json:"code_hash"`
 	Artifact      string           `json:"artifact"`
 	Cache         string           `json:"cache"`
+	Stored        bool             `json:"stored"` // the artifact is on disk; false: it is lost when the host ends
 	Module        artifacts.Module `json:"module"`
 	ArtifactBytes int64            `json:"artifact_bytes"`
 	PrepareCPU    int64            `json:"prepare_cpu_us"`

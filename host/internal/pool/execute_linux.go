@@ -119,6 +119,9 @@ func (x *executor) Run(ctx context.Context, j execute.Job) (run.Outcome, bool) {
 	defer x.pool.calls.Done()
 	limits := j.Limits.WithDefaults()
 	io, known := x.pool.cfg.Runs.Open(j.Run)
+	if io.Release != nil {
+		defer io.Release()
+	}
 	switch {
 	case !known:
 		return refuse(fault.New(fault.BugProtocol, opRun, x.id, worded("unknown run")), true)

@@ -36,11 +36,13 @@ type Runs interface {
 	Open(run uint64) (RunIO, bool)
 }
 
-// RunIO is the input and output of one run. A nil Stdin is at its end; a nil writer means: capture.
+// RunIO is the input and output of one run. A nil Stdin is at its end; a nil writer means: capture. Release, if set, is
+// called when nothing of it is used any more, but for a Read that blocks.
 type RunIO struct {
 	Input          []byte
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
+	Release        func()
 }
 
 // Config is what a pool needs. All ports must be set before a method that uses them is called.

@@ -1,0 +1,120 @@
+package host
+
+import (
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/host/internal/pool"
+)
+
+// runTable finds the input and output of a run by its id, since these never travel in a message. A run whose output was
+// seen, or whose input was read, is not started a second time, whoever asks for it.
+type runTable struct {
+	mu   sync.Mutex
+	next uint64
+	runs map[uint64]*runEntry
+}
+
+type runEntry struct {
+	io      pool.RunIO
+	using   int
+	unused  chan struct{} // closed when nobody uses it any more after remove
+	leaving bool
+	touched atomic.Bool // the caller's streams were used
+	closed  atomic.Bool // and are not any more
+}
+
+func newRunTable() *runTable { return &runTable{runs: map[uint64]*runEntry{}} }
+
+func (t *runTable) add(r pool.RunIO) uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := &runEntry{io: r, unused: make(chan struct{})}
+	if r.Stdin != nil {
+		e.io.Stdin = gatedReader{e, r.Stdin}
+	}
+	if r.Stdout != nil {
+		e.io.Stdout = gatedWriter{e, r.Stdout}
+	}
+	if r.Stderr != nil {
+		e.io.Stderr = gatedWriter{e, r.Stderr}
+	}
+	e.io.Release = func() { t.release(e) }
+	t.next++
+	t.runs[t.next] = e
+	return t.next
+}
+
+func (t *runTable) release(e *runEntry) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if e.using--; e.using == 0 && e.leaving {
+		close(e.unused)
+	}
+}
+
+// remove takes a run out and waits until nobody uses its streams and its input, for up to grace. false: somebody still
+// does, in a call of the caller's own that does not return; there is no further call.
+func (t *runTable) remove(id uint64, grace time.Duration) bool {
+	t.mu.Lock()
+	e := t.runs[id]
+	delete(t.runs, id)
+	e.leaving = true
+	used := e.using > 0
+	t.mu.Unlock()
+	if !used {
+		return true
+	}
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case <-e.unused:
+		return true
+	case <-timer.C:
+		e.closed.Store(true)
+		return false
+	}
+}
+
+// Open implements pool.Runs.
+func (t *runTable) Open(id uint64) (pool.RunIO, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e, ok := t.runs[id]
+	if !ok || e.using > 0 || e.touched.Load() {
+		return pool.RunIO{}, false
+	}
+	e.using++
+	return e.io, true
+}
+
+var errRunEnded = fault.New(fault.CanceledCaller, "stream", "the run has ended", nil)
+
+type gatedReader struct {
+	e *runEntry
+	r io.Reader
+}
+
+func (g gatedReader) Read(p []byte) (int, error) {
+	g.e.touched.Store(true)
+	if g.e.closed.Load() {
+		return 0, errRunEnded
+	}
+	return g.r.Read(p)
+}
+
+type gatedWriter struct {
+	e *runEntry
+	w io.Writer
+}
+
+func (g gatedWriter) Write(p []byte) (int, error) {
+	g.e.touched.Store(true)
+	if g.e.closed.Load() {
+		return 0, errRunEnded
+	}
+	return g.w.Write(p)
+}
