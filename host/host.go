@@ -102,6 +102,7 @@ func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 	for _, n := range h.dir.Notes {
 		h.health.set(string(n.Code), n.Error(), n.Hint)
 	}
+	h.health.showBallast(h.dir.Space.Status())
 	// The pool is proved before the store is opened, since its probe says which build the store serves.
 	ports := &artifactPort{}
 	h.pool, err = pool.New(ctx, pool.Config{WorkerPath: cfg.WorkerPath, MaxInflatedBytes: cfg.MaxInflatedBytes, StopTimeout: cfg.StopTimeout,

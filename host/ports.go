@@ -125,6 +125,16 @@ const pollEvery = time.Second
 // flushPolls is how many looks pass between two writes of when artifacts were needed last.
 const flushPolls = 60
 
+// showBallast warns while there is less ballast than wanted.
+func (h *health) showBallast(s db.Status) {
+	if s.BallastBytes >= s.BallastWanted {
+		h.clear("disk.ballast")
+		return
+	}
+	h.set("disk.ballast", fmt.Sprintf("%d of %d MiB of ballast are held", s.BallastBytes>>20, s.BallastWanted>>20),
+		"the disk is small or nearly full: if others fill it, the host may die and must be started again")
+}
+
 // watchDisk sees others fill the disk, and gives the ballast up before the databases run out of room.
 func (h *Host) watchDisk(ctx context.Context) {
 	t := time.NewTicker(pollEvery)
@@ -141,7 +151,9 @@ func (h *Host) watchDisk(ctx context.Context) {
 		} else {
 			h.health.clear("disk.unreadable")
 		}
-		if s := h.dir.Space.Status(); !s.ShortSince.IsZero() {
+		s := h.dir.Space.Status()
+		h.health.showBallast(s)
+		if !s.ShortSince.IsZero() {
 			h.health.set("disk.short", "free space is below the reserve: nothing is written", fault.Describe(fault.BusyDisk).Hint)
 			short = true
 		} else if h.health.clear("disk.short"); short {

@@ -117,10 +117,6 @@ func OpenDir(cfg DirConfig) (_ *Dir, err error) {
 		return nil, err
 	}
 	d.Space.ballast.make()
-	if held := d.Space.ballast.held; held < cfg.BallastBytes {
-		d.Notes = append(d.Notes, fault.New(fault.HostDiskFull, "make ballast", cfg.Path, fmt.Errorf("%d of %d MiB", held>>20, cfg.BallastBytes>>20)).
-			WithHint("the disk is small or nearly full: if others fill it, the host may die and must be started again"))
-	}
 	if _, err := d.Space.Poll(); err != nil {
 		return nil, dirFault("look at", cfg.Path, err)
 	}

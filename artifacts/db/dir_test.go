@@ -5,7 +5,9 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -166,6 +168,56 @@ func TestUnreadableFileSystemRefusesWrites(t *testing.T) {
 	}
 }
 
+// TestAPartialBallastGrows starts on a small disk that gets larger, then refuses to give what it promises, and then gets
+// full.
+func TestAPartialBallastGrows(t *testing.T) {
+	const reserve, size = 16 << 20, 8 << 20
+	var free, limit atomic.Int64
+	free.Store(24 << 20)
+	limit.Store(size)
+	now, tries := time.Unix(0, 0), 0
+	path := t.TempDir()
+	d := openDir(t, DirConfig{Path: path, BallastBytes: size, ReserveBytes: reserve, FS: FS{
+		Free: func(string) (int64, error) { return free.Load(), nil },
+		Allocate: func(path string, n int64) error {
+			if tries++; n > limit.Load() {
+				return syscall.EDQUOT
+			}
+			return allocate(path, n)
+		},
+		Now: func() time.Time { return now },
+	}})
+	defer d.Close()
+	look := func(want int64, wantTries int) {
+		t.Helper()
+		if _, err := d.Space.Poll(); err != nil {
+			t.Fatal(err)
+		}
+		if st := d.Space.Status(); st.BallastBytes != want || st.BallastWanted != size || tries != wantTries || want > 0 && blocks(filepath.Join(path, ballastFile)) < want {
+			t.Errorf("after %d tries %+v, want %d after %d", tries, st, want, wantTries)
+		}
+	}
+	look(3<<20, 1)          // an eighth of 24
+	free.Store(2 * reserve) // not enough to take more of it
+	look(3<<20, 1)
+	free.Store(41 << 20)
+	look(5<<20+512<<10, 2) // an eighth of 41 and 3
+	free.Store(42 << 20)   // too little for a step
+	look(5<<20+512<<10, 2)
+	limit.Store(5 << 20)
+	free.Store(1 << 30)
+	look(5<<20+512<<10, 3) // refused, and what is there stays
+	limit.Store(size)
+	look(5<<20+512<<10, 3) // not tried each time
+	now = now.Add(ballastRetry)
+	look(size, 4)
+	free.Store(reserve/2 - 1)
+	look(0, 4)
+	if _, err := os.Stat(filepath.Join(path, ballastFile)); err == nil {
+		t.Error("the ballast is still there on a full disk")
+	}
+}
+
 // TestTheBallastMakesRoomToOpen starts on a disk that is full but for what the ballast takes.
 func TestTheBallastMakesRoomToOpen(t *testing.T) {
 	const reserve, size = 16 << 20, 8 << 20
@@ -184,8 +236,8 @@ func TestTheBallastMakesRoomToOpen(t *testing.T) {
 	}
 	base.Store(reserve/2 - 1)
 	d := openDir(t, cfg)
-	if len(d.Notes) != 1 || !errors.Is(d.Notes[0], fault.HostDiskFull) {
-		t.Errorf("notes %v, want one on the ballast", d.Notes)
+	if st := d.Space.Status(); st.BallastBytes != 0 || st.BallastWanted != size {
+		t.Errorf("the ballast was given up: %+v", st)
 	}
 	if err := d.Close(); err != nil {
 		t.Fatal(err)

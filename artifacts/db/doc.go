@@ -20,7 +20,8 @@
 // Limits: a write of one call is at most [MaxWrite] bytes, a value at most [MaxValue]. Writes stop while less than the
 // reserve is free, since Badger maps its files and dies by a signal when a page of them cannot be had; the reserve (128
 // MiB) is more than both databases can still ask for at once: logs (2 x 3 MiB each), their tables, and the tables that a
-// compaction rewrites. The host polls each second and the ballast gives it time. Should others fill the disk between two
+// compaction rewrites. The host polls each second and the ballast gives it time; a small disk holds a part of it, which
+// grows when there is room ([Space.Status]). Should others fill the disk between two
 // looks, the host may die: nothing acknowledged is lost, and the next start serves, or says host.disk_full.
 //
 // After an orderly stop, damage to any file of a database is found. After a crash, a damaged log or a cut manifest looks

@@ -92,7 +92,8 @@ func (s *Space) check(need int64, op string) error {
 }
 
 // Poll looks at the file system: when less than half of the reserve is free the ballast is given up, and when there is
-// room for it again it is made again. The host polls each second, so that it sees others fill the disk.
+// room for it again it is made again, or grows if it is a part of what is wanted. The host polls each second, so that it
+// sees others fill the disk.
 func (s *Space) Poll() (free int64, err error) {
 	free, err = s.fs.Free(s.dir)
 	if err != nil {
@@ -104,9 +105,10 @@ func (s *Space) Poll() (free int64, err error) {
 	case s.level(free) == SpaceCritical && s.ballast.held > 0:
 		s.ballast.drop()
 		free, err = s.fs.Free(s.dir)
-	case free > 2*s.reserve+s.ballast.size && s.ballast.held == 0:
-		s.ballast.make()
-		free, err = s.fs.Free(s.dir)
+	case s.ballast.held < s.ballast.size && free > 2*s.reserve+s.ballast.size-s.ballast.held:
+		if s.ballast.make() {
+			free, err = s.fs.Free(s.dir)
+		}
 	}
 	s.free = free
 	if short := free < s.reserve; short && s.since.IsZero() {
@@ -119,16 +121,16 @@ func (s *Space) Poll() (free int64, err error) {
 
 // Status is what the guard saw last.
 type Status struct {
-	Level                                 Level
-	FreeBytes, ReserveBytes, BallastBytes int64
-	ShortSince                            time.Time // zero: writes are admitted
+	Level                                                Level
+	FreeBytes, ReserveBytes, BallastBytes, BallastWanted int64
+	ShortSince                                           time.Time // zero: writes are admitted
 }
 
 // Status returns what the guard saw last.
 func (s *Space) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Status{Level: s.level(s.free), FreeBytes: s.free, ReserveBytes: s.reserve, BallastBytes: s.ballast.held, ShortSince: s.since}
+	return Status{Level: s.level(s.free), FreeBytes: s.free, ReserveBytes: s.reserve, BallastBytes: s.ballast.held, BallastWanted: s.ballast.size, ShortSince: s.since}
 }
 
 // ballast is a file of real blocks that is given up when the disk gets full.
@@ -136,27 +138,37 @@ type ballast struct {
 	path string
 	size int64 // what is wanted
 	held int64
+	next time.Time // the earliest that it is tried again, after the disk refused
 	fs   FS
 }
 
 // look takes over what a former host left.
 func (b *ballast) look() { b.held = min(blocks(b.path), b.size) }
 
-// make allocates what is missing, on a small disk at most an eighth of what is free.
-func (b *ballast) make() {
+// make allocates what is missing, on a small disk at most an eighth of what is free, and reports whether it tried. What
+// it has it keeps when there is no more to be had.
+func (b *ballast) make() (tried bool) {
+	now := b.fs.Now()
 	free, err := b.fs.Free(filepath.Dir(b.path))
 	n := min(b.size, (free+b.held)/8)
-	if err != nil || n < minBallast && n < b.size || n <= b.held {
-		return
+	if err != nil || n <= b.held || n < b.held+ballastStep && n < b.size || now.Before(b.next) {
+		return false
 	}
 	if err := b.fs.Allocate(b.path, n); err != nil {
-		b.drop()
-		return
+		b.next = now.Add(ballastRetry)
+		if b.held == 0 {
+			b.drop() // less than a step may be there
+		}
+		return true
 	}
 	b.held = n
+	return true
 }
 
-const minBallast = 1 << 20
+const (
+	ballastStep  = 1 << 20 // it does not grow by less, unless that is all that is missing
+	ballastRetry = time.Minute
+)
 
 func (b *ballast) drop() {
 	_ = os.Remove(b.path)
