@@ -27,7 +27,7 @@
 //	running  worker could not start         -         answer its fault
 //
 // Of a worker: starting with a run, then busy and idle in turn, then closing: after a run that spoiled it, after
-// Config.Idle without work, to make room, or at the end of its process.
+// Config.Idle without work, to make room, or at the end of its process. Its slot is free when the process is reaped.
 //
 // # Concurrency
 //

@@ -93,19 +93,12 @@ type (
 	died struct{}
 )
 
-// Failed ends a process whose start nobody waits for any more.
-func (m started) Failed(error) {
-	if m.worker != nil {
-		m.worker.Close()
-	}
-}
-
 func (runJob) workerMessage()  {}
 func (started) workerMessage() {}
 func (ran) workerMessage()     {}
 func (died) workerMessage()    {}
 
-// workerActor owns one worker process: it starts it, gives it one run after another, and ends with it.
+// workerActor drives one worker process: it gives it one run after another, and ends with it.
 type workerActor struct {
 	name   uint64
 	parent kernel.Ref[Message]
@@ -115,15 +108,13 @@ type workerActor struct {
 }
 
 func (sh *shell) start(c *kernel.Ctx[Message], e StartWorker) {
-	self := c.Self()
+	self := c.Self() // of the queue
 	ref, err := kernel.Spawn(c, kernel.Options[workerMessage]{
 		Name: fmt.Sprint(workerPrefix, e.Worker),
 		Kind: "execute worker",
 		New: func(w *kernel.Ctx[workerMessage]) kernel.Handler[workerMessage] {
-			w.Go(func(ctx context.Context) workerMessage {
-				p, err := sh.port.Start(ctx, e.Job.Binding)
-				return started{p, err}
-			})
+			actor := w.Self()
+			w.Go(func(ctx context.Context) workerMessage { return own(ctx, sh.port, e.Job.Binding, actor) })
 			return &workerActor{name: e.Worker, parent: self, first: e.Job, busy: true}
 		},
 		Restart: kernel.Policy{Temporary: true},
@@ -133,6 +124,24 @@ func (sh *shell) start(c *kernel.Ctx[Message], e StartWorker) {
 		return
 	}
 	sh.workers[e.Worker] = ref
+}
+
+// own holds a process from its start until it is reaped. It is one task of the worker actor, which has not ended before it
+// returns: the slot is free, and System.Stop returns, when the process is gone.
+func own(ctx context.Context, port Workers, b Binding, actor kernel.Ref[workerMessage]) workerMessage {
+	p, err := port.Start(ctx, b)
+	if err != nil {
+		return started{err: err}
+	}
+	_ = actor.Control(started{worker: p}) // refused when the actor stops: then ctx ends
+	select {
+	case <-p.Dead(): // the actor stops as soon as no run needs to say what it saw of that
+		_ = actor.Control(died{})
+		<-ctx.Done()
+	case <-ctx.Done():
+	}
+	p.Close()
+	return died{}
 }
 
 // Receive implements kernel.Handler.
@@ -145,20 +154,14 @@ func (a *workerActor) Receive(c *kernel.Ctx[workerMessage], m workerMessage) {
 			return
 		}
 		a.worker = m.worker
-		c.Go(func(ctx context.Context) workerMessage { // the end of an idle process is news
-			select {
-			case <-m.worker.Dead():
-			case <-ctx.Done():
-			}
-			return died{}
-		})
 		a.run(c, a.first)
 	case runJob:
 		a.run(c, m.job)
 	case ran:
 		a.busy = false
-		_ = a.parent.Control(finished{Worker: a.name, Run: m.job.Run, Outcome: m.outcome, Alive: m.alive, PID: a.worker.PID()})
-		if !m.alive {
+		alive := m.alive && !a.dead()
+		_ = a.parent.Control(finished{Worker: a.name, Run: m.job.Run, Outcome: m.outcome, Alive: alive, PID: a.worker.PID()})
+		if !alive {
 			c.Stop()
 		}
 	case died:
@@ -177,9 +180,12 @@ func (a *workerActor) run(c *kernel.Ctx[workerMessage], j Job) {
 	})
 }
 
-// Stopping kills the process; the actor's context has ended, so a run under way returns.
-func (a *workerActor) Stopping(*kernel.Ctx[workerMessage]) {
-	if a.worker != nil {
-		go a.worker.Close()
+// dead reports whether the process has ended, though its last run may not have noticed.
+func (a *workerActor) dead() bool {
+	select {
+	case <-a.worker.Dead():
+		return true
+	default:
+		return false
 	}
 }
