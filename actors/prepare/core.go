@@ -1,6 +1,8 @@
 package prepare
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/troupehost/troupe/actors/fault"
@@ -73,6 +75,8 @@ func (s *State) Step(now time.Time, in Message) []Effect {
 			m.again = true
 			return []Effect{Requeue{m}}
 		}
+	case CancelAll:
+		return append(s.cancelAll(), s.schedule(now)...)
 	case ended:
 		return append(s.ended(now, m), s.schedule(now)...)
 	case exited:
@@ -150,13 +154,21 @@ func (s *State) giveUp(j *job, code fault.Code) []Effect {
 	return append(out, StopWorker{Worker: j.worker})
 }
 
+func (s *State) cancelAll() []Effect {
+	var out []Effect
+	for _, id := range slices.Sorted(maps.Keys(s.jobs)) {
+		out = append(out, s.giveUp(s.jobs[id], fault.CanceledStopped)...)
+	}
+	return out
+}
+
 func (s *State) ended(now time.Time, m ended) []Effect {
 	j := s.running[m.Worker]
-	if j == nil {
-		return nil
-	}
 	delete(s.running, m.Worker)
-	if j.answered {
+	if j == nil || j.answered { // of an earlier incarnation, or given up just when it succeeded
+		if m.Outcome.Ticket != 0 {
+			return []Effect{Discard{Ticket: m.Outcome.Ticket}}
+		}
 		return nil
 	}
 	j.worker = 0

@@ -16,15 +16,16 @@ import (
 
 // bench drives a core and plays its shell.
 type bench struct {
-	t       *testing.T
-	s       *State
-	now     time.Time
-	started []uint64 // jobs in the order of their start
-	worker  map[uint64]uint64
-	stopped map[uint64]bool
-	outcome map[uint64]Outcome
-	behind  []Message
-	err     map[uint64]error
+	t         *testing.T
+	s         *State
+	now       time.Time
+	started   []uint64 // jobs in the order of their start
+	worker    map[uint64]uint64
+	stopped   map[uint64]bool
+	outcome   map[uint64]Outcome
+	behind    []Message
+	discarded []uint64
+	err       map[uint64]error
 }
 
 func newBench(t *testing.T, l Limits) *bench {
@@ -41,6 +42,8 @@ func (b *bench) step(m Message) {
 			b.worker[e.Job.ID] = e.Worker
 		case StopWorker:
 			b.stopped[e.Worker] = true
+		case Discard:
+			b.discarded = append(b.discarded, e.Ticket)
 		case Requeue:
 			b.behind = append(b.behind, e.Message)
 		case Answer:
@@ -218,6 +221,52 @@ func TestControlThatOvertakesWaitsBehindTheWork(t *testing.T) {
 	}
 	if p := b.s.jobs[2].Priority; p != run.Critical {
 		t.Errorf("job 2 is %s", p)
+	}
+}
+
+// TestTicketThatNobodyTakesIsDiscarded lets jobs succeed just when they are given up, or after their queue has restarted.
+func TestTicketThatNobodyTakesIsDiscarded(t *testing.T) {
+	b := newBench(t, Limits{Soft: 3})
+	for id := uint64(1); id <= 3; id++ {
+		b.enqueue(id, run.Normal)
+	}
+	b.step(Cancel{Job: 1})
+	b.step(ended{Worker: b.worker[1], Outcome: Outcome{Ticket: 11}})
+	b.step(ended{Worker: b.worker[2], Outcome: Outcome{Ticket: 12}})
+	b.step(CancelAll{})
+	b.step(ended{Worker: b.worker[3], Outcome: Outcome{Ticket: 13}})
+	b.step(ended{Worker: 99, Outcome: Outcome{Ticket: 14}})
+	if d := cmp.Diff([]uint64{11, 13, 14}, b.discarded); d != "" {
+		t.Error(d)
+	}
+	if b.outcome[2].Ticket != 12 {
+		t.Errorf("the outcome of job 2 is %+v", b.outcome[2])
+	}
+}
+
+func TestCancelAll(t *testing.T) {
+	b := newBench(t, Limits{Soft: 2})
+	for id := uint64(1); id <= 4; id++ {
+		b.enqueue(id, run.Normal)
+	}
+	b.end(1, fault.New(fault.HostSpawnFailed, "", "", nil)) // in back-off
+	b.step(CancelAll{})
+	for id := uint64(1); id <= 4; id++ {
+		if !errors.Is(b.err[id], fault.CanceledStopped) {
+			t.Errorf("job %d: %v", id, b.err[id])
+		}
+	}
+	if !b.stopped[b.worker[2]] || !b.stopped[b.worker[3]] || b.s.numParked() != 0 {
+		t.Errorf("stopped %v, %d parked", b.stopped, b.s.numParked())
+	}
+	delete(b.outcome, 1)
+	b.enqueue(1, run.Normal)
+	if len(b.started) != 3 {
+		t.Error("a slot was given away before its process ended")
+	}
+	b.step(exited{Worker: b.worker[2]})
+	if len(b.started) != 4 || b.started[3] != 1 {
+		t.Errorf("started %v, want job 1 last", b.started)
 	}
 }
 

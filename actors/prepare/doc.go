@@ -22,7 +22,8 @@
 //	running  ended                     -         answer the outcome
 //	running  ended, spawn failed       parked    again after a back-off, five times at most
 //	running  worker-N given up         -         answer bug.panic
-//	stopping ended                     -         free the slot
+//	stopping ended                     -         free the slot, discard what the job made
+//	known    CancelAll                 as Cancel answer canceled.host_stopped
 //
 // # Concurrency
 //
@@ -31,7 +32,7 @@
 // # Failure
 //
 // Every Enqueue is answered exactly once. A worker process that cannot be started is retried with back-off; what the
-// code did is the outcome's to say.
+// code did is the outcome's to say. What a job made is answered or discarded, never left behind.
 //
 // # Limits
 //

@@ -39,4 +39,6 @@ type Outcome struct {
 // Preparer runs one preparation in a process of its own, from its start until it is reaped. The end of ctx kills it.
 type Preparer interface {
 	Prepare(ctx context.Context, job Job) Outcome
+	// Discard gives up the parts of a ticket that nobody will ask for. It must not block.
+	Discard(ticket uint64)
 }

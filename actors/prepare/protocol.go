@@ -41,15 +41,24 @@ type Cancel struct {
 	again bool // it has been behind the work
 }
 
+// CancelAll ends all jobs: everything that was asked before is for nobody.
+// Sent by: cache, on the control lane, when it begins a new incarnation, before its first Enqueue.
+// Answer: each Enqueue that is known is answered canceled.host_stopped; running jobs are stopped.
+// Races: an Enqueue of the earlier incarnation that still waits in the work lane is not reached. It runs for nobody until a
+// new job takes its id.
+type CancelAll struct{}
+
 // Inspect asks for the state of the queue.
 // Sent by: host. Answer: a snapshot.
 type Inspect struct{ Reply kernel.Reply[inspect.Queue] }
 
 // ended says how a job ended.
-// Sent by: worker-N, once.
+// Sent by: worker-N, once. Races: the job may be answered already, or belong to an earlier incarnation of the queue; the
+// parts that it made are discarded then.
 type ended struct {
 	Worker  uint64
 	Outcome Outcome
+	discard func(ticket uint64)
 }
 
 // exited says that a worker actor is gone.
@@ -63,19 +72,27 @@ type exited struct {
 // Sent by: the shell's timer.
 type wake struct{}
 
-func (Enqueue) prepareMessage() {}
-func (Raise) prepareMessage()   {}
-func (Cancel) prepareMessage()  {}
-func (Inspect) prepareMessage() {}
-func (ended) prepareMessage()   {}
-func (exited) prepareMessage()  {}
-func (wake) prepareMessage()    {}
+func (Enqueue) prepareMessage()   {}
+func (Raise) prepareMessage()     {}
+func (Cancel) prepareMessage()    {}
+func (CancelAll) prepareMessage() {}
+func (Inspect) prepareMessage()   {}
+func (ended) prepareMessage()     {}
+func (exited) prepareMessage()    {}
+func (wake) prepareMessage()      {}
 
 // Failed answers the sender when the message could not be handled.
 func (m Enqueue) Failed(err error) { m.Reply.Fail(err) }
 
 // Failed answers the sender when the message could not be handled.
 func (m Inspect) Failed(err error) { m.Reply.Fail(err) }
+
+// Failed gives up what the job made, when the message could not be handled.
+func (m ended) Failed(error) {
+	if m.discard != nil && m.Outcome.Ticket != 0 {
+		m.discard(m.Outcome.Ticket)
+	}
+}
 
 // Effect is what the core wants done.
 type Effect interface{ prepareEffect() }
@@ -88,6 +105,9 @@ type StartWorker struct {
 
 // StopWorker kills the process of worker-N.
 type StopWorker struct{ Worker uint64 }
+
+// Discard gives up the parts of a ticket.
+type Discard struct{ Ticket uint64 }
 
 // Answer answers an Enqueue.
 type Answer struct {
@@ -110,6 +130,7 @@ type WakeAfter struct{ Delay time.Duration }
 
 func (StartWorker) prepareEffect() {}
 func (StopWorker) prepareEffect()  {}
+func (Discard) prepareEffect()     {}
 func (Answer) prepareEffect()      {}
 func (Requeue) prepareEffect()     {}
 func (Show) prepareEffect()        {}

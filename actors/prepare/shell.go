@@ -57,6 +57,8 @@ func (sh *shell) do(c *kernel.Ctx[Message], e Effect) {
 			return
 		}
 		e.Reply.Answer(e.Outcome)
+	case Discard:
+		sh.cfg.Preparer.Discard(e.Ticket)
 	case Requeue:
 		c.Requeue(e.Message)
 	case Show:
@@ -67,7 +69,7 @@ func (sh *shell) do(c *kernel.Ctx[Message], e Effect) {
 }
 
 // workerMessage is what a worker actor receives: the result of its one job.
-type workerMessage struct{ outcome Outcome }
+type workerMessage struct{ ended }
 
 // start spawns the actor that owns one worker process: it lives as long as the process, and the process dies with it.
 func (sh *shell) start(c *kernel.Ctx[Message], e StartWorker) {
@@ -77,9 +79,11 @@ func (sh *shell) start(c *kernel.Ctx[Message], e StartWorker) {
 		Kind: "prepare worker",
 		New: func(w *kernel.Ctx[workerMessage]) kernel.Handler[workerMessage] {
 			w.Log().Debug().Str("code_hash", e.Job.Code.String()).Stringer("priority", e.Job.Priority).Msg("preparing")
-			w.Go(func(ctx context.Context) workerMessage { return workerMessage{sh.cfg.Preparer.Prepare(ctx, e.Job)} })
+			w.Go(func(ctx context.Context) workerMessage {
+				return workerMessage{ended{Worker: e.Worker, Outcome: sh.cfg.Preparer.Prepare(ctx, e.Job), discard: sh.cfg.Preparer.Discard}}
+			})
 			return kernel.HandlerFunc[workerMessage](func(w *kernel.Ctx[workerMessage], m workerMessage) {
-				_ = self.Control(ended{Worker: e.Worker, Outcome: m.outcome})
+				_ = self.Control(m.ended)
 				w.Stop()
 			})
 		},

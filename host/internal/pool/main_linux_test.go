@@ -103,6 +103,14 @@ func (s *shelf) Deposit(parts map[string]*sealed.File) uint64 {
 	return s.ticket
 }
 
+func (s *shelf) Take(ticket uint64) map[string]*sealed.File {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	parts := s.parts[ticket]
+	delete(s.parts, ticket)
+	return parts
+}
+
 func (s *shelf) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -15,9 +15,11 @@ type CodeSource interface {
 	Open(artifacts.CodeHash) (*sealed.File, error)
 }
 
-// Handoff keeps the parts of a new artifact until they are stored. Deposit takes over the references.
+// Handoff keeps the parts of a new artifact until they are stored. Deposit takes over the references; Take gives them to
+// its caller, once, and nil for a ticket that is not known.
 type Handoff interface {
 	Deposit(parts map[string]*sealed.File) (ticket uint64)
+	Take(ticket uint64) map[string]*sealed.File
 }
 
 // Artifacts has the artifacts that bindings name.

@@ -36,6 +36,21 @@ func TestProbeTellsTheFacts(t *testing.T) {
 	}
 }
 
+// TestDiscardReleasesTheParts prepares something that nobody wants; the rig looks for descriptors that are left.
+func TestDiscardReleasesTheParts(t *testing.T) {
+	r := newRig(t, "")
+	out := r.Prepare(t.Context(), r.put(adder()))
+	if out.Fault != nil {
+		t.Fatal(out.Fault)
+	}
+	for range 2 { // the second finds nothing
+		r.Discard(out.Ticket)
+	}
+	if len(r.shelf.parts) != 0 {
+		t.Errorf("%d tickets are held", len(r.shelf.parts))
+	}
+}
+
 func TestPrepareThenRun(t *testing.T) {
 	r := newRig(t, "")
 	job := r.put(adder())

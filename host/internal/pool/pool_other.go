@@ -33,6 +33,9 @@ func (p *Pool) Prepare(context.Context, prepare.Job) prepare.Outcome {
 	return prepare.Outcome{Fault: unsupported()}
 }
 
+// Discard has nothing to do.
+func (p *Pool) Discard(uint64) {}
+
 // Start is refused.
 func (p *Pool) Start(context.Context, execute.Binding) (execute.Worker, error) {
 	return nil, unsupported()

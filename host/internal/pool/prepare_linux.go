@@ -41,6 +41,13 @@ func (p *Pool) Prepare(ctx context.Context, job prepare.Job) prepare.Outcome {
 	return out
 }
 
+// Discard implements prepare.Preparer.
+func (p *Pool) Discard(ticket uint64) {
+	for _, f := range p.cfg.Handoff.Take(ticket) {
+		f.Release()
+	}
+}
+
 type preparation struct {
 	pool   *Pool
 	job    prepare.Job
