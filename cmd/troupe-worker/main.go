@@ -12,7 +12,7 @@ import (
 func main() {
 	worker.Main()
 	if len(os.Args) == 2 && os.Args[1] == "--version" {
-		fmt.Println("troupe-worker, build", wire.BuildID(), "on", wire.EngineVersion)
+		fmt.Println("troupe-worker, build", wire.BuildID(), "on", wire.Engine())
 		return
 	}
 	fmt.Fprintln(os.Stderr, "error: troupe-worker is started by a host, not by hand")

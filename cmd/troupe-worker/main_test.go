@@ -49,7 +49,7 @@ func TestByHand(t *testing.T) {
 
 func TestVersion(t *testing.T) {
 	out, errs, code := start(t, "--version")
-	if code != 0 || errs != "" || !strings.Contains(out, wire.BuildID()) || !strings.Contains(out, wire.EngineVersion) {
+	if code != 0 || errs != "" || !strings.Contains(out, wire.BuildID()) || !strings.Contains(out, wire.Engine()) {
 		t.Errorf("exit %d, %q, %q", code, out, errs)
 	}
 }

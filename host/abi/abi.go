@@ -1,6 +1,11 @@
 package abi
 
-import "strings"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"strings"
+)
 
 // Module names.
 const (
@@ -56,6 +61,19 @@ func WASINames() []string {
 		out = append(out, n)
 	}
 	return out
+}
+
+// Digest names the functions of the host and their types: another table has another digest.
+func Digest() string {
+	var lines []string
+	for module, functions := range map[string]map[string]signature{WASI: wasi, Env: env} {
+		for name, s := range functions {
+			lines = append(lines, module+"."+name+s.String()+"\n")
+		}
+	}
+	slices.Sort(lines)
+	h := sha256.Sum256([]byte(strings.Join(lines, "")))
+	return hex.EncodeToString(h[:8])
 }
 
 var env = map[string]signature{

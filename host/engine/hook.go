@@ -131,5 +131,5 @@ func SelfTest() (artifacts.Build, error) {
 	if got, err := m.ExportedFunction("f").Call(ctx); err != nil || len(got) != 1 || got[0] != 42 {
 		return failed("call", err)
 	}
-	return artifacts.Build{Engine: wire.EngineVersion, Format: wire.ArtifactFormat, Instrument: wire.InstrumentVersion, CPU: cpu}, nil
+	return artifacts.Build{Engine: wire.Engine(), Format: wire.ArtifactFormat, Instrument: wire.InstrumentVersion, CPU: cpu}, nil
 }

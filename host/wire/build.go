@@ -4,12 +4,16 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"runtime/debug"
+	"sync"
 	"sync/atomic"
+
+	"github.com/troupehost/troupe/host/abi"
 )
 
 // What made an artifact and what understands one. A change of any of these is another build.
 const (
-	// EngineVersion is the engine, as go.mod pins it; a test compares the two.
+	// EngineVersion is the engine, as go.mod pins it; a test compares the two. What counts is Engine.
 	EngineVersion = "wazero v1.12.0"
 	// ArtifactFormat is the version of the parts of an artifact.
 	ArtifactFormat = 1
@@ -20,10 +24,43 @@ const (
 )
 
 // BuildID names everything that a host and its workers must agree on.
-func BuildID() string {
-	h := sha256.Sum256(fmt.Appendf(nil, "troupe|%s|format %d|instrument %d|wire %d", EngineVersion, ArtifactFormat, InstrumentVersion, Version))
+func BuildID() string { return buildID() }
+
+var buildID = sync.OnceValue(func() string { return idOf(Engine(), abi.Digest()) })
+
+func idOf(engine, calls string) string {
+	h := sha256.Sum256(fmt.Appendf(nil, "troupe|%s|calls %s|format %d|instrument %d|wire %d",
+		engine, calls, ArtifactFormat, InstrumentVersion, Version))
 	return hex.EncodeToString(h[:8])
 }
+
+// Engine names the engine that is linked into this program: the build of an embedder may choose another version than
+// this repository, or put something in its place. A program without an engine, as a host with a worker program of its
+// own may be, names EngineVersion, and so does one that does not know what is linked into it.
+func Engine() string { return engine() }
+
+var engine = sync.OnceValue(func() string {
+	info, _ := debug.ReadBuildInfo()
+	return engineOf(info)
+})
+
+func engineOf(info *debug.BuildInfo) string {
+	if info == nil {
+		return EngineVersion
+	}
+	for _, m := range info.Deps {
+		switch {
+		case m.Path != enginePath:
+		case m.Replace != nil:
+			return "wazero replaced by " + m.Replace.Path + " " + m.Replace.Version
+		default:
+			return "wazero " + m.Version
+		}
+	}
+	return EngineVersion
+}
+
+const enginePath = "github.com/tetratelabs/wazero"
 
 // A worker process is told by its arguments that it is one; its environment is empty.
 const (

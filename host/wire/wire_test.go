@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -199,7 +200,30 @@ func TestEngineVersionIsThatOfGoMod(t *testing.T) {
 	}
 }
 
+func TestTheEngineIsTheLinkedOne(t *testing.T) {
+	module := func(m debug.Module) *debug.BuildInfo {
+		return &debug.BuildInfo{Deps: []*debug.Module{{Path: "example.org/other", Version: "v9"}, &m}}
+	}
+	for want, info := range map[string]*debug.BuildInfo{
+		"wazero v1.99.0":                        module(debug.Module{Path: enginePath, Version: "v1.99.0"}),
+		"wazero replaced by example.org/f v0.1": module(debug.Module{Path: enginePath, Version: "v1", Replace: &debug.Module{Path: "example.org/f", Version: "v0.1"}}),
+	} {
+		if got := engineOf(info); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	for _, info := range []*debug.BuildInfo{nil, {}, module(debug.Module{Path: "example.org/x"})} {
+		if got := engineOf(info); got != EngineVersion {
+			t.Errorf("nothing known: %q", got)
+		}
+	}
+}
+
 func TestBuildID(t *testing.T) {
+	ids := map[string]bool{idOf("a", "b"): true, idOf("a", "c"): true, idOf("c", "b"): true}
+	if len(ids) != 3 {
+		t.Errorf("another engine or other calls, and the same build: %v", ids)
+	}
 	if id := BuildID(); len(id) != 16 || id != BuildID() || strings.Trim(id, "0123456789abcdef") != "" {
 		t.Errorf("build id %q", id)
 	}

@@ -33,7 +33,7 @@ var allowed = map[string][]string{
 	"actors/execute": {"leaves", "actors/kernel"},
 	"actors/cache":   {"leaves", "actors/kernel", "actors/prepare", "actors/execute"},
 
-	"host/wire":          {"leaves"},
+	"host/wire":          {"leaves", "host/abi"}, // abi: the calls that it must agree on
 	"host/sandbox":       {"leaves"},
 	"host/abi":           {"leaves"},
 	"host/engine":        {"leaves", "host/abi", "artifacts/wasm", "host/wire"}, // wire: the versions that it must agree on

@@ -102,7 +102,7 @@ func (p *Pool) probe(ctx context.Context) error {
 	p.facts = Facts{
 		BuildID: wire.BuildID(),
 		Build: artifacts.Build{
-			Engine: wire.EngineVersion, Format: wire.ArtifactFormat, Instrument: wire.InstrumentVersion,
+			Engine: wire.Engine(), Format: wire.ArtifactFormat, Instrument: wire.InstrumentVersion,
 			CPU: fault.Quote(w.ready.CPU),
 		},
 		Sandbox: held,

@@ -28,7 +28,7 @@ func invoke(name string, args ...string) run.Entry {
 func TestProbeTellsTheFacts(t *testing.T) {
 	r := newRig(t, "")
 	f := r.Facts()
-	if f.BuildID != wire.BuildID() || f.Build.Engine != wire.EngineVersion || f.Build.CPU == "" || f.Sandbox == "" {
+	if f.BuildID != wire.BuildID() || f.Build.Engine != wire.Engine() || f.Build.CPU == "" || f.Sandbox == "" {
 		t.Errorf("facts %+v", f)
 	}
 	if n := len(r.Workers()); n != 0 {
