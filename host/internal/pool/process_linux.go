@@ -73,10 +73,8 @@ func (p *process) reap() {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_ = unix.Kill(-p.pid, unix.SIGKILL)
-	p.spent = p.clockLocked()
 	var ru unix.Rusage
-	for {
+	for ours := p.killLocked(); ours; {
 		got, err := unix.Wait4(p.pid, &p.status, 0, &ru)
 		if err == unix.EINTR {
 			continue
@@ -104,9 +102,20 @@ func (p *process) kill() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.reaped {
-		_ = unix.PidfdSendSignal(p.pidfd, unix.SIGKILL, nil, 0) // the only other outcome is that it is dead
-		_ = unix.Kill(-p.pid, unix.SIGKILL)
+		_ = p.killLocked()
 	}
+}
+
+// killLocked kills the child and its group, and reports whether the child is there yet, if only as a zombie: that proves
+// that its number is still its own. Somebody else in this program may have reaped it, as a program does that is process 1,
+// and then the number can be that of anybody.
+func (p *process) killLocked() bool {
+	if unix.PidfdSendSignal(p.pidfd, unix.SIGKILL, nil, 0) != nil {
+		return false
+	}
+	p.spent = p.clockLocked()
+	_ = unix.Kill(-p.pid, unix.SIGKILL)
+	return true
 }
 
 func (p *process) isReaped() bool {
