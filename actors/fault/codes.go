@@ -75,6 +75,7 @@ const (
 	CallerParamsTooBig Code = "caller.params_too_large"
 	CallerClosed       Code = "caller.host_closed"
 	CallerUnreachable  Code = "caller.host_unreachable"
+	CallerOutput       Code = "caller.output"
 
 	CanceledCaller   Code = "canceled.caller_left"
 	CanceledDeadline Code = "canceled.deadline"
@@ -147,6 +148,7 @@ var registry = map[Code]Description{
 	CallerParamsTooBig: {Caller, "the input is larger than the limit", "pass less input"},
 	CallerClosed:       {Caller, "the host is closed", "start a host first"},
 	CallerUnreachable:  {Caller, "no host answers", "start one with 'troupe serve', or check --data-dir"},
+	CallerOutput:       {Caller, "the output cannot be written", "make room where the output goes, or send it elsewhere"},
 
 	CanceledCaller:   {Canceled, "the caller left", ""},
 	CanceledDeadline: {Canceled, "the deadline of the request passed", "raise --timeout"},

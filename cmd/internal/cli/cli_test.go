@@ -105,7 +105,7 @@ func receipt(verdict, code string) func(context.Context, host.Request) (run.Rece
 func TestEveryFaultHasAnExitCode(t *testing.T) {
 	want := map[fault.Class][]int{
 		fault.Guest: {exitInvalid, exitTrap, exitLimit}, fault.Suspect: {exitSuspect}, fault.Host: {exitHost, exitNotFound},
-		fault.Busy: {exitBusy}, fault.Caller: {exitUsage, exitUnreachable, exitNotFound, exitDenied, exitConflict},
+		fault.Busy: {exitBusy}, fault.Caller: {exitOther, exitUsage, exitUnreachable, exitNotFound, exitDenied, exitConflict},
 		fault.Canceled: {exitCanceled}, fault.Bug: {exitBug},
 	}
 	for _, c := range fault.Codes() {
@@ -144,8 +144,8 @@ func TestExitCodesWithGuestExit(t *testing.T) {
 		"a trap":          {exit{code: exitTrap}, 21, 125},
 		"busy":            {fault.New(fault.BusyQueueFull, "", "", nil), 9, 125},
 		"a mistake":       {usage("x", "y"), 2, 125},
-		"something else":  {other{io.ErrShortWrite}, 1, 125},
-		"a closed pipe":   {other{syscall.EPIPE}, 7, 125},
+		"lost output":     {fault.New(fault.CallerOutput, "", "", io.ErrShortWrite), 1, 125},
+		"a closed pipe":   {fault.New(fault.CallerOutput, "", "", syscall.EPIPE), 7, 125},
 		"no fault at all": {io.ErrShortWrite, 70, 125},
 	} {
 		if got := finish(io.Discard, tt.err, false); got != tt.plain {
@@ -236,7 +236,7 @@ func TestStdoutThatFails(t *testing.T) {
 		}
 		c = newConsole(t, talks)
 		c.app.out.w = fullDisk{}
-		if code := c.main(args); code != exitOther || !strings.Contains(c.err.String(), "no space left") {
+		if code := c.main(args); code != exitOther || !strings.Contains(c.err.String(), "no space left") || !strings.Contains(c.err.String(), "\ncode:  caller.output\nhint:  ") {
 			t.Errorf("%s onto a full disk: exit code %d, %q", name, code, c.err.String())
 		}
 	}

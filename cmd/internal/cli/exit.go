@@ -34,7 +34,7 @@ const (
 )
 
 var exitTexts = map[int]string{
-	exitOK: "ok", exitOther: "other failure", exitUsage: "wrong usage", exitUnreachable: "no host answers", exitNotFound: "not found",
+	exitOK: "ok", exitOther: "the output cannot be written", exitUsage: "wrong usage", exitUnreachable: "no host answers", exitNotFound: "not found",
 	exitDenied: "not allowed", exitConflict: "conflict or quota", exitCanceled: "timed out or canceled", exitSome: "some targets failed",
 	exitBusy: "busy, retry later", exitInvalid: "the code is not acceptable", exitTrap: "the guest trapped or exited with a non-zero code",
 	exitLimit: "the guest went over a limit", exitSuspect: "the code or the machine, it cannot be told", exitHost: "a fault of the host",
@@ -57,6 +57,8 @@ func exitOf(class fault.Class, code fault.Code) int {
 		return exitConflict
 	case fault.CallerClosed, fault.CallerUnreachable:
 		return exitUnreachable
+	case fault.CallerOutput:
+		return exitOther
 	}
 	switch class {
 	case fault.Guest:
@@ -83,12 +85,6 @@ type exit struct {
 
 func (e exit) Error() string { return fmt.Sprintf("exit code %d", e.code) }
 
-// other is a failure outside of any host: exit code 1.
-type other struct{ err error }
-
-func (o other) Error() string { return o.err.Error() }
-func (o other) Unwrap() error { return o.err }
-
 // mistake is a command line that cannot be understood.
 type mistake struct{ what, hint string }
 
@@ -98,10 +94,9 @@ func usage(what, hint string) error { return mistake{what, hint} }
 
 // finish prints err to w, unless the verb has done so, and returns the exit code.
 func finish(w io.Writer, err error, guestExit bool) int {
-	code := exitOther
+	var code int
 	e, said := errors.AsType[exit](err)
 	m, isMistake := errors.AsType[mistake](err)
-	_, isOther := errors.AsType[other](err)
 	switch {
 	case err == nil:
 		code = exitOK
@@ -112,8 +107,6 @@ func finish(w io.Writer, err error, guestExit bool) int {
 	case isMistake:
 		printError(w, m.what, fault.CallerInvalid, m.hint)
 		code = exitUsage
-	case isOther:
-		printError(w, err.Error(), "", "")
 	default:
 		f := fault.From(err)
 		printError(w, f.Error(), f.Code, f.Hint)

@@ -129,7 +129,7 @@ func (s *sink) Write(p []byte) (int, error) {
 	}
 	n, err := s.w.Write(p)
 	if err != nil {
-		s.err = other{err}
+		s.err = fault.New(fault.CallerOutput, "write", "stdout", reason(err))
 	}
 	return n, s.err
 }

@@ -181,7 +181,7 @@ func (a *app) directory() (string, error) {
 	}
 	abs, err := filepath.Abs(dir)
 	if err != nil {
-		return "", other{err}
+		return "", fault.New(fault.CallerInvalid, "data directory", fault.Quote(dir), reason(err)).WithHint("pass an absolute path to --data-dir")
 	}
 	return abs, nil
 }

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -270,8 +271,8 @@ func readFile(path string) ([]byte, error) {
 		return nil, fileError(path, err)
 	}
 	defer file.Close()
-	if info, err := file.Stat(); err == nil && info.IsDir() {
-		return nil, fault.New(fault.CallerInvalid, "read", path, nil).WithHint("this is a directory: name a file")
+	if info, err := file.Stat(); err == nil && info.Mode().IsRegular() && info.Size() > maxFile {
+		return nil, fault.New(fault.GuestCodeTooLarge, "read", fault.Quote(path), nil)
 	}
 	return readAll(path, file, fault.GuestCodeTooLarge)
 }
@@ -295,10 +296,10 @@ func (a *app) readInput(path string) ([]byte, error) {
 func readAll(name string, r io.Reader, tooLarge fault.Code) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(r, maxFile+1))
 	if err != nil {
-		return nil, other{fmt.Errorf("read %s: %w", name, err)}
+		return nil, fileError(name, err)
 	}
 	if len(b) > maxFile {
-		return nil, fault.New(tooLarge, "read", name, nil)
+		return nil, fault.New(tooLarge, "read", fault.Quote(name), nil)
 	}
 	if b == nil {
 		b = []byte{}
@@ -306,12 +307,24 @@ func readAll(name string, r io.Reader, tooLarge fault.Code) ([]byte, error) {
 	return b, nil
 }
 
-func fileError(path string, err error) error {
+// fileError blames the caller for a file that cannot be read.
+func fileError(name string, err error) error {
+	code, hint := fault.CallerInvalid, "name a file that can be read"
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return fault.New(fault.CallerNotFound, "read", path, nil).WithHint("there is no such file")
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		code, hint = fault.CallerNotFound, "there is no such file"
 	case errors.Is(err, fs.ErrPermission):
-		return fault.New(fault.CallerDenied, "read", path, nil).WithHint("this user may not read the file")
+		code, hint = fault.CallerDenied, "this user may not read the file"
+	case errors.Is(err, syscall.EISDIR):
+		hint = "this is a directory: name a file"
 	}
-	return other{err}
+	return fault.New(code, "read", fault.Quote(name), reason(err)).WithHint(hint)
+}
+
+// reason takes the name of a file out of err, which may be long and hostile.
+func reason(err error) error {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		return p.Err
+	}
+	return err
 }

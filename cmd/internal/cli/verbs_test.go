@@ -60,7 +60,7 @@ func TestRunRefusesWhatMakesNoSense(t *testing.T) {
 		"no file": {}, "two files": {file, file}, "both entries": {"--invoke", "f", "--entry", "g", file}, "params alone": {"--params", "x", file},
 		"env of a function": {"--invoke", "f", "--env", "A=1", file}, "args of bytes": {"--entry", "f", file, "--", "1"}, "env without =": {"--env", "A", file},
 		"twice": {"--cpu", "1s", "--cpu", "1s", file}, "zero": {"--cpu", "0s", file}, "no time": {"--cpu", "1ns", file}, "no wall time": {"--wall", "1ns", file}, "no size": {"--memory", "lots", file}, "empty": {"--invoke", "", file},
-		"unknown flag": {"--gas", "5", file}, "no such choice": {"--priority", "urgent", file}, "a directory": {t.TempDir()}, "format": {"-o", "yaml", file},
+		"unknown flag": {"--gas", "5", file}, "no such choice": {"--priority", "urgent", file}, "a directory": {t.TempDir()}, "a long name": {strings.Repeat("n", 300)}, "format": {"-o", "yaml", file},
 	} {
 		c := newConsole(t, &fakeHost{})
 		if code := c.main(append([]string{"run"}, args...)); code != exitUsage || !strings.Contains(c.err.String(), "error: ") || !strings.Contains(c.err.String(), "hint: ") {
@@ -69,6 +69,18 @@ func TestRunRefusesWhatMakesNoSense(t *testing.T) {
 		if len(c.configs) > 0 {
 			t.Errorf("%s: a host was started", name)
 		}
+	}
+}
+
+// The name of a file is as hostile as any text, and does not fill the screen.
+func TestNamesOfFilesAreQuoted(t *testing.T) {
+	c := newConsole(t, &fakeHost{})
+	if code := c.main([]string{"run", "\x1b[2J" + strings.Repeat("n", 1000)}); code != exitUsage {
+		t.Errorf("exit code %d", code)
+	}
+	text := c.err.String()
+	if len(text) > 500 || strings.Contains(text, "\x1b") || !strings.Contains(text, ": file name too long\ncode:  caller.invalid_request\nhint:  ") {
+		t.Errorf("%d bytes: %s", len(text), text)
 	}
 }
 
