@@ -128,6 +128,9 @@ func (a *app) run(ctx context.Context, f *runFlags, file string, args []string) 
 		return err
 	}
 	code, err := readFile(file)
+	if f, ok := errors.AsType[*fault.Error](err); ok && f.Class == fault.Guest {
+		return a.printReceipt(receiptOf(f, ""), req.Entry.Mode)
+	}
 	if err != nil {
 		return err
 	}
@@ -162,7 +165,7 @@ func (a *app) run(ctx context.Context, f *runFlags, file string, args []string) 
 	return a.printReceipt(receipt, req.Entry.Mode)
 }
 
-// receiptOf is the receipt of a run that ended without one.
+// receiptOf is the receipt of a run that ended without one. Code that is too large to be read has no hash.
 func receiptOf(f *fault.Error, codeHash string) run.Receipt {
 	return run.Receipt{
 		Verdict: f.Class.String(), Fault: string(f.Code), Message: f.Error(), Hint: f.Hint,

@@ -141,6 +141,24 @@ func TestVerdictsOfRuns(t *testing.T) {
 	}
 }
 
+// Code has a receipt even if it is too large to be sent to a host.
+func TestHugeCodeHasAReceipt(t *testing.T) {
+	file := wasmFile(t)
+	if err := os.Truncate(file, 2<<30); err != nil {
+		t.Fatal(err)
+	}
+	c := newConsole(t, &fakeHost{})
+	if code := c.main([]string{"run", file}); code != exitLimit || !strings.Contains(c.err.String(), "guest  guest.code_too_large  cache miss") {
+		t.Errorf("exit code %d\n%s", code, c.err.String())
+	}
+	c = newConsole(t, &fakeHost{})
+	code := c.main([]string{"run", "-o", "json", file})
+	var r run.Receipt
+	if err := json.Unmarshal(c.out.Bytes(), &r); err != nil || code != exitLimit || r.Verdict != "guest" || r.Fault != "guest.code_too_large" {
+		t.Errorf("exit code %d, %v\n%s", code, err, c.out.String())
+	}
+}
+
 func TestReceiptAsJSONIsAlone(t *testing.T) {
 	h := &fakeHost{execute: func(_ context.Context, r host.Request) (run.Receipt, error) {
 		if r.Stdout != nil || r.Stderr != nil {
