@@ -135,8 +135,3 @@ func (Answer) prepareEffect()      {}
 func (Requeue) prepareEffect()     {}
 func (Show) prepareEffect()        {}
 func (WakeAfter) prepareEffect()   {}
-
-// CancelAll TEMPORARY
-type CancelAll struct{}
-
-func (CancelAll) prepareMessage() {}
