@@ -55,7 +55,8 @@ type Options[M any] struct {
 	Tasks int
 	// Restart says how often and how soon the actor is restarted after a panic.
 	Restart Policy
-	// StopTimeout is how long System.Stop waits for this actor with its children. Default 10 s. Only for root actors.
+	// StopTimeout is how long System.Stop waits for this actor with its children, if it is a root actor, and how long a
+	// restart waits for the children of the incarnation that failed, before the actor is given up. Default 10 s.
 	StopTimeout time.Duration
 	// OnExit, if set, makes a message of the end of a child: err is nil after an orderly stop, else why it was given up.
 	// The name of the child is free when the message arrives. Children of an earlier incarnation are not reported.

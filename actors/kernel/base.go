@@ -120,7 +120,10 @@ func (b *base) lostChild() {
 	b.mu.Lock()
 	b.children--
 	due := b.due && b.children == 0
-	b.due = b.due && !due
+	if due {
+		b.due = false
+		b.restart.Stop()
+	}
 	b.mu.Unlock()
 	if due {
 		b.self.PostSystemMessage(&actor.Restart{})

@@ -13,11 +13,13 @@
 // One incarnation is one Handler and one [Ctx] with one context.Context. It ends when the actor stops, or when it panics:
 // then its context is canceled, its timers, requests and children end, its Stopping hook runs, the message it was handling
 // is answered with bug.panic, requests it had accepted and not answered are sent to the next incarnation once more, and
-// what is queued waits. After a back-off, Options.New makes the next one. Who fails more often than its [Policy] allows is
-// given up: it is stopped, what waits is answered, the System fails for everyone to see ([System.Failed]).
+// what is queued waits. After a back-off, and when the children have ended, Options.New makes the next one. Who fails more
+// often than its [Policy] allows, or whose children do not end, is given up: it is stopped, what waits is answered, the
+// System fails for everyone to see ([System.Failed]).
 //
-// A stopping actor refuses new messages, answers the queued ones with canceled.host_stopped and stops its children first.
-// It has stopped when its children and everything it runs in Ctx.Go have ended; until then its name is taken.
+// A stopping actor refuses new messages, runs its Stopping hook, answers the queued messages with canceled.host_stopped, and
+// then stops its children. It has stopped when its children and everything it runs in Ctx.Go have ended; until then its name
+// is taken.
 // [System.Stop] stops the root actors in reverse order of their start, each with a deadline.
 //
 // # Concurrency

@@ -452,6 +452,36 @@ func TestRestartWaitsForTheNamesOfItsChildren(t *testing.T) {
 	})
 }
 
+func TestARestartDoesNotWaitForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, err := New(Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		gate := make(chan struct{})
+		r := spawn(t, s, Options[bearing]{Name: "p", StopTimeout: time.Minute, New: func(c *Ctx[bearing]) Handler[bearing] {
+			spawn(t, c, Options[string]{Name: "w", New: func(w *Ctx[string]) Handler[string] {
+				w.Go(func(context.Context) string { <-gate; return "" })
+				return handler(func(*Ctx[string], string) {})(w)
+			}})
+			return HandlerFunc[bearing](func(*Ctx[bearing], bearing) { panic("x") })
+		}})
+		_ = r.Send(bearing{})
+		synctest.Wait()
+		begin := time.Now()
+		_, err = Ask(context.Background(), r, func(to Reply[string]) bearing { return bearing{to: to} })
+		wantCode(t, err, fault.HostGaveUp)
+		if d := time.Since(begin); d > time.Minute+time.Second {
+			t.Errorf("given up after %v", d)
+		}
+		<-s.Failed()
+		close(gate)
+		if err := s.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestGoexitAndTaskPanicFailTheIncarnationOnly(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *System) {
 		var n notes

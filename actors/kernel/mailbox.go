@@ -253,6 +253,9 @@ func (c *cell[M]) lifecycle() {
 	case *actor.Restart: // its children keep their names until they have ended, and the next incarnation may want them
 		c.due = !c.closed && c.children > 0
 		drop = c.closed || c.due
+		if c.due {
+			c.restart = time.AfterFunc(c.stopTimeout, c.overdue)
+		}
 	}
 	c.mu.Unlock()
 	switch m.(type) {

@@ -64,6 +64,7 @@ func (p Policy) next(restarts []time.Time, now time.Time, jitter float64) (kept 
 var (
 	errBudget = errors.New("it failed more often than its restart policy allows")
 	errGoexit = errors.New("a handler ended its goroutine")
+	errStuck  = errors.New("it cannot be restarted: what it runs, or runs below it, does not end")
 )
 
 // failure travels through the library from a failed actor to the decision.
@@ -109,6 +110,22 @@ func supervise(reason any) {
 		b.mu.Unlock()
 		b.sys.giveUp(b, err)
 	}
+	b.self.PostSystemMessage(&actor.Stop{})
+}
+
+// overdue gives up an actor whose restart waits for children that do not end.
+func (b *base) overdue() {
+	b.mu.Lock()
+	if !b.due || b.closed {
+		b.mu.Unlock()
+		return
+	}
+	b.due = false
+	err := fault.New(fault.HostGaveUp, "actor", b.path, fmt.Errorf("%w; last: %w", errStuck, b.lastFault))
+	b.exitErr = err
+	b.enter(gaveUp, time.Now())
+	b.mu.Unlock()
+	b.sys.giveUp(b, err)
 	b.self.PostSystemMessage(&actor.Stop{})
 }
 
