@@ -56,35 +56,36 @@ func NewState(l Limits) *State {
 
 // Step decides what one message means.
 func (s *State) Step(now time.Time, in Message) []Effect {
+	var out []Effect
 	switch m := in.(type) {
 	case Enqueue:
-		return append(s.enqueue(now, m), s.schedule(now)...)
+		out = s.enqueue(now, m)
 	case Raise:
 		switch j := s.jobs[m.Job]; {
 		case j != nil:
 			s.lift(j, m.Priority)
 		case !m.again:
 			m.again = true
-			return []Effect{Requeue{m}}
+			out = []Effect{Requeue{m}}
 		}
 	case Cancel:
 		switch j := s.jobs[m.Job]; {
 		case j != nil:
-			return append(s.giveUp(j, fault.CanceledCaller), s.schedule(now)...)
+			out = s.giveUp(j, fault.CanceledCaller)
 		case !m.again:
 			m.again = true
-			return []Effect{Requeue{m}}
+			out = []Effect{Requeue{m}}
 		}
 	case CancelAll:
-		return append(s.cancelAll(), s.schedule(now)...)
+		out = s.cancelAll()
 	case ended:
-		return append(s.ended(now, m), s.schedule(now)...)
+		out = s.ended(now, m)
 	case exited:
-		return append(s.exited(m), s.schedule(now)...)
+		out = s.exited(m)
 	case Inspect:
 		return []Effect{Show{Reply: m.Reply, Queue: s.show()}}
 	}
-	return s.schedule(now)
+	return append(out, s.schedule(now)...)
 }
 
 func (s *State) enqueue(now time.Time, m Enqueue) []Effect {

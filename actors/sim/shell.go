@@ -45,6 +45,13 @@ func (s *Shell) Send(to string, m any) error { return s.w.post(s.n, to, work, me
 // Control puts m into the control lane of a node.
 func (s *Shell) Control(to string, m any) error { return s.w.post(s.n, to, control, message{m: m}) }
 
+// Requeue puts a message behind the work that waits for this node, like the kernel's Ctx.Requeue.
+func (s *Shell) Requeue(m any) {
+	if s.alive() {
+		_ = s.w.post(s.n, s.n.name, behind, message{m: m})
+	}
+}
+
 // After delivers m to this node in d, like the kernel's Ctx.After.
 func (s *Shell) After(d time.Duration, m any) (cancel func()) {
 	var e *event

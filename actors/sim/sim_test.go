@@ -329,3 +329,50 @@ func TestPanicsAndDoubleAnswersFailTheRun(t *testing.T) {
 		}
 	}
 }
+
+// TestRequeueWaitsForOlderWork requeues a control message while work of two senders waits, the lane of which is full.
+func TestRequeueWaitsForOlderWork(t *testing.T) {
+	Explore(t, Options{Seeds: 50}, func(w *World) Check {
+		var got []string
+		gone := false
+		Add(w, "a", Node[string, string]{
+			Inbox: 4,
+			New:   func() Core[string, string] { return echo{} },
+			Do: func(s *Shell, m string) {
+				if m == "control" && !gone {
+					gone = true
+					s.Requeue(m)
+					_ = s.Send("a", "younger")
+					return
+				}
+				got = append(got, m)
+			},
+		})
+		Add(w, "b", Node[string, string]{New: func() Core[string, string] { return echo{} }, Do: func(s *Shell, m string) {
+			_ = s.Send("a", "1")
+			_ = s.Send("a", "2")
+			_ = w.Send("", "a", "3")
+			_ = s.Control("a", "control")
+		}})
+		_ = w.Send("", "b", "go")
+		return Check{AtEnd: func() error {
+			before := 0
+			for _, m := range got {
+				if m == "control" {
+					break
+				}
+				if m != "younger" {
+					before++
+				}
+			}
+			if before != 3 || len(got) != 5 {
+				return fmt.Errorf("order %v", got)
+			}
+			return nil
+		}}
+	})
+}
+
+type echo struct{}
+
+func (echo) Step(_ time.Time, m string) []string { return []string{m} }

@@ -44,6 +44,7 @@ type World struct {
 	links  []*link
 	timers timers
 	seq    uint64
+	posted uint64 // messages
 	steps  int
 	digest uint64
 	err    error
@@ -66,6 +67,7 @@ const (
 	control lane = iota
 	answers
 	work
+	behind // what was requeued: work that is older goes first
 )
 
 // node is an actor whatever its types.
@@ -94,6 +96,7 @@ type link struct {
 
 type message struct {
 	m    any
+	seq  uint64
 	loan *loan
 	take func() (any, bool) // set for answers
 }
@@ -207,6 +210,8 @@ func (w *World) post(from *node, to string, l lane, m message) error {
 	case control:
 		n.control++
 	}
+	w.posted++
+	m.seq = w.posted
 	for _, k := range w.links {
 		if k.from == from && k.to == n && k.lane == l {
 			k.queue = append(k.queue, m)
@@ -251,7 +256,7 @@ func (w *World) next() bool {
 	var ready []*link
 	for _, l := range w.links {
 		// Control overtakes: while it waits, nothing else is delivered to the node.
-		if l.to.shell != nil && (l.lane == control || l.to.control == 0) {
+		if l.to.shell != nil && (l.lane == control || l.to.control == 0) && !w.waits(l) {
 			ready = append(ready, l)
 		}
 	}
@@ -270,6 +275,13 @@ func (w *World) next() bool {
 		return false
 	}
 	return true
+}
+
+// waits reports whether what was requeued has work before it.
+func (w *World) waits(l *link) bool {
+	return l.lane == behind && slices.ContainsFunc(w.links, func(k *link) bool {
+		return k.to == l.to && k.lane == work && k.queue[0].seq < l.queue[0].seq
+	})
 }
 
 func (w *World) deliver(l *link) {
