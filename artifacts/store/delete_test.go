@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"syscall"
 	"testing"
@@ -16,10 +17,16 @@ import (
 )
 
 // brittle is a file system whose commits fail once so many of them have been made.
-type brittle struct{ left int }
+type brittle struct {
+	left int
+	only string // fails; default: both databases
+}
 
 func (b *brittle) fs() db.FS {
-	return db.FS{Commit: func(_ string, commit func() error) error {
+	return db.FS{Commit: func(path string, commit func() error) error {
+		if b.only != "" && filepath.Base(path) != b.only {
+			return commit()
+		}
 		if b.left == 0 {
 			return fmt.Errorf("as Badger wraps it: %v", syscall.EIO)
 		}

@@ -115,7 +115,7 @@ func TestAPinnedFailureIsOneEntry(t *testing.T) {
 
 // TestRecordsStayUntilTheirPinsAreGone breaks the state database during the sweep after an upgrade.
 func TestRecordsStayUntilTheirPinsAreGone(t *testing.T) {
-	disk := &brittle{left: -1}
+	disk := &brittle{left: -1, only: "state"}
 	s, _, err := openOn(t.TempDir(), testBuild, 0, disk.fs())
 	if err != nil {
 		t.Fatal(err)
