@@ -16,7 +16,7 @@ import (
 // Entry is one entry of the index.
 type Entry struct {
 	Key        artifacts.Key
-	Meta       artifacts.Meta
+	Meta       artifacts.Meta     // without the lists of imports and exports, which Describe has
 	Bytes      int64              // what Put returned: parts, description and record; 0 for a failure
 	Failure    *artifacts.Failure // for a failed preparation, in place of Meta
 	LastNeeded time.Time
@@ -116,6 +116,7 @@ func (s *Store) indexArtifacts(ctx context.Context, x *index) error {
 			delete(x.sizes, key)
 			continue
 		}
+		m.Module.Imports, m.Module.Exports = nil, nil // a large store would fill the heap with them
 		x.live[r.ID] = true
 		e := Entry{Key: key, Meta: m, Bytes: x.sizes[key], LastNeeded: x.needed[key], Pins: x.pins[key]}
 		if e.LastNeeded.IsZero() {

@@ -77,6 +77,29 @@ func TestAnUpgradeLeavesNothingBehind(t *testing.T) {
 	}
 }
 
+// TestTheIndexHasNoLists compares what Index and Describe say of one artifact.
+func TestTheIndexHasNoLists(t *testing.T) {
+	dir := t.TempDir()
+	s, _ := open(t, dir, testBuild, 0)
+	m, _ := artifact(1, 1)
+	m.Parts = nil
+	m.Module = artifacts.Module{Imports: []artifacts.Import{{Module: "env", Name: "f"}}, Exports: []artifacts.Export{{Name: "run"}},
+		MemoryPages: 7, MemoryMax: 9, HasStart: true, WasmBytes: 11, NumFunctions: 13, CodeBytes: 17, DataBytes: 19, TableElements: 23}
+	if _, err := s.Put(t.Context(), m, nil, false); err != nil {
+		t.Fatal(err)
+	}
+	s.shut(t)
+	s, entries := open(t, dir, testBuild, 0)
+	defer s.shut(t)
+	if got, err := s.Describe(t.Context(), m.Key); err != nil || cmp.Diff(m, got) != "" {
+		t.Errorf("%v\n%s", err, cmp.Diff(m, got))
+	}
+	m.Module.Imports, m.Module.Exports = nil, nil
+	if len(entries) != 1 || cmp.Diff(m, entries[0].Meta) != "" {
+		t.Errorf("%d entries\n%s", len(entries), cmp.Diff(m, entries[0].Meta))
+	}
+}
+
 // TestTouchesOfWhatIsGoneGo removes records as a crash of an older version could.
 func TestTouchesOfWhatIsGoneGo(t *testing.T) {
 	dir := t.TempDir()

@@ -416,8 +416,8 @@ func TestADescriptionMayBeLarge(t *testing.T) {
 	s.shut(t)
 	s, entries := open(t, dir, testBuild, 0)
 	defer s.shut(t)
-	if len(entries) != 1 || len(entries[0].Meta.Module.Exports) != 20_000 {
-		t.Errorf("%d entries", len(entries))
+	if m, err := s.Describe(t.Context(), m.Key); len(entries) != 1 || err != nil || len(m.Module.Exports) != 20_000 {
+		t.Errorf("%d entries, %d exports, %v", len(entries), len(m.Module.Exports), err)
 	}
 }
 
