@@ -12,7 +12,6 @@ import (
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
-	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 	"github.com/tetratelabs/wazero/sys"
 
 	"github.com/troupehost/troupe/actors/fault"
@@ -90,7 +89,9 @@ func (a *App) link(ctx context.Context) error {
 			b = a.rt.NewHostModuleBuilder(i.Module)
 			switch i.Module {
 			case abi.WASI:
-				exportWASI(b)
+				if err := exportWASI(b); err != nil {
+					return err
+				}
 			case abi.Env:
 				exportAllocator(b)
 			}
@@ -107,21 +108,6 @@ func (a *App) link(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// exportWASI adds the functions of WASI to a module. One of the engine's own crashes on the standard streams, the only
-// files that a run has.
-func exportWASI(b wazero.HostModuleBuilder) {
-	const badf, nosys = 8, 52
-	wasi_snapshot_preview1.NewFunctionExporter().ExportFunctions(b)
-	i32, i64 := api.ValueTypeI32, api.ValueTypeI64
-	b.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(_ context.Context, _ api.Module, stack []uint64) {
-		if uint32(stack[0]) > 2 {
-			stack[0] = badf
-		} else {
-			stack[0] = nosys
-		}
-	}), []api.ValueType{i32, i64, i64, i32}, []api.ValueType{i32}).Export("fd_filestat_set_times")
 }
 
 // missing traps: the guest called an import that the host does not offer.
