@@ -14,7 +14,7 @@ import (
 type Usage struct {
 	CPU             time.Duration // CPU time of the worker process during the run (user + system)
 	Wall            time.Duration // from assignment to reply
-	MemoryPeakBytes int64         // linear memory
+	MemoryPeakBytes *int64        // linear memory; nil: unknown, since the worker did not live to tell
 }
 
 // Outcome is how a run ended: what a worker shell reports to the execute actor.
@@ -44,7 +44,7 @@ type Receipt struct {
 	InitGas         *int64 `json:"init_gas"`          // null: this build does not meter gas
 	CPUMicros       int64  `json:"cpu_us"`            // CPU time of the worker process, by the host's reading
 	WallMicros      int64  `json:"wall_us"`           // from assignment to reply
-	MemoryPeakBytes int64  `json:"memory_peak_bytes"` // linear memory
+	MemoryPeakBytes *int64 `json:"memory_peak_bytes"` // linear memory; null: unknown, since the worker did not live to tell
 	Cache           string `json:"cache"`             // "hit" or "miss"
 	CodeHash        string `json:"code_hash"`         // SHA-256 of the code as given, hex
 	Artifact        string `json:"artifact"`          // artifact key, hex

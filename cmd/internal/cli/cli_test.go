@@ -95,7 +95,7 @@ func wasmFile(t *testing.T) string {
 func receipt(verdict, code string) func(context.Context, host.Request) (run.Receipt, error) {
 	return func(context.Context, host.Request) (run.Receipt, error) {
 		return run.Receipt{
-			Verdict: verdict, Fault: code, CPUMicros: 12345, WallMicros: 13456, MemoryPeakBytes: 1179648,
+			Verdict: verdict, Fault: code, CPUMicros: 12345, WallMicros: 13456, MemoryPeakBytes: new(int64(1179648)),
 			Cache: "hit", Sandbox: "env+fds", Attempts: 1,
 		}, nil
 	}
@@ -294,7 +294,7 @@ func TestJSONShapes(t *testing.T) {
 	for name, v := range map[string]any{
 		"receipt.json": run.Receipt{
 			Verdict: "guest", Fault: "guest.exit", Message: "m", Hint: "h", GuestExit: &three, Result: run.Blob("69732"), Stdout: run.Blob("out"),
-			Stderr: run.Blob("\xff"), CPUMicros: 1, WallMicros: 2, MemoryPeakBytes: 3, Cache: "hit", CodeHash: "c", Artifact: "a", Sandbox: "env", Attempts: 1,
+			Stderr: run.Blob("\xff"), CPUMicros: 1, WallMicros: 2, MemoryPeakBytes: new(int64(3)), Cache: "hit", CodeHash: "c", Artifact: "a", Sandbox: "env", Attempts: 1,
 		},
 		"status.json": inspect.Host{
 			Version: "v", BuildID: "b", Name: "troupe", StartedAt: at, DataDir: "/d", Sandbox: "env", Ready: true,

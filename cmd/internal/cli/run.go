@@ -234,7 +234,11 @@ func receiptLine(r run.Receipt) string {
 	if r.Fault != "" {
 		head += "  " + r.Fault
 	}
-	line := fmt.Sprintf("%s  cache %s  cpu %s  wall %s  memory %s", head, r.Cache, micros(r.CPUMicros), micros(r.WallMicros), sizeText(r.MemoryPeakBytes))
+	memory := "unknown"
+	if r.MemoryPeakBytes != nil {
+		memory = sizeText(*r.MemoryPeakBytes)
+	}
+	line := fmt.Sprintf("%s  cache %s  cpu %s  wall %s  memory %s", head, r.Cache, micros(r.CPUMicros), micros(r.WallMicros), memory)
 	if r.Attempts > 1 {
 		line += fmt.Sprintf("  attempts %d", r.Attempts)
 	}

@@ -137,8 +137,8 @@ func TestHostileExecuteWorkers(t *testing.T) {
 			if alive != honest {
 				t.Errorf("alive %v", alive)
 			}
-			if o.Usage.MemoryPeakBytes < 0 || o.Usage.MemoryPeakBytes > b.MemoryBytes {
-				t.Errorf("peak %d", o.Usage.MemoryPeakBytes)
+			if p := o.Usage.MemoryPeakBytes; (p != nil) != alive || alive && (*p < 0 || *p > b.MemoryBytes) { // the dead tell no peak
+				t.Errorf("peak %v", p)
 			}
 			if !alive {
 				<-w.Dead()

@@ -218,7 +218,7 @@ func (s *session) finish(m wire.Finished) error {
 	}
 	out := &s.out
 	out.Exited, out.GuestExit = m.Exited, m.Exit
-	out.Usage.MemoryPeakBytes = min(m.MemoryPeakBytes, s.limits.MemoryBytes)
+	out.Usage.MemoryPeakBytes = new(min(m.MemoryPeakBytes, s.limits.MemoryBytes))
 	if m.Code != "" {
 		out.Fault = fault.New(m.Code, opRun, "", said(m.Message))
 	} else if !command && out.Result == nil {
