@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -182,6 +183,27 @@ func TestEachBadInputHasItsFault(t *testing.T) {
 	}
 	if r := execute(t, h, host.Request{Code: guest(t, "hash-puzzle"), Entry: invoke("run", "0", "1")}); string(r.Result) != "3" {
 		t.Errorf("the host does not serve on: %+v", r)
+	}
+}
+
+// TestHintsHelp: nobody is told to do what was done already, or what cannot be done.
+func TestHintsHelp(t *testing.T) {
+	h := start(t, host.Config{})
+	for _, row := range []struct {
+		req  host.Request
+		want string // "" : the one of the registry
+	}{
+		{host.Request{Code: guest(t, "unknown-import"), Entry: invoke("run")}, ""},
+		{host.Request{Code: guest(t, "unknown-import"), Entry: invoke("call"), Imports: run.TrapMissing}, "remove the call"},
+		{host.Request{Code: guest(t, "import-table"), Entry: invoke("run")}, "only functions may be missing"},
+		{host.Request{Code: guest(t, "import-table"), Entry: invoke("run"), Imports: run.TrapMissing}, "only functions may be missing"},
+		{host.Request{Code: guest(t, "kernels"), Entry: invoke("fib", "1"), Limits: run.Limits{MemoryBytes: 1 << 20}}, ""},
+		{host.Request{Code: guest(t, "big-memory"), Entry: invoke("run")}, "at most 65,535 pages"},
+	} {
+		r := execute(t, h, row.req)
+		if general := fault.Describe(fault.Code(r.Fault)).Hint; (row.want == "") != (r.Hint == general) || !strings.Contains(r.Hint, row.want) {
+			t.Errorf("%s: %q, want %q", r.Message, r.Hint, row.want)
+		}
 	}
 }
 

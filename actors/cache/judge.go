@@ -15,7 +15,11 @@ const bytesType = "(i32, i32) -> (i64)"
 func judge(m artifacts.Module, r *Request) *fault.Error {
 	for _, i := range m.Imports {
 		if !i.Known && (i.Kind != "func" || r.Imports != run.TrapMissing) {
-			return fault.New(fault.GuestUnknownImport, "link", fault.Quote(i.Module+"."+i.Name), nil)
+			f := fault.New(fault.GuestUnknownImport, "link", fault.Quote(i.Module+"."+i.Name), nil)
+			if i.Kind != "func" {
+				f = f.WithHint("remove the import: the host offers no " + i.Kind + ", and only functions may be missing")
+			}
+			return f
 		}
 	}
 	if r.Kind != Execute {

@@ -88,7 +88,7 @@ func describe(m *wasm.Module, code []byte) (artifacts.Module, error) {
 	}
 	if mem, ok := m.Memory(); ok {
 		if mem.Min > maxPages {
-			return d, fault.New(fault.GuestMemory, "compile", "initial memory of 65,536 pages", nil).WithHint("start with at most 65,535 pages")
+			return d, fault.New(fault.GuestMemory, "compile", "initial memory of 65,536 pages", nil)
 		}
 		d.MemoryPages = uint32(mem.Min)
 		if mem.HasMax {

@@ -212,6 +212,9 @@ func (s *session) run(ctx context.Context) (run.Outcome, bool) {
 	}
 	if out.Fault != nil {
 		out.Result = nil
+		if out.Fault.Code == fault.GuestMemory && s.limits.MemoryBytes >= run.MaxMemoryBytes {
+			out.Fault = out.Fault.WithHint(hintMaxMemory)
+		}
 	}
 	if out.Fault != nil && out.Fault.Code != fault.GuestExit {
 		out.Exited, out.GuestExit = false, 0

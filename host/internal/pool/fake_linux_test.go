@@ -275,6 +275,8 @@ func (l *liar) run(r wire.Run) {
 	case "run: deaf":
 		l.say(wire.NeedStdin{Max: wire.MaxChunk})
 		l.sleep()
+	case "run: wants memory":
+		done.Code = fault.GuestMemory
 	case "run: evil message":
 		done.Code, done.Message = fault.GuestTrap, "\x1b[2J\u202e"
 	}

@@ -223,6 +223,19 @@ func TestIdleWorkersIdle(t *testing.T) {
 	}
 }
 
+func TestNobodyIsToldToRaiseTheLargestLimit(t *testing.T) {
+	r := newRig(t, "run: wants memory")
+	b := r.pretended(t)
+	b.MemoryBytes = run.MaxMemoryBytes
+	w := r.worker(t, b)
+	for limit, want := range map[int64]string{1 << 20: fault.Describe(fault.GuestMemory).Hint, run.MaxMemoryBytes: hintMaxMemory} {
+		o, _ := w.Run(t.Context(), r.job(b, run.Entry{Mode: run.Command}, run.Limits{MemoryBytes: limit}, RunIO{}))
+		if wantFault(t, o.Fault, fault.GuestMemory); o.Fault.Hint != want {
+			t.Errorf("limit %d: %q", limit, o.Fault.Hint)
+		}
+	}
+}
+
 func TestExitOfAFunctionIsALie(t *testing.T) {
 	r := newRig(t, "run: exit of a function")
 	b := r.pretended(t)

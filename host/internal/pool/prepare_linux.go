@@ -131,7 +131,11 @@ func (j *preparation) talk(ctx context.Context, w *worker, code *sealed.File, ou
 		if !prepareMayFailWith(m.Code) {
 			return none, t.fault(fault.SuspectBadReply, worded("failed with "+fault.Quote(string(m.Code))))
 		}
-		return none, fault.New(m.Code, opPrepare, "", said(m.Message))
+		f := fault.New(m.Code, opPrepare, "", said(m.Message))
+		if m.Code == fault.GuestMemory {
+			f = f.WithHint(hintTooLarge)
+		}
+		return none, f
 	}
 	return none, t.fault(fault.SuspectBadReply, worded("not an answer"))
 }

@@ -221,11 +221,21 @@ func (s *session) finish(m wire.Finished) error {
 	out.Usage.MemoryPeakBytes = new(min(m.MemoryPeakBytes, s.limits.MemoryBytes))
 	if m.Code != "" {
 		out.Fault = fault.New(m.Code, opRun, "", said(m.Message))
+		if m.Code == fault.GuestUnknownImport && s.job.Imports == run.TrapMissing {
+			out.Fault = out.Fault.WithHint(hintTrapped)
+		}
 	} else if !command && out.Result == nil {
 		out.Result = []byte{}
 	}
 	return nil
 }
+
+// Hints in place of those of the registry, where what these say has been done, or cannot be.
+const (
+	hintTrapped   = "the import may be missing, but not be called: remove the call, or use what the host offers"
+	hintMaxMemory = "the memory limit is the largest there is already: use less memory"
+	hintTooLarge  = "no memory limit is large enough: start with at most 65,535 pages, 1,024 tables and 1,048,576 table elements"
+)
 
 // runMayFailWith lists what an execute worker is believed: what a guest or its caller can bring about.
 func runMayFailWith(c fault.Code) bool {
