@@ -131,6 +131,8 @@ func (a *app) announce(ctx context.Context, f *codeFlags, file string) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := f.within(ctx)
+	defer cancel()
 	return a.at(ctx, served, func(ctx context.Context, n *node) error {
 		req := api.Code{Priority: f.priority.value, Imports: f.imports.value, CPUMicros: time.Duration(f.cpu).Microseconds()}
 		return n.HeadsUp(ctx, req, code)

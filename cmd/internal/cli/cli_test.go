@@ -78,7 +78,7 @@ func newConsole(t *testing.T, h *fakeHost) *console {
 			return h, nil
 		},
 		owner:    func(string) (host.Owner, bool) { return host.Owner{}, false },
-		patience: 200 * time.Millisecond,
+		patience: 200 * time.Millisecond, reaction: time.Minute,
 	}
 	return c
 }

@@ -40,7 +40,7 @@ func Main() int {
 			}
 			return h, nil
 		},
-		owner: host.ReadOwner, patience: patience,
+		owner: host.ReadOwner, patience: patience, reaction: reaction,
 	}
 	return a.main(os.Args[1:])
 }
@@ -68,6 +68,7 @@ type app struct {
 	start             func(context.Context, host.Config) (running, error)
 	owner             func(dataDir string) (host.Owner, bool)
 	patience          time.Duration // for another process to release the data directory, or for a 'serve' to listen
+	reaction          time.Duration // for a host that listens to say that it is there
 
 	// The flags that all verbs share.
 	dataDir, worker string

@@ -30,7 +30,8 @@ const (
 )
 
 const (
-	patience  = 2 * time.Second // default of app.patience
+	patience  = 2 * time.Second  // default of app.patience
+	reaction  = 10 * time.Second // default of app.reaction
 	retry     = 50 * time.Millisecond
 	privately = 5 * time.Second // for a private host to stop
 )
@@ -48,7 +49,7 @@ func (a *app) open(ctx context.Context, far reach) (*node, error) {
 		return nil, err
 	}
 	if far == served {
-		return a.daemon(ctx, dir, "")
+		return a.served(ctx, dir)
 	}
 	give := time.NewTimer(a.patience)
 	defer give.Stop()
@@ -59,11 +60,14 @@ func (a *app) open(ctx context.Context, far reach) (*node, error) {
 		}
 		who := "another host"
 		if owner, ok := a.owner(dir); ok {
-			who = fmt.Sprintf("'troupe %s' (process %d)", oneLine(owner.Kind), owner.PID)
+			who = holder(owner)
 			if owner.Kind == ownerServe {
-				n, unreachable := a.daemon(ctx, dir, owner.Socket)
+				n, unreachable := a.daemon(ctx, owner, 0)
 				if unreachable == nil {
-					a.note(fmt.Sprintf("using the host of 'troupe serve' (process %d) at %s", owner.PID, owner.Socket))
+					a.note("using the host of " + who + " at " + owner.Socket)
+					if a.worker != "" {
+						a.note("--worker is ignored: that host has workers of its own")
+					}
 					return n, nil
 				}
 				err = unreachable
@@ -75,6 +79,9 @@ func (a *app) open(ctx context.Context, far reach) (*node, error) {
 		case <-ctx.Done():
 			return nil, fault.From(context.Cause(ctx))
 		case <-give.C:
+		}
+		if errors.Is(err, fault.HostDataDirLocked) {
+			err = fault.From(err).WithHint(who + " uses it: wait for its end or choose another --data-dir")
 		}
 		if far != anywhere || errors.Is(err, fault.CallerUnreachable) {
 			return nil, err
@@ -90,22 +97,37 @@ const (
 	ownerRun   = "run"
 )
 
-// daemon connects to the host of a 'serve' and proves that it answers.
-func (a *app) daemon(ctx context.Context, dir, socket string) (*node, error) {
-	var wait time.Duration
-	if socket == "" {
-		owner, ok := a.owner(dir)
-		socket = owner.Socket
-		if !ok && unreadable(dir) {
-			return nil, fault.New(fault.CallerDenied, "read", fault.Quote(dir), nil).WithHint("this user may not enter the data directory: use the account that runs the host")
-		}
-		if !ok || owner.Kind != ownerServe || socket == "" {
-			return nil, fault.New(fault.CallerUnreachable, "connect", "", nil).WithHint("start one with 'troupe serve --data-dir " + dir + "'")
-		}
-		wait = a.patience
+// holder names the process that holds a data directory.
+func holder(o host.Owner) string {
+	return fmt.Sprintf("'troupe %s' (process %d)", oneLine(o.Kind), o.PID)
+}
+
+// served finds the host of the 'serve' that holds dir.
+func (a *app) served(ctx context.Context, dir string) (*node, error) {
+	owner, ok := a.owner(dir)
+	switch {
+	case !ok && unreadable(dir):
+		return nil, fault.New(fault.CallerDenied, "read", fault.Quote(dir), nil).WithHint("this user may not enter the data directory: use the account that runs the host")
+	case !ok:
+		return nil, fault.New(fault.CallerUnreachable, "connect", "", nil).WithHint("start one with 'troupe serve --data-dir " + dir + "'")
+	case owner.Kind != ownerServe || owner.Socket == "":
+		return nil, fault.New(fault.CallerUnreachable, "connect", "", nil).WithHint(holder(owner) + " holds the data directory and does not listen: wait for its end, then start 'troupe serve'")
 	}
-	c := client.New(socket, wait)
-	if err := c.Live(ctx); err != nil {
+	return a.daemon(ctx, owner, a.patience)
+}
+
+// daemon connects to the host of a 'serve' and proves that it answers. It waits so long for somebody to listen.
+func (a *app) daemon(ctx context.Context, owner host.Owner, wait time.Duration) (*node, error) {
+	c := client.New(owner.Socket, wait)
+	asking, cancel := context.WithTimeoutCause(ctx, a.reaction, fault.New(fault.CallerUnreachable, "connect", owner.Socket, fmt.Errorf("no reply within %v", a.reaction)))
+	defer cancel()
+	if err := c.Live(asking); errors.Is(err, fault.CallerUnreachable) {
+		why := " does not answer: is it stopped, or the machine overloaded?"
+		if _, err := os.Lstat(owner.Socket); errors.Is(err, fs.ErrNotExist) {
+			why = " holds the data directory, but its socket is missing: stop it and start it again"
+		}
+		return nil, fault.From(err).WithHint(holder(owner) + why)
+	} else if err != nil {
 		return nil, err
 	}
 	if c.ServerVersion() != host.Version {

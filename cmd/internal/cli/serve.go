@@ -113,13 +113,16 @@ func (a *app) acquire(ctx context.Context, cfg host.Config) (running, error) {
 		}
 		owner, ok := a.owner(cfg.DataDir)
 		if ok && owner.Kind != ownerRun {
-			return nil, fault.From(err).WithHint(fmt.Sprintf("'troupe %s' (process %d) uses it: stop it or choose another --data-dir", oneLine(owner.Kind), owner.PID))
+			return nil, fault.From(err).WithHint(holder(owner) + " uses it: stop it or choose another --data-dir")
 		}
 		select {
 		case <-time.After(retry):
 		case <-ctx.Done():
 			return nil, fault.From(context.Cause(ctx))
 		case <-give.C:
+			if ok {
+				return nil, fault.From(err).WithHint(holder(owner) + " uses it: wait for its end or choose another --data-dir")
+			}
 			return nil, err
 		}
 	}

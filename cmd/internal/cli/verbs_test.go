@@ -241,8 +241,17 @@ func TestRunWhileTheDirectoryIsHeld(t *testing.T) {
 		if _, err := os.Stat(throwAway); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("the throw-away cache %s stays behind: %v", throwAway, err)
 		}
-		if code := c.main([]string{"artifact", "list"}); code != exitHost {
-			t.Errorf("list: exit code %d", code)
+		c.err.Reset()
+		if code := c.main([]string{"artifact", "list"}); code != exitHost || !strings.Contains(c.err.String(), "hint:  'troupe run' (process 42) uses it") {
+			t.Errorf("list: exit code %d\n%s", code, c.err.String())
+		}
+		c.err.Reset()
+		if code := c.main([]string{"serve"}); code != exitHost || !strings.Contains(c.err.String(), "hint:  'troupe run' (process 42) uses it") {
+			t.Errorf("serve: exit code %d\n%s", code, c.err.String())
+		}
+		c.err.Reset()
+		if code := c.main([]string{"status"}); code != exitUnreachable || !strings.Contains(c.err.String(), "hint:  'troupe run' (process 42) holds") {
+			t.Errorf("status: exit code %d\n%s", code, c.err.String())
 		}
 	})
 	t.Run("by a serve", func(t *testing.T) {
@@ -258,7 +267,12 @@ func TestRunWhileTheDirectoryIsHeld(t *testing.T) {
 		c := newConsole(t, &fakeHost{})
 		c.start = func(context.Context, host.Config) (running, error) { return nil, locked }
 		c.owner = func(string) (host.Owner, bool) { return host.Owner{PID: 7, Kind: "serve", Socket: socket}, true }
-		if code := c.main([]string{"run", wasmFile(t)}); code != 0 || !strings.Contains(c.err.String(), "using the host of 'troupe serve' (process 7) at "+socket) ||
+		if code := c.main([]string{"run", wasmFile(t)}); code != 0 || strings.Contains(c.err.String(), "--worker") {
+			t.Errorf("exit code %d\n%s", code, c.err.String())
+		}
+		c.err.Reset()
+		if code := c.main([]string{"run", "--worker", "/w", wasmFile(t)}); code != 0 || !strings.Contains(c.err.String(), "using the host of 'troupe serve' (process 7) at "+socket) ||
+			!strings.Contains(c.err.String(), "note:  --worker is ignored") ||
 			!strings.Contains(c.err.String(), "the host has version v0.0.1, this program ") {
 			t.Errorf("exit code %d\n%s", code, c.err.String())
 		}
@@ -271,8 +285,33 @@ func TestRunWhileTheDirectoryIsHeld(t *testing.T) {
 		c := newConsole(t, &fakeHost{})
 		c.start = func(context.Context, host.Config) (running, error) { return nil, locked }
 		c.owner = func(string) (host.Owner, bool) { return host.Owner{PID: 7, Kind: "serve", Socket: "/nowhere/s"}, true }
-		if code := c.main([]string{"run", wasmFile(t)}); code != exitUnreachable {
-			t.Errorf("exit code %d\n%s", code, c.err.String())
+		for _, verb := range []string{"run", "status"} {
+			args := []string{verb}
+			if verb == "run" {
+				args = append(args, wasmFile(t))
+			}
+			c.err.Reset()
+			if code := c.main(args); code != exitUnreachable || !strings.Contains(c.err.String(), "hint:  'troupe serve' (process 7) holds the data directory, but its socket is missing") {
+				t.Errorf("%s: exit code %d\n%s", verb, code, c.err.String())
+			}
+		}
+	})
+	t.Run("by a serve that does not react", func(t *testing.T) {
+		socket := filepath.Join(t.TempDir(), "s")
+		l, err := control.Listen(socket) // and nobody accepts
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		c := newConsole(t, &fakeHost{})
+		c.reaction = 20 * time.Millisecond
+		c.start = func(context.Context, host.Config) (running, error) { return nil, locked }
+		c.owner = func(string) (host.Owner, bool) { return host.Owner{PID: 7, Kind: "serve", Socket: socket}, true }
+		for _, args := range [][]string{{"run", wasmFile(t)}, {"status"}, {"artifact", "list"}} {
+			c.err.Reset()
+			if code := c.main(args); code != exitUnreachable || !strings.Contains(c.err.String(), "hint:  'troupe serve' (process 7) does not answer") {
+				t.Errorf("%s: exit code %d\n%s", args, code, c.err.String())
+			}
 		}
 	})
 }

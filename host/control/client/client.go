@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"net"
@@ -23,16 +24,22 @@ import (
 
 // Client calls one host.
 type Client struct {
-	http *http.Client
+	http    *http.Client
+	timeout time.Duration // of a call that is not a stream
 
 	mu      sync.Mutex
 	version string // of the server, from its last reply
+	pid     int    // of the process that listens, from the last connection; 0: not known
 }
+
+// callTimeout is more than a host takes to give up a call by itself.
+const callTimeout = 20 * time.Second
 
 // New returns a client for the host that listens on socket. While nobody listens there, a call tries again for up to
 // patience, since a host that holds a data directory may still be starting.
 func New(socket string, patience time.Duration) *Client {
-	return Over(func(ctx context.Context) (net.Conn, error) {
+	var client *Client
+	client = Over(func(ctx context.Context) (net.Conn, error) {
 		c, err := dialPatiently(ctx, socket, patience)
 		switch {
 		case errors.Is(err, fs.ErrPermission):
@@ -48,13 +55,17 @@ func New(socket string, patience time.Duration) *Client {
 			_ = c.Close()
 			return nil, err
 		}
+		client.mu.Lock()
+		defer client.mu.Unlock()
+		client.pid = peer.PID
 		return c, nil
 	})
+	return client
 }
 
 // Over returns a client that connects by dial.
 func Over(dial func(context.Context) (net.Conn, error)) *Client {
-	return &Client{http: &http.Client{
+	return &Client{timeout: callTimeout, http: &http.Client{
 		Transport: &http.Transport{
 			DialContext:            func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
 			DisableKeepAlives:      true,
@@ -156,6 +167,20 @@ func (c *Client) Prune(ctx context.Context) (p api.Pruned, err error) {
 
 // call carries out a route without a body and decodes the reply into v, unless v is nil.
 func (c *Client) call(ctx context.Context, route, key string, q url.Values, v any) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, errNoReply)
+	defer cancel()
+	err := c.exchange(ctx, route, key, q, v)
+	if errors.Is(err, errNoReply) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return fault.New(fault.CallerUnreachable, "control", "", fmt.Errorf("process %d sent no reply within %v", c.pid, c.timeout)).WithHint("is that process stopped, or the machine overloaded?")
+	}
+	return err
+}
+
+var errNoReply = errors.New("no reply")
+
+func (c *Client) exchange(ctx context.Context, route, key string, q url.Values, v any) error {
 	resp, err := c.do(ctx, route, key, q, "", nil)
 	if err != nil {
 		return err
