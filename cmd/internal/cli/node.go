@@ -77,6 +77,9 @@ func (a *app) open(ctx context.Context, far reach) (*node, error) {
 		case <-time.After(retry):
 			continue
 		case <-ctx.Done():
+			if errors.Is(err, fault.Canceled) { // and says who kept us waiting
+				return nil, err
+			}
 			return nil, fault.From(context.Cause(ctx))
 		case <-give.C:
 		}
@@ -121,13 +124,16 @@ func (a *app) daemon(ctx context.Context, owner host.Owner, wait time.Duration) 
 	c := client.New(owner.Socket, wait)
 	asking, cancel := context.WithTimeoutCause(ctx, a.reaction, fault.New(fault.CallerUnreachable, "connect", owner.Socket, fmt.Errorf("no reply within %v", a.reaction)))
 	defer cancel()
-	if err := c.Live(asking); errors.Is(err, fault.CallerUnreachable) {
+	switch err := c.Live(asking); {
+	case errors.Is(err, fault.CallerUnreachable):
 		why := " does not answer: is it stopped, or the machine overloaded?"
 		if _, err := os.Lstat(owner.Socket); errors.Is(err, fs.ErrNotExist) {
 			why = " holds the data directory, but its socket is missing: stop it and start it again"
 		}
 		return nil, fault.From(err).WithHint(holder(owner) + why)
-	} else if err != nil {
+	case errors.Is(err, fault.CanceledDeadline): // the caller's own, which came first
+		return nil, fault.From(err).WithHint(holder(owner) + " has not answered yet: give it more time, or look after it")
+	case err != nil:
 		return nil, err
 	}
 	if c.ServerVersion() != host.Version {

@@ -313,6 +313,13 @@ func TestRunWhileTheDirectoryIsHeld(t *testing.T) {
 				t.Errorf("%s: exit code %d\n%s", args, code, c.err.String())
 			}
 		}
+		c.reaction = time.Minute
+		for _, args := range [][]string{{"run", "--timeout", "20ms", wasmFile(t)}, {"status", "--wait", "20ms"}} {
+			c.err.Reset()
+			if code := c.main(args); code != exitCanceled || !strings.Contains(c.err.String(), "hint:  'troupe serve' (process 7) has not answered yet") {
+				t.Errorf("%s: exit code %d\n%s", args, code, c.err.String())
+			}
+		}
 	})
 }
 
