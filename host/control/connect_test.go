@@ -116,7 +116,7 @@ func TestSlowCallersLoseTheirSlot(t *testing.T) {
 				ask()
 				return inspect.Host{Ready: true, Artifacts: make([]inspect.Artifact, 20000)} // more than any socket buffers
 			}}
-			socket := serve(t, h, control.Options{MaxRequests: 1, PlainTimeout: 50 * time.Millisecond})
+			socket := serve(t, h, control.Options{MaxRequests: 1, PlainTimeout: 300 * time.Millisecond})
 			c, err := net.Dial("unix", socket)
 			if err != nil {
 				t.Fatal(err)

@@ -171,9 +171,13 @@ func (c *Client) call(ctx context.Context, route, key string, q url.Values, v an
 	defer cancel()
 	err := c.exchange(ctx, route, key, q, v)
 	if errors.Is(err, errNoReply) {
+		who := "the host"
 		c.mu.Lock()
-		defer c.mu.Unlock()
-		return fault.New(fault.CallerUnreachable, "control", "", fmt.Errorf("process %d sent no reply within %v", c.pid, c.timeout)).WithHint("is that process stopped, or the machine overloaded?")
+		if c.pid != 0 {
+			who = fmt.Sprintf("process %d", c.pid)
+		}
+		c.mu.Unlock()
+		return fault.New(fault.CallerUnreachable, "control", "", fmt.Errorf("%s sent no reply within %v", who, c.timeout)).WithHint("is that process stopped, or the machine overloaded?")
 	}
 	return err
 }
