@@ -129,7 +129,7 @@ func (s *Server) Cancel() { s.end(fault.New(fault.CanceledStopped, "control", ""
 
 // Close stops at once: what runs is cancelled, and nobody gets an answer.
 func (s *Server) Close() error {
-	s.Cancel()
+	defer s.Cancel() // not before the connections are cut: an answer would come now and then
 	return s.http.Close()
 }
 
