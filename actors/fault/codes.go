@@ -37,6 +37,7 @@ const (
 	GuestWallLimit         Code = "guest.wall_limit"
 	GuestMemory            Code = "guest.memory"
 	GuestStack             Code = "guest.stack"
+	GuestTooManySymbols    Code = "guest.too_many_symbols"
 
 	SuspectWorkerDied  Code = "suspect.worker_died"
 	SuspectWallLimit   Code = "suspect.wall_limit"
@@ -110,6 +111,7 @@ var registry = map[Code]Description{
 	GuestWallLimit:         {Guest, "the guest waited longer than its wall limit", "raise --wall, or close the guest's input"},
 	GuestMemory:            {Guest, "the guest needed more memory than its limit", "raise --memory"},
 	GuestStack:             {Guest, "the guest exhausted the call stack", "recurse less deeply"},
+	GuestTooManySymbols:    {Guest, "the code has more or longer imports and exports than a host keeps", "export only what is called: at most 16,384 imports and 16,384 exports, with names of at most 1,024 bytes"},
 
 	SuspectWorkerDied:  {Suspect, "the worker process died during the run", "retry; if it repeats with this code only, blame the code, else check the machine's memory"},
 	SuspectWallLimit:   {Suspect, "the run passed its wall limit while it was not waiting", "the machine may be overloaded: retry, or raise --wall"},

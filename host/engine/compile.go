@@ -72,6 +72,9 @@ func describe(m *wasm.Module, code []byte) (artifacts.Module, error) {
 		WasmBytes: int64(len(code)), NumFunctions: len(m.Funcs), DataBytes: int64(m.DataBytes), HasStart: m.HasStart,
 		Imports: []artifacts.Import{}, Exports: []artifacts.Export{},
 	}
+	if what := symbols(m); what != "" {
+		return d, fault.New(fault.GuestTooManySymbols, "compile", what, nil)
+	}
 	for _, i := range m.Imports {
 		known := i.Kind == wasm.Memory || i.Kind == wasm.Func && abi.Known(i.Module, i.Name, i.Desc)
 		d.Imports = append(d.Imports, artifacts.Import{Module: i.Module, Name: i.Name, Kind: i.Kind.String(), Type: i.Desc, Known: known})
@@ -96,9 +99,29 @@ func describe(m *wasm.Module, code []byte) (artifacts.Module, error) {
 		}
 	}
 	if _, err := wire.Encode(wire.Prepared{Module: d}); err != nil {
-		return d, fault.New(fault.GuestInvalid, "compile", "too many or too long imports and exports", nil)
+		return d, fault.New(fault.GuestTooManySymbols, "compile", "their names and types have more than 1 MiB", nil)
 	}
 	return d, nil
+}
+
+// symbols returns what is wrong with the number or the names of imports and exports, or "".
+func symbols(m *wasm.Module) string {
+	longest := 0
+	for _, i := range m.Imports {
+		longest = max(longest, len(i.Module), len(i.Name))
+	}
+	for _, e := range m.Exports {
+		longest = max(longest, len(e.Name))
+	}
+	switch {
+	case len(m.Imports) > wire.MaxSymbols:
+		return fmt.Sprintf("%d imports of at most %d", len(m.Imports), wire.MaxSymbols)
+	case len(m.Exports) > wire.MaxSymbols:
+		return fmt.Sprintf("%d exports of at most %d", len(m.Exports), wire.MaxSymbols)
+	case longest > wire.MaxSymbolName:
+		return fmt.Sprintf("a name of %d bytes of at most %d", longest, wire.MaxSymbolName)
+	}
+	return ""
 }
 
 func firstLine(s string) string {

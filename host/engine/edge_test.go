@@ -21,33 +21,6 @@ import (
 	"github.com/troupehost/troupe/host/wire"
 )
 
-func TestCompileRefuses(t *testing.T) {
-	for name, want := range map[string]fault.Code{
-		"not-wasm": fault.GuestNotWasm, "truncated": fault.GuestTruncated, "wrong-version": fault.GuestVersion,
-		"component": fault.GuestComponent, "bad-body": fault.GuestInvalid, "bomb-zstd": fault.GuestDecompressionBomb,
-		"go-hello": fault.GuestCodeTooLarge,
-	} {
-		if _, err := Compile(context.Background(), guest(t, name), 1<<20); !errors.Is(err, want) {
-			t.Errorf("%s: %v, want %s", name, err, want)
-		}
-	}
-	whole := binaryModule(section(secMemory, []byte{0, 0x80, 0x80, 4}))
-	if _, err := Compile(context.Background(), whole, 1<<20); !errors.Is(err, fault.GuestMemory) {
-		t.Errorf("65,536 pages: %v", err)
-	}
-	var exports [][]byte
-	for i := range 70_000 {
-		exports = append(exports, exportFunc(strings.Repeat("x", 10)+string(rune('A'+i%26))+string(rune(0x4e00+i/26)), 0))
-	}
-	many := binaryModule(section(secType, funcType("", "")), section(secFunc, []byte{0}), section(secExport, exports...), section(secCode, body()))
-	if _, err := Compile(context.Background(), many, 64<<20); !errors.Is(err, fault.GuestInvalid) {
-		t.Errorf("more exports than a frame tells: %v", err)
-	}
-	if _, err := Compile(context.Background(), nil, 1); !errors.Is(err, fault.GuestNotWasm) {
-		t.Errorf("nothing: %v", err)
-	}
-}
-
 func TestCompressedCodeIsTheSameArtifact(t *testing.T) {
 	plain, packed := compile(t, "echo"), compile(t, "echo-zstd")
 	if !bytes.Equal(plain.Code, packed.Code) || plain.Module.WasmBytes != packed.Module.WasmBytes {

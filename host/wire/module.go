@@ -22,13 +22,23 @@ const (
 	TableBytes = 4 * MaxTableElements * TableElementBytes
 )
 
-// encodeModule writes the description of a module. Its lists are bounded by the frame only: there are honest modules
-// with tens of thousands of exports.
+// A module has at most so many imports and exports, and so long names: the host keeps them for each artifact that it knows,
+// and shows them to operators. Large honest modules have some thousands; all of a description must fit into a frame too.
+const (
+	MaxSymbols    = 16 << 10 // imports, and exports
+	MaxSymbolName = 1 << 10  // bytes of the name of an import, of its module, or of an export
+)
+
+// encodeModule writes the description of a module.
 func encodeModule(e *encoder, m artifacts.Module) {
+	if len(m.Imports) > MaxSymbols || len(m.Exports) > MaxSymbols {
+		e.fail("number of imports and exports")
+		return
+	}
 	e.u64(uint64(len(m.Imports)))
 	for _, i := range m.Imports {
-		e.text(i.Module, MaxName, "import")
-		e.text(i.Name, MaxName, "import")
+		e.text(i.Module, MaxSymbolName, "import")
+		e.text(i.Name, MaxSymbolName, "import")
 		e.text(i.Kind, MaxText, "import")
 		e.text(i.Type, MaxName, "import")
 		e.flag(i.Known)
@@ -38,7 +48,7 @@ func encodeModule(e *encoder, m artifacts.Module) {
 	}
 	e.u64(uint64(len(m.Exports)))
 	for _, x := range m.Exports {
-		e.text(x.Name, MaxName, "export")
+		e.text(x.Name, MaxSymbolName, "export")
 		e.text(x.Kind, MaxText, "export")
 		e.text(x.Type, MaxName, "export")
 		if e.err != nil {
@@ -57,15 +67,15 @@ func encodeModule(e *encoder, m artifacts.Module) {
 
 func decodeModule(d *decoder) artifacts.Module {
 	m := artifacts.Module{Imports: []artifacts.Import{}, Exports: []artifacts.Export{}} // lists that print as [], not null
-	for n := d.count(MaxFrame, leastImport, "imports"); n > 0 && d.err == nil; n-- {
+	for n := d.count(MaxSymbols, leastImport, "imports"); n > 0 && d.err == nil; n-- {
 		m.Imports = append(m.Imports, artifacts.Import{
-			Module: d.text(MaxName, "import"), Name: d.text(MaxName, "import"),
+			Module: d.text(MaxSymbolName, "import"), Name: d.text(MaxSymbolName, "import"),
 			Kind: d.text(MaxText, "import"), Type: d.text(MaxName, "import"), Known: d.flag(),
 		})
 	}
-	for n := d.count(MaxFrame, leastExport, "exports"); n > 0 && d.err == nil; n-- {
+	for n := d.count(MaxSymbols, leastExport, "exports"); n > 0 && d.err == nil; n-- {
 		m.Exports = append(m.Exports, artifacts.Export{
-			Name: d.text(MaxName, "export"), Kind: d.text(MaxText, "export"), Type: d.text(MaxName, "export"),
+			Name: d.text(MaxSymbolName, "export"), Kind: d.text(MaxText, "export"), Type: d.text(MaxName, "export"),
 		})
 	}
 	m.MemoryPages = uint32(d.size(math.MaxUint32, "memory pages"))

@@ -200,6 +200,34 @@ func TestEngineVersionIsThatOfGoMod(t *testing.T) {
 	}
 }
 
+// TestSymbolsAreCounted: the host keeps the description of a module, so a hostile worker may not fill a frame with it.
+func TestSymbolsAreCounted(t *testing.T) {
+	long := strings.Repeat("x", MaxSymbolName)
+	for name, m := range map[string]artifacts.Module{
+		"exports":     {Exports: make([]artifacts.Export, MaxSymbols+1)},
+		"imports":     {Imports: make([]artifacts.Import, MaxSymbols+1)},
+		"export name": {Exports: []artifacts.Export{{Name: long + "x"}}},
+		"import name": {Imports: []artifacts.Import{{Name: long + "x"}}},
+		"module name": {Imports: []artifacts.Import{{Module: long + "x"}}},
+	} {
+		if _, err := Encode(Prepared{Module: m}); !errors.Is(err, ErrFrame) {
+			t.Errorf("%s, sent: %v", name, err)
+		}
+	}
+	most := Prepared{Module: artifacts.Module{Imports: []artifacts.Import{{Module: long, Name: long}}, Exports: make([]artifacts.Export, MaxSymbols)}}
+	b, err := Encode(most)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Decode(TypePrepared, b[headerSize:]); err != nil {
+		t.Errorf("at the bounds: %v", err)
+	}
+	more := binary.AppendUvarint([]byte{0}, MaxSymbols+1) // no import, an export more
+	if _, err := Decode(TypePrepared, append(more, make([]byte, 1<<19)...)); !errors.Is(err, ErrFrame) || !strings.Contains(err.Error(), "exports") {
+		t.Errorf("an export more, received: %v", err)
+	}
+}
+
 func TestTheEngineIsTheLinkedOne(t *testing.T) {
 	module := func(m debug.Module) *debug.BuildInfo {
 		return &debug.BuildInfo{Deps: []*debug.Module{{Path: "example.org/other", Version: "v9"}, &m}}

@@ -120,7 +120,7 @@ func TestEveryFaultHasAnExitCode(t *testing.T) {
 	}
 	for code, exit := range map[fault.Code]int{
 		fault.GuestNotWasm: 20, fault.GuestUnknownImport: 20, fault.GuestTrap: 21, fault.GuestExit: 21, fault.GuestStartTrap: 21,
-		fault.GuestCPULimit: 22, fault.GuestWallLimit: 22, fault.GuestMemory: 22, fault.GuestStack: 22, fault.GuestCodeTooLarge: 22,
+		fault.GuestCPULimit: 22, fault.GuestWallLimit: 22, fault.GuestMemory: 22, fault.GuestStack: 22, fault.GuestTooManySymbols: 22, fault.GuestCodeTooLarge: 22,
 		fault.SuspectWorkerDied: 23, fault.HostWorkerMissing: 24, fault.BusyQueueFull: 9, fault.CallerInvalid: 2, fault.CallerUnreachable: 3,
 		fault.CallerNotFound: 4, fault.HostArtifactMissing: 4, fault.CallerDenied: 5, fault.CallerConflict: 6, fault.CallerQuota: 6,
 		fault.CanceledDeadline: 7, fault.BugPanic: 70,

@@ -145,7 +145,7 @@ func prepareMayFailWith(c fault.Code) bool {
 	switch c {
 	case fault.GuestNotWasm, fault.GuestTruncated, fault.GuestVersion, fault.GuestComponent, fault.GuestInvalid,
 		fault.GuestUnknownImport, fault.GuestCodeTooLarge, fault.GuestDecompressionBomb, fault.GuestBadCompression,
-		fault.GuestMemory, fault.GuestPrepareMemory, fault.SuspectPrepareDied:
+		fault.GuestMemory, fault.GuestTooManySymbols, fault.GuestPrepareMemory, fault.SuspectPrepareDied:
 		return true
 	}
 	return false
