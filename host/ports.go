@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -102,9 +103,13 @@ func (p *storePort) forget(keys ...artifacts.Key) {
 func (p *storePort) Discard(ticket uint64) { release(p.parts.Take(ticket)) }
 
 // Delete implements cache.Store.
-func (p *storePort) Delete(ctx context.Context, keys []artifacts.Key) error {
+func (p *storePort) Delete(ctx context.Context, keys []artifacts.Key) ([]artifacts.Key, error) {
 	p.forget(keys...)
-	return p.Store.Delete(ctx, keys...)
+	err := p.Store.Delete(ctx, keys...)
+	if k, ok := errors.AsType[*store.KeptError](err); ok {
+		return k.Keys, err
+	}
+	return nil, err
 }
 
 // artifactPort is the store as worker processes see it.

@@ -95,7 +95,11 @@ func (b *bench) step(m Message) {
 			for _, g := range e.Gone {
 				b.deleted = append(b.deleted, g.Key)
 			}
-			b.ends(deleted{gone: e.Gone, err: b.storeErr, evict: e.Evict, evicted: e.Evicted, prune: e.Prune, report: e.Report, pruned: e.Pruned})
+			var kept []artifacts.Key
+			if b.storeErr != nil {
+				kept = b.deleted[len(b.deleted)-len(e.Gone):]
+			}
+			b.ends(deleted{gone: e.Gone, kept: kept, err: b.storeErr, evict: e.Evict, evicted: e.Evicted, prune: e.Prune, report: e.Report, pruned: e.Pruned})
 		case Requeue:
 			b.step(e.Message)
 		case Accept:

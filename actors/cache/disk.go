@@ -61,7 +61,7 @@ func (s *State) deleted(m deleted) []Effect {
 		if e == nil || e.gen != g.Gen {
 			continue
 		}
-		if m.err == nil || e.bytes == 0 {
+		if !slices.Contains(m.kept, g.Key) || e.bytes == 0 {
 			delete(s.leaving, g.Key)
 		} else if s.entries[g.Key] == nil && e.state == artifacts.Prepared {
 			delete(s.leaving, g.Key)

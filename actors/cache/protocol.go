@@ -157,6 +157,7 @@ type described struct {
 // deleted is the end of a Delete. Sent by: the shell.
 type deleted struct {
 	gone    []Gone
+	kept    []artifacts.Key // of gone, with err
 	err     error
 	evict   bool
 	evicted kernel.Reply[struct{}]
@@ -267,7 +268,8 @@ type Store interface {
 	// Discard gives up the parts of a ticket.
 	Discard(ticket uint64)
 	PutFailure(ctx context.Context, k artifacts.Key, f artifacts.Failure) error
-	Delete(ctx context.Context, keys []artifacts.Key) error
+	// Delete returns with an error which of the keys are still on disk.
+	Delete(ctx context.Context, keys []artifacts.Key) (kept []artifacts.Key, err error)
 	// Touch must not block.
 	Touch(k artifacts.Key, now time.Time)
 	Verify(ctx context.Context, k artifacts.Key) error

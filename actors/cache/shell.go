@@ -171,11 +171,11 @@ func (sh *shell) doStore(c *kernel.Ctx[Message], e Effect) {
 			for n, g := range e.Gone {
 				keys[n] = g.Key
 			}
-			err := st.Delete(ctx, keys)
+			kept, err := st.Delete(ctx, keys)
 			if err != nil {
-				c.Log().Warn().Err(err).Int("artifacts", len(keys)).Msg("artifacts could not be removed; it is tried again when the cache is pruned")
+				c.Log().Warn().Err(err).Int("artifacts", len(kept)).Msg("artifacts could not be removed; it is tried again when the cache is pruned")
 			}
-			return deleted{gone: e.Gone, err: err, evict: e.Evict, evicted: e.Evicted, prune: e.Prune, report: e.Report, pruned: e.Pruned}
+			return deleted{gone: e.Gone, kept: kept, err: err, evict: e.Evict, evicted: e.Evicted, prune: e.Prune, report: e.Report, pruned: e.Pruned}
 		})
 	case StartVerify:
 		sh.store(c, func(ctx context.Context) Message {

@@ -76,11 +76,11 @@ func (f *fakeStore) PutFailure(_ context.Context, k artifacts.Key, _ artifacts.F
 	return nil
 }
 
-func (f *fakeStore) Delete(_ context.Context, keys []artifacts.Key) error {
+func (f *fakeStore) Delete(_ context.Context, keys []artifacts.Key) ([]artifacts.Key, error) {
 	for _, k := range keys {
 		f.op("delete %x", k[:1])
 	}
-	return nil
+	return nil, nil
 }
 
 func (f *fakeStore) Touch(artifacts.Key, time.Time) {}

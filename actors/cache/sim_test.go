@@ -128,9 +128,11 @@ func (d *disk) perform(s *sim.Shell, e Effect) {
 	case Delete:
 		d.do(s, func() Message {
 			m := deleted{gone: e.Gone, evict: e.Evict, evicted: e.Evicted, prune: e.Prune, report: e.Report, pruned: e.Pruned}
-			for _, g := range e.Gone {
+			for n, g := range e.Gone {
 				delete(d.memory, g.Key)
-				if !failed {
+				if failed && n%2 == 0 { // it breaks off
+					m.kept = append(m.kept, g.Key)
+				} else {
 					delete(d.artifacts, g.Key)
 				}
 			}
@@ -220,9 +222,7 @@ func world(w *sim.World, inbox int) sim.Check {
 				return executed{id: e.Job.Run, outcome: out}
 			})
 		case Requeue:
-			if s.Send("cache", e.Message) != nil {
-				s.After(time.Millisecond, e.Message)
-			}
+			s.Requeue(e.Message)
 		case Reply:
 			settle(e.To, e.Answer, e.Err)
 		case Done:
