@@ -72,7 +72,7 @@ func TestHostilePrepareWorkers(t *testing.T) {
 			if want != "" && out.Ticket != 0 {
 				t.Error("parts were handed over")
 			}
-			if want == fault.GuestPrepareCPU && out.CPU > 250*time.Millisecond {
+			if want == fault.GuestPrepareCPU && out.CPU > 2*time.Second {
 				t.Errorf("used %v", out.CPU)
 			}
 			if n := len(r.Workers()); n != 0 {
