@@ -225,7 +225,7 @@ func (h *Host) release(ctx context.Context) error {
 	if h.store != nil {
 		errs = append(errs, h.store.Close(ctx))
 	}
-	h.parts.close()
+	h.parts.clear()
 	h.codes.close()
 	if h.dir != nil {
 		errs = append(errs, h.dir.Close())

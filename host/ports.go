@@ -33,6 +33,7 @@ const overLimit, unstored = "artifact.over_limit", "artifact.unstored"
 
 // Index implements cache.Store.
 func (p *storePort) Index(ctx context.Context) ([]cache.Entry, error) {
+	p.parts.clear() // what an earlier incarnation was answered and did not take
 	entries, err := p.Store.Index(ctx)
 	out := make([]cache.Entry, len(entries))
 	for i, e := range entries {

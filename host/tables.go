@@ -144,7 +144,7 @@ func (h *handoff) Take(ticket uint64) map[string]*sealed.File {
 	return p
 }
 
-func (h *handoff) close() {
+func (h *handoff) clear() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, parts := range h.parts {

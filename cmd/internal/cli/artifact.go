@@ -116,7 +116,7 @@ func (a *app) judge(ctx context.Context, f *codeFlags, file string, far reach, e
 		fmt.Fprintf(a.out, "%s\n", j.Artifact)
 	}
 	if j.Verdict == "ok" {
-		return nil
+		return a.kept(j, n.private && !everything)
 	}
 	class, known := fault.ParseClass(j.Verdict)
 	if !known {
@@ -124,6 +124,18 @@ func (a *app) judge(ctx context.Context, f *codeFlags, file string, far reach, e
 	}
 	printError(a.err, cmp.Or(j.Message, fault.Describe(fault.Code(j.Fault)).Text), fault.Code(j.Fault), j.Hint)
 	return exit{code: exitOf(class, fault.Code(j.Fault))}
+}
+
+// kept says when an artifact is in memory only; that is a failure if it was all that was wanted.
+func (a *app) kept(j api.Judgement, wanted bool) error {
+	switch {
+	case j.Stored:
+		return nil
+	case wanted:
+		return fault.New(fault.BusyDisk, "store", j.Artifact, nil)
+	}
+	a.note("the artifact could not be stored: it is kept in memory until the host ends")
+	return nil
 }
 
 func (a *app) announce(ctx context.Context, f *codeFlags, file string) error {

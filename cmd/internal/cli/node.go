@@ -39,7 +39,8 @@ const (
 // node is a host, and the way to it.
 type node struct {
 	*client.Client
-	close func() error
+	close   func() error
+	private bool // it ends with this program
 }
 
 // open finds or starts a host. The caller must close the node.
@@ -182,7 +183,7 @@ func (a *app) private(ctx context.Context, dir string, throwAway bool) (*node, e
 	server := control.New(h, serverOptions(cfg))
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
-	return &node{Client: client.Over(dial), close: func() error {
+	return &node{Client: client.Over(dial), private: true, close: func() error {
 		_ = server.Close()
 		<-ended
 		err := h.Close()

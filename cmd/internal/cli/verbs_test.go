@@ -464,3 +464,17 @@ func TestServeDrainsAndStops(t *testing.T) {
 		}
 	}
 }
+
+func TestPreparingForNothingIsAFailure(t *testing.T) {
+	h := &fakeHost{check: func(context.Context, host.CodeRequest) (host.Judgement, error) {
+		return host.Judgement{Verdict: "ok", Artifact: "a"}, nil
+	}}
+	c := newConsole(t, h)
+	if code := c.main([]string{"artifact", "prepare", wasmFile(t)}); code != exitBusy || !strings.Contains(c.err.String(), "code:  busy.disk_space") {
+		t.Errorf("prepare: exit code %d\n%s", code, c.err.String())
+	}
+	c = newConsole(t, h)
+	if code := c.main([]string{"artifact", "check", wasmFile(t)}); code != exitOK || !strings.Contains(c.err.String(), "note:  the artifact could not be stored") {
+		t.Errorf("check: exit code %d\n%s", code, c.err.String())
+	}
+}
