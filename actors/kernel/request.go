@@ -20,29 +20,18 @@ import (
 //   - bug.no_answer: the actor restarted twice
 //   - what the actor failed the reply with
 func Ask[M, R any](ctx context.Context, to Ref[M], build func(Reply[R]) M) (R, error) {
-	return askUntil(ctx, to, build, func(*promise[R]) bool { return false })
+	return askUntil(ctx, to, build, nil, 0)
 }
 
 // AskWithdrawing is Ask for work that must not outlive its asker: when ctx ends first, withdraw is sent on the control lane,
 // which may overtake the request (Ctx.Requeue), and the answer is awaited for up to grace more. An answer without an error
 // still counts then; else the error is that of ctx. A request whose actor restarts after the withdrawal is not sent again.
 func AskWithdrawing[M, R any](ctx context.Context, to Ref[M], build func(Reply[R]) M, withdraw M, grace time.Duration) (R, error) {
-	return askUntil(ctx, to, build, func(p *promise[R]) bool {
-		_ = to.Control(withdraw) // a stopped actor has answered
-		t := time.NewTimer(grace)
-		defer t.Stop()
-		select {
-		case <-p.ready:
-			_, err, again := p.poll()
-			return err == nil && !again
-		case <-t.C:
-			return false
-		}
-	})
+	return askUntil(ctx, to, build, func() { _ = to.Control(withdraw) }, grace) // a stopped actor has answered
 }
 
-// askUntil asks; left decides whether there is an answer after all when ctx has ended.
-func askUntil[M, R any](ctx context.Context, to Ref[M], build func(Reply[R]) M, left func(*promise[R]) bool) (R, error) {
+// askUntil asks; when ctx ends it calls withdraw, if any, and waits for up to grace.
+func askUntil[M, R any](ctx context.Context, to Ref[M], build func(Reply[R]) M, withdraw func(), grace time.Duration) (R, error) {
 	var none R
 	if to.cell == nil {
 		return none, fault.New(fault.CallerClosed, "ask", "no actor", nil)
@@ -52,6 +41,22 @@ func askUntil[M, R any](ctx context.Context, to Ref[M], build func(Reply[R]) M, 
 	}
 	p := &promise[R]{ready: make(chan struct{}, maxAttempts)} // one wake per attempt: waking never blocks
 	p.init(&to.cell.base, func() { p.ready <- struct{}{} })
+	leave := func() (R, error) {
+		if withdraw != nil {
+			withdraw()
+			t := time.NewTimer(grace)
+			defer t.Stop()
+			select {
+			case <-p.ready:
+				if r, err, again := p.poll(); err == nil && !again {
+					return r, nil
+				}
+			case <-t.C:
+			}
+		}
+		p.abandon()
+		return none, canceled(ctx, to.cell.path)
+	}
 	for {
 		if err := to.cell.post(build(p.reply()), &p.loan, false); err != nil {
 			p.refuse(err) // unless its Failed method has answered already
@@ -59,19 +64,15 @@ func askUntil[M, R any](ctx context.Context, to Ref[M], build func(Reply[R]) M, 
 		select {
 		case <-p.ready:
 		case <-ctx.Done():
-			if left(p) {
-				r, err, _ := p.poll()
-				return r, err
-			}
-			p.abandon()
-			return none, canceled(ctx, to.cell.path)
+			return leave()
 		}
-		if r, err, again := p.poll(); !again {
+		r, err, again := p.poll()
+		if !again {
 			return r, err
 		}
-		if ctx.Err() != nil {
-			p.abandon()
-			return none, canceled(ctx, to.cell.path)
+		if ctx.Err() != nil { // the actor restarted, and may have begun before
+			grace = 0
+			return leave()
 		}
 	}
 }

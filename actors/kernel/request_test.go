@@ -152,6 +152,32 @@ func TestWithdrawalsFindWhatTheyOvertook(t *testing.T) {
 	})
 }
 
+// ending is a context that ends between a look at Done and the look at Err that follows.
+type ending struct {
+	context.Context
+	looks int
+}
+
+func (e *ending) Err() error {
+	if e.looks++; e.looks > 1 {
+		return context.Canceled
+	}
+	return nil
+}
+
+func TestAWithdrawalDuringARestartIsSent(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *System) {
+		var n notes
+		r := spawn(t, s, Options[bearing]{Name: "a", New: asked(&n)})
+		time.AfterFunc(time.Second, func() { _ = r.Send(bearing{name: "panic"}) })
+		_, err := AskWithdrawing(&ending{Context: context.Background()}, r,
+			func(to Reply[string]) bearing { return bearing{"keep", to} }, bearing{name: "withdraw"}, time.Hour)
+		wantCode(t, err, fault.CanceledCaller)
+		pass(time.Minute)
+		n.want(t, "1 keep", "1 panic", "2 withdraw")
+	})
+}
+
 func TestAskIsSentOnceMoreAfterARestart(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *System) {
 		var n notes
