@@ -40,8 +40,12 @@ func (p PrunePolicy) Prune(now time.Time, entries []PruneEntry) (remove []Key, o
 		return bytes.Compare(a.Key[:], b.Key[:])
 	})
 	for _, e := range free {
-		if total <= p.LimitBytes && now.Sub(e.LastNeeded) < p.Age {
+		old := now.Sub(e.LastNeeded) >= p.Age
+		if !old && total <= p.LimitBytes {
 			break
+		}
+		if !old && e.Bytes == 0 { // its end makes no room
+			continue
 		}
 		remove = append(remove, e.Key)
 		total -= e.Bytes

@@ -40,6 +40,7 @@ type Host struct {
 
 	dir    *db.Dir
 	store  *store.Store
+	kept   *storePort
 	pool   *pool.Pool
 	codes  *codeTable
 	parts  *handoff
@@ -115,6 +116,7 @@ func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 	h.store = store.Open(store.Config{Cache: h.dir.Cache, State: h.dir.State, HostKey: h.dir.HostKey,
 		Build: h.pool.Facts().Build, MemoryBytes: cfg.CacheMemoryBytes, MaxFiles: openFiles() / 2})
 	ports.Store = h.store
+	h.kept = &storePort{Store: h.store, parts: h.parts, health: h.health, log: h.log, unstored: map[artifacts.Key]bool{}}
 	if err := h.startActors(); err != nil {
 		return nil, err
 	}
@@ -152,7 +154,7 @@ func (h *Host) startActors() (err error) {
 		Limits: cache.Limits{Pins: cfg.MaxPins, Preparing: jobs, Requests: max(maxRequests, 2*cfg.ExecuteQueue),
 			Policy: artifacts.PrunePolicy{LimitBytes: cfg.CacheBytes, Age: cfg.CacheAge}},
 		PruneEvery: cfg.PruneEvery,
-		Store:      &storePort{Store: h.store, parts: h.parts, health: h.health, log: h.log, unstored: map[artifacts.Key]bool{}},
+		Store:      h.kept,
 		Prepare:    h.prepare, Execute: h.execute,
 	})
 	return err

@@ -17,7 +17,7 @@ import (
 //
 // # Errors
 //
-// caller.closed.
+// caller.host_closed.
 func (h *Host) Inspect(ctx context.Context) (inspect.Host, error) {
 	select {
 	case <-h.done:

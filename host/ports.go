@@ -34,6 +34,7 @@ const overLimit, unstored = "artifact.over_limit", "artifact.unstored"
 // Index implements cache.Store.
 func (p *storePort) Index(ctx context.Context) ([]cache.Entry, error) {
 	p.parts.clear() // what an earlier incarnation was answered and did not take
+	p.forgetAll()
 	entries, err := p.Store.Index(ctx)
 	out := make([]cache.Entry, len(entries))
 	for i, e := range entries {
@@ -48,10 +49,18 @@ func (p *storePort) Put(ctx context.Context, m artifacts.Meta, ticket uint64, me
 	defer release(parts)
 	n, err := p.Store.Put(ctx, m, parts, memoryOnly)
 	if err == nil && memoryOnly {
-		p.health.set(overLimit, "what is pinned or in use exceeds the cache limit: new artifacts are kept in memory only", "unpin something or raise the cache limit")
 		return 0, nil
 	}
 	return p.written(m.Key, m.Code, n, err)
+}
+
+// SetOverLimit implements cache.Store.
+func (p *storePort) SetOverLimit(over bool) {
+	if over {
+		p.health.set(overLimit, "what is pinned or in use exceeds the cache limit: new artifacts are kept in memory only", "unpin something or raise the cache limit")
+	} else {
+		p.health.clear(overLimit)
+	}
 }
 
 // PutAgain implements cache.Store.
@@ -87,6 +96,20 @@ func (p *storePort) written(k artifacts.Key, code artifacts.CodeHash, n int64, e
 	p.health.set(unstored, fmt.Sprintf("%d artifacts could not be written and are kept in memory only; the last: %v", len(p.unstored), f), f.Hint)
 	p.log.Warn().Err(err).Str("code_hash", code.String()).Msg("artifact not stored; it is served from memory")
 	return 0, nil
+}
+
+func (p *storePort) anyUnstored() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.unstored) > 0
+}
+
+// forgetAll is for an index that is read anew: what is in memory only is not in it.
+func (p *storePort) forgetAll() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	clear(p.unstored)
+	p.health.clear(unstored)
 }
 
 func (p *storePort) forget(keys ...artifacts.Key) {
@@ -128,6 +151,9 @@ func (p artifactPort) Open(ctx context.Context, key artifacts.Key) (pool.Handle,
 // pollEvery is how often the host looks at the disk.
 const pollEvery = time.Second
 
+// persistPolls is how many looks pass between two tries to write what is in memory only.
+const persistPolls = 30
+
 // flushPolls is how many looks pass between two writes of when artifacts were needed last.
 const flushPolls = 60
 
@@ -139,6 +165,13 @@ func (h *health) showBallast(s db.Status) {
 	}
 	h.set("disk.ballast", fmt.Sprintf("%d of %d MiB of ballast are held", s.BallastBytes>>20, s.BallastWanted>>20),
 		"the disk is small or nearly full: if others fill it, the host may die and must be started again")
+}
+
+// persist has what is in memory only written. A host that stops refuses, and then it is lost anyway.
+func (h *Host) persist() {
+	if h.kept.anyUnstored() {
+		_ = h.cache.Control(cache.Persist{})
+	}
 }
 
 // watchDisk sees others fill the disk, and gives the ballast up before the databases run out of room.
@@ -164,7 +197,9 @@ func (h *Host) watchDisk(ctx context.Context) {
 			short = true
 		} else if h.health.clear("disk.short"); short {
 			short = false
-			_ = h.cache.Control(cache.Persist{}) // refused by a host that stops, and then it is lost anyway
+			h.persist()
+		} else if n%persistPolls == 0 { // a shortage may be too brief to be seen here, or too small
+			h.persist()
 		}
 		for _, d := range []*db.DB{h.dir.Cache, h.dir.State} {
 			if f := d.Failed(); f != nil {

@@ -24,6 +24,7 @@ type runEntry struct {
 	unused  chan struct{} // closed when nobody uses it any more after remove
 	leaving bool
 	touched atomic.Bool // the caller's streams were used
+	reading atomic.Int32
 	closed  atomic.Bool // and are not any more
 }
 
@@ -84,7 +85,7 @@ func (t *runTable) Open(id uint64) (pool.RunIO, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e, ok := t.runs[id]
-	if !ok || e.using > 0 || e.touched.Load() {
+	if !ok || e.using > 0 || e.touched.Load() || e.reading.Load() > 0 {
 		return pool.RunIO{}, false
 	}
 	e.using++
@@ -99,11 +100,16 @@ type gatedReader struct {
 }
 
 func (g gatedReader) Read(p []byte) (int, error) {
-	g.e.touched.Store(true)
 	if g.e.closed.Load() {
 		return 0, errRunEnded
 	}
-	return g.r.Read(p)
+	g.e.reading.Add(1) // who is left behind in a Read may still take something
+	n, err := g.r.Read(p)
+	if n > 0 {
+		g.e.touched.Store(true)
+	}
+	g.e.reading.Add(-1)
+	return n, err
 }
 
 type gatedWriter struct {
@@ -112,9 +118,12 @@ type gatedWriter struct {
 }
 
 func (g gatedWriter) Write(p []byte) (int, error) {
-	g.e.touched.Store(true)
 	if g.e.closed.Load() {
 		return 0, errRunEnded
 	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	g.e.touched.Store(true)
 	return g.w.Write(p)
 }

@@ -42,6 +42,7 @@ func TestARunIsStartedOnce(t *testing.T) {
 		if _, again := runs.Open(id); !ok || again {
 			t.Errorf("opened %v, a second time %v", ok, again)
 		}
+		_, _ = first.Stdout.Write(nil)
 		first.Release()
 		second, ok := runs.Open(id)
 		if !ok {

@@ -13,11 +13,12 @@ import (
 	"github.com/troupehost/troupe/artifacts"
 )
 
-// Limits are the settings of the core. Zero fields mean 15 min, 5, 64, 1024, 4096, 256, 16384, 1024, 32 MiB, 10 GiB and
-// 30 days.
+// Limits are the settings of the core. Zero fields mean 15 min, 5, 30 s, 64, 1024, 4096, 256, 16384, 1024, 32 MiB, 10 GiB
+// and 30 days.
 type Limits struct {
 	Cooldown     time.Duration // before a suspect preparation is tried again
 	Retries      int           // how often
+	Persist      time.Duration // before an artifact that could not be written is written again
 	Pins         int           // per tenant
 	Announce     int           // heads-ups of a tenant that wait
 	Failures     int           // remembered
@@ -28,10 +29,7 @@ type Limits struct {
 	Policy       artifacts.PrunePolicy
 }
 
-const (
-	retryAfter   = time.Second      // what a refused caller is told
-	persistAfter = 30 * time.Second // before an artifact that could not be written is written again
-)
+const retryAfter = time.Second // what a refused caller is told
 
 // State is the pure core of the cache.
 type State struct {
@@ -80,6 +78,7 @@ type ask struct {
 	hit      bool
 	attempts int
 	entry    *entry // Execute: the entry that it uses, while it runs
+	departed bool   // while it ran
 }
 
 // NewState returns a cache that waits for its index. incarnation counts from 1: generations of different incarnations differ,
@@ -87,6 +86,7 @@ type ask struct {
 func NewState(l Limits, incarnation uint64) *State {
 	l.Cooldown = cmp.Or(l.Cooldown, 15*time.Minute)
 	l.Retries = cmp.Or(l.Retries, 5)
+	l.Persist = cmp.Or(l.Persist, 30*time.Second)
 	l.Pins = cmp.Or(l.Pins, 64)
 	l.Announce = cmp.Or(l.Announce, 1024)
 	l.Failures = cmp.Or(l.Failures, 4096)
@@ -130,7 +130,7 @@ func (s *State) Step(now time.Time, in Message) []Effect {
 	case Prune:
 		return s.pruneNow(now, m)
 	case Persist:
-		return s.persistAll(now)
+		return s.persistAll(now, true)
 	}
 	return s.operate(in)
 }
@@ -230,6 +230,7 @@ func (s *State) depart(m Depart) []Effect {
 	case a == nil: // an earlier incarnation may have started it
 		return []Effect{CancelExecute{Run: m.ID}}
 	case a.entry != nil:
+		a.departed = true
 		return []Effect{CancelExecute{Run: a.ID}} // its answer answers the request
 	}
 	out := s.fail(a, fault.New(fault.CanceledCaller, "cache", "", nil))
@@ -242,7 +243,7 @@ func (s *State) depart(m Depart) []Effect {
 	e.waiting = slices.DeleteFunc(e.waiting, gone)
 	if e.state == artifacts.Preparing && !e.storing && len(e.waiting) == 0 {
 		out = append(out, CancelPrepare{Job: e.gen})
-		delete(s.entries, e.key)
+		s.fallBack(e)
 	}
 	return out
 }

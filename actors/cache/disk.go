@@ -39,6 +39,7 @@ func (s *State) remove(list []*entry, then func(*Delete)) []Effect {
 	for _, e := range list {
 		delete(s.entries, e.key)
 		s.unload(e)
+		e.storing, e.reserved, e.stuck = false, 0, false // a write that is under way ends as an orphan
 		if e.state == artifacts.Prepared {
 			out = append(out, Release{Key: e.key})
 		}
@@ -88,17 +89,22 @@ func (s *State) choose(now time.Time, room int64) (remove []*entry, over bool) {
 			list = append(list, artifacts.PruneEntry{Key: e.key, Bytes: e.bytes, LastNeeded: e.lastNeeded, Held: s.held(e)})
 		}
 	}
+	var taken int64 // by what is not in the list
 	for _, e := range s.entries {
-		room += e.reserved
+		taken += e.reserved
 	}
 	for _, e := range s.leaving {
 		if e.stuck {
-			room += e.bytes
+			taken += e.bytes
 		}
 	}
 	p := s.limits.Policy
-	p.LimitBytes -= room
+	p.LimitBytes -= taken + room
 	keys, over := p.Prune(now, list)
+	if over && room > 0 { // whatever went, there would be no room
+		p.LimitBytes += room
+		keys, _ = p.Prune(now, list)
+	}
 	for _, k := range keys {
 		remove = append(remove, s.entries[k])
 	}
@@ -123,12 +129,12 @@ func (s *State) pruneNow(now time.Time, m Prune) []Effect {
 		report.RemovedBytes += e.bytes
 	}
 	for k, e := range s.leaving {
-		if c := s.entries[k]; c == nil || c.state == artifacts.Failed {
+		if c := s.entries[k]; e.stuck && (c == nil || c.state == artifacts.Failed) {
 			list = append(list, e)
 		}
 	}
 	slices.SortFunc(list, func(a, b *entry) int { return bytes.Compare(a.key[:], b.key[:]) })
-	out := s.persistAll(now)
+	out := s.persistAll(now, false)
 	if len(list) == 0 {
 		report.KeptBytes = s.total()
 		return append(out, HasPruned{To: m.Reply, Pruned: report})
@@ -138,29 +144,52 @@ func (s *State) pruneNow(now time.Time, m Prune) []Effect {
 
 // persist tries to write an artifact that is served from memory only.
 func (s *State) persist(now time.Time, e *entry) []Effect {
-	if e.bytes > 0 || e.storing || e.state != artifacts.Prepared || now.Sub(e.triedAt) < persistAfter {
-		return nil
-	}
 	size := e.meta.Bytes()
-	if size > s.limits.Policy.LimitBytes {
+	if !s.unstored(e) || now.Sub(e.triedAt) < s.limits.Persist || size > s.limits.Policy.LimitBytes {
 		return nil
 	}
-	e.storing, e.triedAt = true, now // held from here on
+	e.triedAt = now
+	e.storing = true // held from here on
 	out, over := s.prune(now, size)
-	if over {
-		e.storing = false
+	if e.storing = !over; over {
 		return out
 	}
 	e.reserved = size
 	return append(out, StoreAgain{Key: e.key, Gen: e.gen})
 }
 
-func (s *State) persistAll(now time.Time) []Effect {
-	var out []Effect
+// unstored says whether an artifact is served from memory, and could be written.
+func (s *State) unstored(e *entry) bool {
+	return e.state == artifacts.Prepared && e.bytes == 0 && !e.storing
+}
+
+// persistAll writes what is served from memory only as far as there is room, and makes room for no more than one. at once:
+// whatever was tried when.
+func (s *State) persistAll(now time.Time, atOnce bool) []Effect {
+	var list []*entry
 	for _, e := range s.sorted() {
-		if s.entries[e.key] == e {
-			out = append(out, s.persist(now, e)...)
+		if s.unstored(e) && (atOnce || now.Sub(e.triedAt) >= s.limits.Persist) {
+			list = append(list, e)
 		}
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(list, func(a, b *entry) int { return b.lastNeeded.Compare(a.lastNeeded) })
+	free := s.limits.Policy.LimitBytes - s.total()
+	for _, e := range s.entries {
+		free -= e.reserved
+	}
+	var out []Effect
+	for _, e := range list {
+		size := e.meta.Bytes()
+		if size > free {
+			e.triedAt = time.Time{}
+			return append(out, s.persist(now, e)...)
+		}
+		free -= size
+		e.triedAt, e.storing, e.reserved = now, true, size
+		out = append(out, StoreAgain{Key: e.key, Gen: e.gen})
 	}
 	return out
 }

@@ -177,7 +177,7 @@ func TestRoomIsMadeBeforeAnArtifactIsWritten(t *testing.T) {
 	}
 	b.step(stored{key: artifacts.Key{4}, gen: b.jobs[1].Gen})
 	clear(b.s.pins)
-	b.now = b.now.Add(persistAfter)
+	b.now = b.now.Add(b.s.limits.Persist)
 	b.ask(Request{ID: 3, Kind: Precheck, Key: artifacts.Key{4}})
 	if len(b.again) != 1 || len(b.deleted) != 2 {
 		t.Errorf("with room again: written again %d times, removed %d", len(b.again), len(b.deleted))
@@ -201,18 +201,17 @@ func TestWhatCouldNotBeWrittenIsTriedAgain(t *testing.T) {
 	if !errors.Is(b.ops[0], fault.CallerConflict) || b.s.entries[second] == nil {
 		t.Errorf("verify of what is not on disk: %v", b.ops)
 	}
-	b.step(Persist{})
+	b.step(Prune{})
 	if len(b.again) != 0 {
 		t.Error("tried again at once")
 	}
-	b.now = b.now.Add(persistAfter)
 	b.step(Persist{})
 	if len(b.again) != 1 {
-		t.Fatalf("tried again %d times", len(b.again))
+		t.Fatalf("there is room, and it was tried again %d times", len(b.again))
 	}
 	b.step(Evict{Key: second})
-	if !errors.Is(b.ops[1], fault.CallerConflict) {
-		t.Errorf("evict while it is written: %v", b.ops[1])
+	if !errors.Is(b.ops[2], fault.CallerConflict) {
+		t.Errorf("evict while it is written: %v", b.ops[2])
 	}
 	b.step(stored{key: second, gen: b.again[0].Gen, bytes: 60})
 	if b.s.total() != 60 {

@@ -96,7 +96,7 @@ func (s *State) prepareFailed(now time.Time, e *entry, o prepare.Outcome) []Effe
 		}
 		out = append(out, s.forget()...)
 	default:
-		delete(s.entries, e.key)
+		s.fallBack(e)
 	}
 	for _, a := range waiting {
 		switch current := s.entries[a.Key]; {
@@ -111,6 +111,15 @@ func (s *State) prepareFailed(now time.Time, e *entry, o prepare.Outcome) []Effe
 		}
 	}
 	return out
+}
+
+// fallBack ends a preparation that came to nothing: what was known of an earlier one is still known.
+func (s *State) fallBack(e *entry) {
+	if e.fault == nil {
+		delete(s.entries, e.key)
+		return
+	}
+	e.state = artifacts.Failed
 }
 
 // forget drops the oldest failures over the limit.
@@ -150,6 +159,7 @@ func (s *State) stored(now time.Time, m stored) []Effect {
 	waiting := e.waiting
 	e.waiting = nil
 	if m.err != nil {
+		s.unload(e)
 		delete(s.entries, e.key)
 		var out []Effect
 		for _, a := range waiting {

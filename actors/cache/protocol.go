@@ -270,6 +270,8 @@ type Store interface {
 	PutFailure(ctx context.Context, k artifacts.Key, f artifacts.Failure) error
 	// Delete returns with an error which of the keys are still on disk.
 	Delete(ctx context.Context, keys []artifacts.Key) (kept []artifacts.Key, err error)
+	// SetOverLimit says whether what is pinned or in use leaves no room for anything new. It must not block.
+	SetOverLimit(over bool)
 	// Touch must not block.
 	Touch(k artifacts.Key, now time.Time)
 	Verify(ctx context.Context, k artifacts.Key) error

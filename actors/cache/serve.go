@@ -48,6 +48,9 @@ func (s *State) executed(now time.Time, m executed) []Effect {
 		return s.fail(a, m.err)
 	}
 	f := m.outcome.Fault
+	if f != nil && a.departed { // nobody is left to repeat it for, and a verdict on the code would come too late
+		return s.fail(a, fault.New(fault.CanceledCaller, "cache", "", nil))
+	}
 	if f != nil && a.attempts == 1 && m.outcome.Delivered == 0 {
 		switch f.Code {
 		case fault.HostArtifactMissing, fault.HostArtifactCorrupt, fault.SuspectArtifact:

@@ -34,18 +34,24 @@ func Spawn(parent kernel.Parent, cfg Config) (kernel.Ref[Message], error) {
 		Tasks:    1 << 20,                              // each is a store operation of an Ask, a job or an operator
 		New: func(c *kernel.Ctx[Message]) kernel.Handler[Message] {
 			sh := &shell{cfg: cfg, last: &last}
-			_ = cfg.Prepare.Control(prepare.CancelAll{}) // what an earlier incarnation asked for has nobody to come to
-			sh.store(c, func(ctx context.Context) Message {
-				entries, err := cfg.Store.Index(ctx)
-				return indexed{entries, err}
-			})
+			// What an earlier incarnation asked for has nobody to come to. What it made is there when the index is read.
+			self, number := c.Self(), c.Incarnation()
+			_ = cfg.Prepare.Control(prepare.CancelAll{Reply: kernel.ReplyFunc(func(struct{}, error) { _ = self.Control(alone{number}) })})
 			if err := spawnPruner(c, cfg.PruneEvery); err != nil {
 				c.Log().Error().Err(err).Msg("the pruner could not be started")
 			}
 			core := kernel.RunCore(NewState(cfg.Limits, c.Incarnation()), sh.do)
 			return kernel.HandlerFunc[Message](func(c *kernel.Ctx[Message], m Message) {
-				if i, ok := m.(indexed); ok && i.err != nil {
-					c.Log().Error().Err(i.err).Msg("the artifact index could not be read; the cache starts empty")
+				switch m := m.(type) {
+				case alone:
+					if m.incarnation == number {
+						sh.index(c)
+					}
+					return
+				case indexed:
+					if m.err != nil {
+						c.Log().Error().Err(m.err).Msg("the artifact index could not be read; the cache starts empty")
+					}
 				}
 				core.Receive(c, m)
 			})
@@ -63,17 +69,29 @@ type done struct{}
 
 func (done) cacheMessage() {}
 
+// alone says that the prepare queue holds nothing of an earlier incarnation any more. Sent by: prepare's answer.
+type alone struct{ incarnation uint64 }
+
+func (alone) cacheMessage() {}
+
 // store runs an operation beside the actor, after those before it, whichever incarnation began them. The actor has not
 // stopped before it has ended: what was acknowledged happens.
 func (sh *shell) store(c *kernel.Ctx[Message], op func(context.Context) Message) {
 	before, ended := *sh.last, make(chan struct{})
-	*sh.last = ended
 	c.Go(func(ctx context.Context) Message {
 		defer close(ended)
 		if before != nil {
 			<-before
 		}
 		return op(context.WithoutCancel(ctx)) // what was begun is ended
+	})
+	*sh.last = ended
+}
+
+func (sh *shell) index(c *kernel.Ctx[Message]) {
+	sh.store(c, func(ctx context.Context) Message {
+		entries, err := sh.cfg.Store.Index(ctx)
+		return indexed{entries, err}
 	})
 }
 
@@ -122,6 +140,7 @@ func (sh *shell) do(c *kernel.Ctx[Message], e Effect) {
 		}
 		e.To.Answer(struct{}{})
 	case HasPruned:
+		sh.cfg.Store.SetOverLimit(e.Pruned.OverLimit)
 		if e.Pruned.OverLimit {
 			c.Log().Warn().Int64("bytes", e.Pruned.KeptBytes).Msg("what is pinned or in use exceeds the cache limit; new artifacts are kept in memory only")
 		}
@@ -141,6 +160,9 @@ func (sh *shell) doStore(c *kernel.Ctx[Message], e Effect) {
 	switch e := e.(type) {
 	case StorePut:
 		sh.store(c, func(ctx context.Context) Message {
+			if e.MemoryOnly {
+				st.SetOverLimit(true)
+			}
 			n, err := st.Put(ctx, e.Meta, e.Ticket, e.MemoryOnly)
 			return stored{key: e.Meta.Key, gen: e.Gen, bytes: n, err: err}
 		})

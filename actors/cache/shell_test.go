@@ -83,6 +83,8 @@ func (f *fakeStore) Delete(_ context.Context, keys []artifacts.Key) ([]artifacts
 	return nil, nil
 }
 
+func (f *fakeStore) SetOverLimit(bool) {}
+
 func (f *fakeStore) Touch(artifacts.Key, time.Time) {}
 
 func (f *fakeStore) Verify(_ context.Context, k artifacts.Key) error {
@@ -156,6 +158,7 @@ func onStage(t *testing.T, cfg Config, test func(t *testing.T, s *stage)) {
 				m.job.Reply.Answer(prepare.Outcome{Ticket: 7, Meta: artifacts.Meta{Key: j.Key, Module: module, Parts: []artifacts.Part{{Bytes: 60}}}})
 			case prepare.CancelAll:
 				s.cancel("all")
+				m.Reply.Answer(struct{}{})
 			case prepare.Cancel:
 				s.cancel("job")
 			}

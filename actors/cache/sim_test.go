@@ -243,7 +243,8 @@ func world(w *sim.World, inbox int) sim.Check {
 		New: func() sim.Core[Message, Effect] {
 			clear(compiling)
 			incarnations++
-			core = NewState(Limits{Policy: artifacts.PrunePolicy{LimitBytes: limit, Age: time.Hour}, Unstored: 1, Descriptions: 200}, incarnations)
+			core = NewState(Limits{Policy: artifacts.PrunePolicy{LimitBytes: limit, Age: time.Hour}, Unstored: 1, Descriptions: 200,
+				Persist: 5 * time.Millisecond}, incarnations)
 			return booting{core, d.index}
 		},
 		Do: do, Crashes: true, Inbox: inbox,
@@ -306,6 +307,18 @@ func world(w *sim.World, inbox int) sim.Check {
 					return fmt.Errorf("pins of %x: %v in the table, %v on disk", k[:1], core.pins[k], tenants)
 				}
 			}
+			var described int64
+			for k, e := range core.entries {
+				if e.storing || e.describing || e.reserved != 0 || e.inUse != 0 || len(e.waiting)+len(e.toJudge)+len(e.toShow) > 0 {
+					return fmt.Errorf("artifact %x is not at rest: %+v", k[:1], e)
+				}
+				if e.module != nil {
+					described += weight(*e.module)
+				}
+			}
+			if described != core.described {
+				return fmt.Errorf("%d bytes of descriptions are counted, there are %d", core.described, described)
+			}
 			if len(core.asks)+len(core.pinning) > 0 {
 				return fmt.Errorf("%d asks, %d pins are left", len(core.asks), len(core.pinning))
 			}
@@ -325,6 +338,9 @@ func settle[R any](to kernel.Reply[R], r R, err error) {
 // operator asks for one thing that operators ask for.
 func operator(s *sim.Shell, k artifacts.Key, answered *int) {
 	verb := s.Rand().IntN(6)
+	if s.Rand().IntN(2) == 0 {
+		_ = s.Control("cache", Persist{})
+	}
 	if verb == 0 {
 		sim.Request(s, "cache",
 			func(answer func(Pruned, error)) any { return Prune{Reply: kernel.ReplyFunc(answer)} },

@@ -78,6 +78,12 @@ func (s *State) Step(now time.Time, in Message) []Effect {
 		}
 	case CancelAll:
 		out = s.cancelAll()
+		if m.again {
+			out = append(out, AllCanceled{m.Reply})
+		} else {
+			m.again = true
+			out = append(out, Requeue{m})
+		}
 	case ended:
 		out = s.ended(now, m)
 	case exited:

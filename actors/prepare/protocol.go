@@ -42,11 +42,13 @@ type Cancel struct {
 }
 
 // CancelAll ends all jobs: everything that was asked before is for nobody.
-// Sent by: cache, on the control lane, when it begins a new incarnation, before its first Enqueue.
-// Answer: each Enqueue that is known is answered canceled.host_stopped; running jobs are stopped.
-// Races: an Enqueue of the earlier incarnation that still waits in the work lane is not reached. It runs for nobody until a
-// new job takes its id.
-type CancelAll struct{}
+// Sent by: cache, on the control lane, when it begins a new incarnation.
+// Answer: each Enqueue is answered canceled.host_stopped and running jobs are stopped; then, when no Enqueue from before is
+// left in the work lane either, its own reply. The sender's first Enqueue comes after that.
+type CancelAll struct {
+	Reply kernel.Reply[struct{}]
+	again bool // it has been behind the work
+}
 
 // Inspect asks for the state of the queue.
 // Sent by: host. Answer: a snapshot.
@@ -85,6 +87,9 @@ func (wake) prepareMessage()      {}
 func (m Enqueue) Failed(err error) { m.Reply.Fail(err) }
 
 // Failed answers the sender when the message could not be handled.
+func (m CancelAll) Failed(err error) { m.Reply.Fail(err) }
+
+// Failed answers the sender when the message could not be handled.
 func (m Inspect) Failed(err error) { m.Reply.Fail(err) }
 
 // Failed gives up what the job made, when the message could not be handled.
@@ -119,6 +124,9 @@ type Answer struct {
 // Requeue puts a message behind the work that waits.
 type Requeue struct{ Message Message }
 
+// AllCanceled answers a CancelAll.
+type AllCanceled struct{ Reply kernel.Reply[struct{}] }
+
 // Show answers an Inspect.
 type Show struct {
 	Reply kernel.Reply[inspect.Queue]
@@ -133,5 +141,6 @@ func (StopWorker) prepareEffect()  {}
 func (Discard) prepareEffect()     {}
 func (Answer) prepareEffect()      {}
 func (Requeue) prepareEffect()     {}
+func (AllCanceled) prepareEffect() {}
 func (Show) prepareEffect()        {}
 func (WakeAfter) prepareEffect()   {}

@@ -61,6 +61,8 @@ func (sh *shell) do(c *kernel.Ctx[Message], e Effect) {
 		sh.cfg.Preparer.Discard(e.Ticket)
 	case Requeue:
 		c.Requeue(e.Message)
+	case AllCanceled:
+		e.Reply.Answer(struct{}{})
 	case Show:
 		e.Reply.Answer(e.Queue)
 	case WakeAfter:
