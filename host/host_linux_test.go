@@ -151,7 +151,7 @@ func TestEachBadInputHasItsFault(t *testing.T) {
 		{"output", host.Request{Code: guest(t, "bigout"), Limits: run.Limits{OutputBytes: 1 << 20}}, "guest", fault.GuestOutputLimit},
 		{"cpu", host.Request{Code: guest(t, "loop"), Entry: invoke("run"), Limits: short}, "guest", fault.GuestCPULimit},
 		{"wall", host.Request{Code: guest(t, "sleep"), Determinism: run.RealWorld, Limits: run.Limits{Wall: 2 * time.Second}}, "guest", fault.GuestWallLimit},
-		{"trap for want of memory", host.Request{Code: guest(t, "memhog"), Entry: invoke("run"), Limits: run.Limits{MemoryBytes: 1 << 20}}, "guest", fault.GuestTrap},
+		{"memory", host.Request{Code: guest(t, "memhog"), Entry: invoke("run"), Limits: run.Limits{MemoryBytes: 1 << 20}}, "guest", fault.GuestMemory},
 		{"memory for the input", host.Request{
 			Code: guest(t, "echo"), Entry: run.Entry{Mode: run.Bytes, Name: "echo"}, Input: make([]byte, 1<<20), Limits: run.Limits{MemoryBytes: 1 << 20},
 		}, "guest", fault.GuestMemory},

@@ -170,15 +170,24 @@ func (a *App) Run(ctx context.Context, s Spec, streams IO) (out Outcome) {
 	}()
 	out = a.run(ctx, s, streams, mem)
 	out.MemoryPeak = mem.peak
-	if f := out.Fault; f != nil && mem.refused && (f.Code == fault.GuestTrap || f.Code == fault.GuestExit || f.Code == fault.GuestStartTrap) {
-		out.Fault = fault.New(f.Code, f.Op, f.Subject, errRefused)
+	if f := out.Fault; f != nil && mem.refused {
+		switch trap := f.Code == fault.GuestTrap || f.Code == fault.GuestStartTrap; {
+		case trap && strings.HasPrefix(f.Subject, unreachable):
+			out.Fault = fault.New(fault.GuestMemory, f.Op, f.Subject, errRefused)
+		case trap, f.Code == fault.GuestExit:
+			out.Fault = fault.New(f.Code, f.Op, f.Subject, errRefused).WithHint("raise --memory if the work is honest")
+		}
 	}
 	return out
 }
 
-// errRefused stands in the message of a guest that ended itself after it was told that there is no more memory: that may
-// be why, and it may have dealt with it long ago, so it does not change what the end is called.
-var errRefused = errors.New("memory growth was refused earlier")
+// unreachable is how the text of the trap begins by which compiled code gives up.
+const unreachable = "unreachable"
+
+// errRefused stands in the message of a guest that ended itself after it was told that there is no more memory. That is why
+// if it gives up the way that allocators do, by unreachable. Else it may be why, and the guest may have dealt with it long
+// ago, so it does not change what the end is called.
+var errRefused = errors.New("the last growth of memory was refused")
 
 func (a *App) run(ctx context.Context, s Spec, streams IO, mem *linearMemory) Outcome {
 	if f := a.judge(&s); f != nil {

@@ -17,7 +17,7 @@ const (
 	opUnreachable, opEnd, opCall, opDrop    = 0x00, 0x0b, 0x10, 0x1a
 	opLocalGet, opGlobalGet, opGlobalSet    = 0x20, 0x23, 0x24
 	opI64Load, opI32Const, opI64Const, opOr = 0x29, 0x41, 0x42, 0x84
-	opF32Const, opF64Const, opGrow          = 0x43, 0x44, 0x40
+	opF32Const, opF64Const, opGrow, opDivS  = 0x43, 0x44, 0x40, 0x6d
 )
 
 // binaryModule puts sections behind the header.

@@ -219,10 +219,11 @@ func TestARefusedGrowthIsNotTheEnd(t *testing.T) {
 	a := loadCode(t, binaryModule(
 		section(secType, funcType("\x7f", ""), funcType("", "")),
 		section(secImport, importFunc(abi.WASI, "proc_exit", 0)),
-		section(secFunc, []byte{1}, []byte{1}, []byte{1}),
+		section(secFunc, []byte{1}, []byte{1}, []byte{1}, []byte{1}),
 		section(secMemory, []byte{0, 1}),
-		section(secExport, exportFunc("_start", 1), exportFunc("trap", 2), exportFunc("return", 3)),
-		section(secCode, body(append(grow, opI32Const, 3, opCall, 0)...), body(append(grow, opUnreachable)...), body(grow...)),
+		section(secExport, exportFunc("_start", 1), exportFunc("give up", 2), exportFunc("return", 3), exportFunc("divide", 4)),
+		section(secCode, body(append(grow, opI32Const, 3, opCall, 0)...), body(append(grow, opUnreachable)...), body(grow...),
+			body(append(grow, opI32Const, 1, opI32Const, 0, opDivS, opDrop)...)),
 	))
 	for _, row := range []struct {
 		spec   Spec
@@ -231,14 +232,15 @@ func TestARefusedGrowthIsNotTheEnd(t *testing.T) {
 		exit   int32
 	}{
 		{Spec{}, fault.GuestExit, true, 3},
-		{invoked("trap"), fault.GuestTrap, false, 0},
+		{invoked("give up"), fault.GuestMemory, false, 0},
+		{invoked("divide"), fault.GuestTrap, false, 0},
 		{invoked("return"), "", false, 0},
 	} {
 		out, _ := call(a, row.spec)
 		if got := fault.CodeOf(asError(out.Fault)); got != row.want || out.Exited != row.exited || out.Exit != row.exit {
 			t.Errorf("%q: %+v", row.spec.Entry.Name, out)
 		}
-		if out.Fault != nil && !strings.Contains(out.Fault.Error(), "growth was refused") {
+		if out.Fault != nil && !strings.Contains(out.Fault.Error(), "the last growth of memory was refused") {
 			t.Errorf("%q: %v", row.spec.Entry.Name, out.Fault)
 		}
 	}

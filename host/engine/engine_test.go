@@ -152,7 +152,7 @@ func TestFaults(t *testing.T) {
 		{"trap", Spec{}, fault.GuestTrap, ""},
 		{"start-trap", invoked("run"), fault.GuestStartTrap, ""},
 		{"recurse", invoked("run", "0"), fault.GuestStack, ""},
-		{"memhog", Spec{Entry: run.Entry{Mode: run.Invoke, Name: "run"}, MemoryBytes: 1 << 20}, fault.GuestTrap, "unreachable in"},
+		{"memhog", Spec{Entry: run.Entry{Mode: run.Invoke, Name: "run"}, MemoryBytes: 1 << 20}, fault.GuestMemory, "unreachable in"},
 		{"kernels", Spec{Entry: run.Entry{Mode: run.Invoke, Name: "fib"}, MemoryBytes: 1 << 20}, fault.GuestMemory, ""},
 		{"unknown-import", invoked("run"), fault.GuestUnknownImport, "env.nothing"},
 		{"unknown-import", Spec{Entry: run.Entry{Mode: run.Invoke, Name: "call"}, Imports: run.TrapMissing}, fault.GuestUnknownImport, "env.nothing"},

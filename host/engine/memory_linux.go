@@ -15,7 +15,7 @@ type linearMemory struct {
 	reserved []byte
 	size     int64
 	peak     int64
-	refused  bool
+	refused  bool // the last growth
 }
 
 // Allocate implements experimental.MemoryAllocator.
@@ -40,7 +40,7 @@ func (m *linearMemory) Reallocate(size uint64) []byte {
 		if err := unix.Mprotect(m.reserved[m.size:n], unix.PROT_READ|unix.PROT_WRITE); err != nil {
 			panic(fault.New(fault.HostMemory, "commit linear memory", "", err))
 		}
-		m.size, m.peak = n, max(m.peak, n)
+		m.size, m.peak, m.refused = n, max(m.peak, n), false
 	}
 	return m.reserved[:n:len(m.reserved)]
 }
