@@ -61,9 +61,12 @@ func (h *Host) Execute(ctx context.Context, r Request) (run.Receipt, error) {
 		Entry: r.Entry, Limits: limits, Imports: r.Imports, Determinism: r.Determinism, Deadline: deadline, NoCode: !c.held,
 	})
 	if err != nil {
+		h.log.Debug().Uint64("job", id).Str("code_hash", receipt.CodeHash).Err(err).Msg("not executed")
 		return receipt, err
 	}
-	return fill(receipt, a, r), nil
+	receipt = fill(receipt, a, r)
+	h.log.Debug().Uint64("job", id).Str("code_hash", receipt.CodeHash).Str("verdict", receipt.Verdict).Str("fault", receipt.Fault).Msg("executed")
+	return receipt, nil
 }
 
 // fill writes what is known of a run into its receipt.

@@ -173,6 +173,7 @@ func (a *workerActor) Receive(c *kernel.Ctx[workerMessage], m workerMessage) {
 
 func (a *workerActor) run(c *kernel.Ctx[workerMessage], j Job) {
 	a.busy = true
+	c.Log().Debug().Uint64("job", j.Run).Stringer("artifact", j.Binding.Key).Stringer("priority", j.Priority).Msg("executing")
 	w := a.worker
 	c.Go(func(ctx context.Context) workerMessage {
 		out, alive := w.Run(ctx, j)

@@ -80,7 +80,7 @@ func (sh *shell) start(c *kernel.Ctx[Message], e StartWorker) {
 		Name: fmt.Sprint(workerPrefix, e.Worker),
 		Kind: "prepare worker",
 		New: func(w *kernel.Ctx[workerMessage]) kernel.Handler[workerMessage] {
-			w.Log().Debug().Str("code_hash", e.Job.Code.String()).Stringer("priority", e.Job.Priority).Msg("preparing")
+			w.Log().Debug().Uint64("job", e.Job.ID).Str("code_hash", e.Job.Code.String()).Stringer("priority", e.Job.Priority).Msg("preparing")
 			w.Go(func(ctx context.Context) workerMessage {
 				return workerMessage{ended{Worker: e.Worker, Outcome: sh.cfg.Preparer.Prepare(ctx, e.Job), discard: sh.cfg.Preparer.Discard}}
 			})
