@@ -253,6 +253,7 @@ type Request struct {
 	// Stdin feeds a command; nil means end of file. A read that blocks is the guest waiting, and counts as wall time.
 	// A Read that still blocks when the run ends is abandoned; its bytes are lost.
 	Stdin io.Reader
-	// Stdout and Stderr receive output while the guest runs; nil captures it into the receipt.
+	// Stdout and Stderr receive output while the guest runs; nil captures it into the receipt. They are not called at the
+	// same time, and not after Execute returned; a Write that still blocks a second after the run ended is abandoned.
 	Stdout, Stderr io.Writer
 }

@@ -22,6 +22,9 @@ const (
 	maxArgTotal = 512 << 10
 )
 
+// streamGrace is how long a Write of the caller's that blocks may outlast its run before Execute returns all the same.
+const streamGrace = time.Second
+
 func pid() int { return os.Getpid() }
 
 // Execute runs code and waits for its end. A run that ended badly is a receipt with its verdict, not an error.
@@ -45,7 +48,7 @@ func (h *Host) Execute(ctx context.Context, r Request) (run.Receipt, error) {
 	limits := r.Limits.WithDefaults()
 	id := h.runs.add(pool.RunIO{Input: r.Input, Stdin: r.Stdin, Stdout: r.Stdout, Stderr: r.Stderr})
 	defer func() {
-		if !h.runs.remove(id, h.cfg.StopTimeout) {
+		if !h.runs.remove(id, streamGrace) {
 			h.log.Error().Uint64("run", id).Msg("a run has ended, and a stream of its caller still blocks")
 		}
 	}()

@@ -25,7 +25,8 @@ type runEntry struct {
 	leaving bool
 	touched atomic.Bool // the caller's streams were used
 	reading atomic.Int32
-	closed  atomic.Bool // and are not any more
+	writing chan struct{} // holds a token while a call of the caller's writers is under way
+	closed  atomic.Bool   // the streams are not used any more
 }
 
 func newRunTable() *runTable { return &runTable{runs: map[uint64]*runEntry{}} }
@@ -33,7 +34,7 @@ func newRunTable() *runTable { return &runTable{runs: map[uint64]*runEntry{}} }
 func (t *runTable) add(r pool.RunIO) uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e := &runEntry{io: r, unused: make(chan struct{})}
+	e := &runEntry{io: r, unused: make(chan struct{}), writing: make(chan struct{}, 1)}
 	if r.Stdin != nil {
 		e.io.Stdin = gatedReader{e, r.Stdin}
 	}
@@ -58,24 +59,31 @@ func (t *runTable) release(e *runEntry) {
 }
 
 // remove takes a run out and waits until nobody uses its streams and its input, for up to grace. false: somebody still
-// does, in a call of the caller's own that does not return; there is no further call.
+// does, in a call of the caller's own that does not return. There is no further call: what a run leaves behind when it is
+// killed finds the streams closed.
 func (t *runTable) remove(id uint64, grace time.Duration) bool {
 	t.mu.Lock()
 	e := t.runs[id]
 	delete(t.runs, id)
 	e.leaving = true
-	used := e.using > 0
-	t.mu.Unlock()
-	if !used {
-		return true
+	if e.using == 0 {
+		close(e.unused)
 	}
+	t.mu.Unlock()
 	timer := time.NewTimer(grace)
 	defer timer.Stop()
+	defer e.closed.Store(true)
 	select {
 	case <-e.unused:
+	case <-timer.C:
+		return false
+	}
+	select {
+	case e.writing <- struct{}{}:
+		e.closed.Store(true) // before the token is given back
+		<-e.writing
 		return true
 	case <-timer.C:
-		e.closed.Store(true)
 		return false
 	}
 }
@@ -118,11 +126,13 @@ type gatedWriter struct {
 }
 
 func (g gatedWriter) Write(p []byte) (int, error) {
-	if g.e.closed.Load() {
-		return 0, errRunEnded
-	}
 	if len(p) == 0 {
 		return 0, nil
+	}
+	g.e.writing <- struct{}{}
+	defer func() { <-g.e.writing }()
+	if g.e.closed.Load() {
+		return 0, errRunEnded
 	}
 	g.e.touched.Store(true)
 	return g.w.Write(p)
