@@ -75,7 +75,7 @@ type Limits struct {
 	CPU         time.Duration `json:"cpu"`          // CPU time of the worker process. Default 12 s. Range 1 ms to 24 h.
 	Wall        time.Duration `json:"wall"`         // wall time from assignment to reply. Default 4 x CPU. Range 1 ms to 7 days.
 	MemoryBytes int64         `json:"memory_bytes"` // linear memory, whole pages of 64 KiB. Default 128 MiB. Range 64 KiB to 4 GiB - 64 KiB.
-	OutputBytes int64         `json:"output_bytes"` // stdout + stderr + result bytes. Default 16 MiB. Range 0 (use NoOutput) to 1 GiB.
+	OutputBytes int64         `json:"output_bytes"` // stdout + stderr + result bytes. Default 16 MiB. Range 1 byte to 1 GiB.
 }
 
 // Defaults and ranges of Limits.

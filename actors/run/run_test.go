@@ -19,6 +19,17 @@ func TestLimitsDefaults(t *testing.T) {
 	}
 }
 
+// TestDefaultsReplaceZerosOnly sets each limit to the least that it may be.
+func TestDefaultsReplaceZerosOnly(t *testing.T) {
+	want := Limits{CPU: MinTime, Wall: MinTime, MemoryBytes: PageBytes, OutputBytes: 1}
+	if err := want.Validate(); err != nil {
+		t.Error(err)
+	}
+	if d := cmp.Diff(want, want.WithDefaults()); d != "" {
+		t.Error(d)
+	}
+}
+
 func TestLimitsRanges(t *testing.T) {
 	for name, l := range map[string]Limits{
 		"cpu too small":          {CPU: time.Microsecond},
