@@ -67,6 +67,51 @@ func TestRefusedDirectories(t *testing.T) {
 	}
 }
 
+// TestTheNameOfADirectoryIsNoPattern leaves in each what a crash leaves: a log without a byte.
+func TestTheNameOfADirectoryIsNoPattern(t *testing.T) {
+	parent := t.TempDir()
+	for _, name := range []string{"a[b", "a[b]c", "a*", "a?", `a\b`} {
+		path := filepath.Join(parent, name)
+		if err := openDir(t, DirConfig{Path: path}).Close(); err != nil {
+			t.Fatal(err)
+		}
+		for _, sub := range []string{stateDir, cacheDir} {
+			if err := os.WriteFile(filepath.Join(path, sub, "00009.mem"), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		d, err := OpenDir(DirConfig{Path: path, Log: zerolog.Nop()})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if len(d.Notes) > 0 {
+			t.Errorf("%s: %v", name, d.Notes)
+		}
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestALostManifestIsDamageUnderAnyName is the other thing that such a name must not hide.
+func TestALostManifestIsDamageUnderAnyName(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a[b]c")
+	d := openDir(t, DirConfig{Path: path})
+	if err := d.State.Write(t.Context(), Op{Key: []byte("k"), Value: []byte("v")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(path, stateDir, "MANIFEST")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenDir(DirConfig{Path: path, Log: zerolog.Nop()}); !errors.Is(err, fault.HostDataDirCorrupt) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestDamagedStateStopsTheStartAndCacheIsRebuilt(t *testing.T) {
 	path := t.TempDir()
 	d := openDir(t, DirConfig{Path: path})

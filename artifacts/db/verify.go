@@ -125,10 +125,18 @@ func leaveOut(dir string, ids []uint64, end int64) (err error) {
 	return f.Sync()
 }
 
+// each visits the files of dir whose names match; a directory that is not there has none. What dir is called is no pattern.
 func each(dir, pattern string, do func(path string) error) error {
-	paths, err := filepath.Glob(filepath.Join(dir, pattern))
-	for _, p := range paths {
-		err = errors.Join(err, do(p))
+	files, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, f := range files {
+		if fits, bad := filepath.Match(pattern, f.Name()); bad != nil {
+			return bad
+		} else if fits {
+			err = errors.Join(err, do(filepath.Join(dir, f.Name())))
+		}
 	}
 	return err
 }
