@@ -12,7 +12,8 @@
 //
 // Failure: host.artifact_missing for what is not there or was made by another build or under another host key,
 // host.artifact_corrupt for what does not verify (it is dropped), busy.disk_space and host.disk_* from the database. An
-// artifact that could not be stored is served from memory as long as it stays there.
+// artifact that could not be stored is served from memory as long as it stays there; until Index has succeeded that is
+// each one, with host.disk_io.
 //
 // Limits: sealed files that nobody uses are kept up to Config.MemoryBytes and Config.MaxFiles, those of the last artifact
 // in any case. One artifact is

@@ -29,8 +29,10 @@ type index struct {
 	entries  []Entry
 	sizes    map[artifacts.Key]int64
 	live     map[uint64]bool // writes whose chunks are needed
+	written  []uint64        // all writes of which there are chunks
 	needed   map[artifacts.Key]time.Time
 	pins     map[artifacts.Key][]string
+	failures map[artifacts.Key]time.Time
 	foreign  []artifacts.Key // made by another build
 	unusable [][]byte
 }
@@ -38,31 +40,20 @@ type index struct {
 // Index returns what can be served, and sweeps the rest: artifacts of another build with their pins, damaged records,
 // touches of what is not there, and chunks of writes that never ended. A pin whose artifact was lost otherwise stays, since
 // it was somebody's wish: it holds for the artifact that is prepared next.
+//
+// Until it has succeeded once, Put and PutFailure write nothing: a write could take the number of one that is there, and
+// the limits of size would not know of what is on disk.
 func (s *Store) Index(ctx context.Context) ([]Entry, error) {
 	s.write.Lock()
 	defer s.write.Unlock()
-	x := &index{sizes: map[artifacts.Key]int64{}, live: map[uint64]bool{}, needed: map[artifacts.Key]time.Time{}}
-	var err error
-	if x.pins, err = s.Pins(); err != nil {
+	x, err := s.readIndex(ctx)
+	if err != nil {
+		if s.unindexed != nil {
+			s.unindexed = err
+		}
 		return nil, err
 	}
-	s.garbage = s.garbage[:0]
-	for _, read := range []func(context.Context, *index) error{s.indexTouches, s.indexArtifacts, s.indexFailures, s.indexChunks} {
-		if err := read(ctx, x); err != nil {
-			return nil, err
-		}
-	}
-	for key := range x.needed {
-		if _, stored := x.sizes[key]; !stored {
-			x.unusable = append(x.unusable, name(prefixTouch, key))
-		}
-	}
-	s.mu.Lock()
-	s.entries, s.bytes = x.sizes, 0
-	for _, n := range x.sizes {
-		s.bytes += n
-	}
-	s.mu.Unlock()
+	s.unindexed, s.failures = nil, x.failures
 	// What cannot be swept now is swept by a later Flush or at the next start; until then it is only space. Pins go before
 	// the records that tell them from those that stay.
 	if s.unpin(ctx, x) == nil {
@@ -73,6 +64,44 @@ func (s *Store) Index(ctx context.Context) ([]Entry, error) {
 	_ = removeKeys(ctx, s.cfg.Cache, x.unusable)
 	_ = s.collect()
 	return x.withAbsent(), nil
+}
+
+// readIndex changes nothing on disk. The artifacts come first: they count whatever fails after that.
+func (s *Store) readIndex(ctx context.Context) (*index, error) {
+	x := &index{sizes: map[artifacts.Key]int64{}, live: map[uint64]bool{}, needed: map[artifacts.Key]time.Time{}, failures: map[artifacts.Key]time.Time{}}
+	for _, read := range []func(context.Context, *index) error{s.indexChunks, s.indexArtifacts, s.indexTouches, s.indexFailures} {
+		if err := read(ctx, x); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if x.pins, err = s.Pins(); err != nil {
+		return nil, err
+	}
+	for key := range x.needed {
+		if _, stored := x.sizes[key]; !stored {
+			x.unusable = append(x.unusable, name(prefixTouch, key))
+		}
+	}
+	for i := range x.entries {
+		e := &x.entries[i]
+		e.Pins = x.pins[e.Key]
+		if at, touched := x.needed[e.Key]; touched && e.Failure == nil {
+			e.LastNeeded = at
+		}
+	}
+	return x, nil
+}
+
+// account makes what is on disk count.
+func (s *Store) account(x *index) {
+	s.garbage = slices.DeleteFunc(x.written, func(id uint64) bool { return x.live[id] })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.entries, s.bytes = x.sizes, 0
+	for _, n := range x.sizes {
+		s.bytes += n
+	}
 }
 
 func (s *Store) indexTouches(_ context.Context, x *index) error {
@@ -118,17 +147,13 @@ func (s *Store) indexArtifacts(ctx context.Context, x *index) error {
 		}
 		m.Module.Imports, m.Module.Exports = nil, nil // a large store would fill the heap with them
 		x.live[r.ID] = true
-		e := Entry{Key: key, Meta: m, Bytes: x.sizes[key], LastNeeded: x.needed[key], Pins: x.pins[key]}
-		if e.LastNeeded.IsZero() {
-			e.LastNeeded = m.PreparedAt
-		}
-		x.entries = append(x.entries, e)
+		x.entries = append(x.entries, Entry{Key: key, Meta: m, Bytes: x.sizes[key], LastNeeded: m.PreparedAt})
 	}
+	s.account(x)
 	return nil
 }
 
 func (s *Store) indexFailures(_ context.Context, x *index) error {
-	clear(s.failures)
 	return s.cfg.Cache.Scan([]byte{prefixFailure}, func(k, v []byte) error {
 		key, ok := keyOf(k)
 		body, err := s.unseal(prefixFailure, key, v)
@@ -137,8 +162,8 @@ func (s *Store) indexFailures(_ context.Context, x *index) error {
 			x.unusable = append(x.unusable, slices.Clone(k))
 			return nil
 		}
-		x.entries = append(x.entries, Entry{Key: key, Failure: &f, LastNeeded: f.At, Pins: x.pins[key]})
-		s.failures[key] = f.At
+		x.entries = append(x.entries, Entry{Key: key, Failure: &f, LastNeeded: f.At})
+		x.failures[key] = f.At
 		return nil
 	})
 }
@@ -147,9 +172,7 @@ func (s *Store) indexChunks(_ context.Context, x *index) error {
 	return s.cfg.Cache.Groups([]byte{prefixChunk}, 9, func(group []byte) {
 		id := binary.BigEndian.Uint64(group[1:])
 		s.nextID = max(s.nextID, id+1)
-		if !x.live[id] {
-			s.garbage = append(s.garbage, id)
-		}
+		x.written = append(x.written, id)
 	})
 }
 

@@ -1,12 +1,16 @@
 package store
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/rs/zerolog"
 
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/artifacts"
@@ -159,6 +163,105 @@ func TestRecordsStayUntilTheirPinsAreGone(t *testing.T) {
 		pins, records := keysUnder(t, s.dir.State, prefixPin), keysUnder(t, s.dir.Cache, prefixRecord)
 		if want := 1 + left; len(pins) != want || len(records) != want {
 			t.Errorf("%d pins and %d records are left, want %d", len(pins), len(records), want)
+		}
+	}
+}
+
+// TestNothingIsWrittenBeforeTheIndexIsRead damages the pins under an open database, so that the first Index fails, and
+// then repairs them.
+func TestNothingIsWrittenBeforeTheIndexIsRead(t *testing.T) {
+	dir := t.TempDir()
+	old, _ := open(t, dir, testBuild, 0)
+	for n := range uint64(3) {
+		if _, err := put(old.Store, n, 1000); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := old.Pin(t.Context(), "alice", keyN(1), false); err != nil {
+		t.Fatal(err)
+	}
+	want := old.Stats()
+	old.shut(t)
+	d, err := db.OpenDir(db.DirConfig{Path: dir, Owner: db.Owner{PID: os.Getpid(), Kind: "test"}, Log: zerolog.Nop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := opened{Open(Config{Cache: d.Cache, State: d.State, HostKey: d.HostKey, Build: testBuild}), d}
+	defer s.shut(t)
+	repair := spoil(t, filepath.Join(dir, "state"))
+	if _, err := s.Index(t.Context()); !errors.Is(err, fault.HostDiskIO) {
+		t.Fatalf("the index of damaged pins: %v", err)
+	}
+	if got := s.Stats(); got.Entries != want.Entries || got.Bytes != want.Bytes {
+		t.Errorf("what is on disk does not count: %+v, want %+v", got, want)
+	}
+	on := func() int {
+		return len(keysUnder(t, d.Cache, prefixChunk)) + len(keysUnder(t, d.Cache, prefixRecord)) + len(keysUnder(t, d.Cache, prefixFailure))
+	}
+	before := on()
+	if _, err := put(s.Store, 9, 1000); !errors.Is(err, fault.HostDiskIO) {
+		t.Errorf("put: %v", err)
+	}
+	if err := s.PutFailure(t.Context(), keyN(8), artifacts.Failure{Fault: fault.GuestInvalid}); !errors.Is(err, fault.HostDiskIO) {
+		t.Errorf("put failure: %v", err)
+	}
+	if on() != before {
+		t.Errorf("%d keys on disk, want %d", on(), before)
+	}
+	if err := check(s.Store, 9, 1000); err != nil { // from memory
+		t.Error(err)
+	}
+	repair()
+	if entries, err := s.Index(t.Context()); err != nil || len(entries) != 3 {
+		t.Fatalf("%d entries, %v", len(entries), err)
+	}
+	spoil(t, filepath.Join(dir, "state"))
+	if _, err := s.Index(t.Context()); !errors.Is(err, fault.HostDiskIO) {
+		t.Fatalf("the index of damaged pins: %v", err)
+	}
+	if _, err := put(s.Store, 9, 1000); err != nil { // all is known from before
+		t.Error(err)
+	}
+	for _, n := range []uint64{0, 1, 2, 9} {
+		if err := s.Verify(t.Context(), keyN(n)); err != nil {
+			t.Errorf("artifact %d: %v", n, err)
+		}
+	}
+}
+
+// spoil damages the tables of a database where they are.
+func spoil(t *testing.T, dir string) (repair func()) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.sst"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no table in %s: %v", dir, err)
+	}
+	whole := map[string][]byte{}
+	overwrite := func(path string, b []byte) {
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if _, err := f.WriteAt(b, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, path := range files {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole[path] = b
+		bad := slices.Clone(b)
+		for i := range bad[:len(bad)/2] {
+			bad[i] ^= 0xff
+		}
+		overwrite(path, bad)
+	}
+	return func() {
+		for path, b := range whole {
+			overwrite(path, b)
 		}
 	}
 }

@@ -48,12 +48,13 @@ const (
 type Store struct {
 	cfg Config
 
-	write    sync.Mutex // held by operations that write; taken before mu
-	nextID   uint64
-	garbage  []uint64 // writes whose chunks nobody needs
-	wasted   int64    // bytes in them
-	failures map[artifacts.Key]time.Time
-	buf      []byte // chunks on their way to the database
+	write     sync.Mutex // held by operations that write; taken before mu
+	unindexed error      // why Index has not succeeded; nil once it has
+	nextID    uint64
+	garbage   []uint64 // writes whose chunks nobody needs
+	wasted    int64    // bytes in them
+	failures  map[artifacts.Key]time.Time
+	buf       []byte // chunks on their way to the database
 
 	mu      sync.Mutex
 	memory  lru
@@ -63,12 +64,12 @@ type Store struct {
 	bytes   int64                   // the sum
 }
 
-// Open starts a store. Index must be called before anything else: it sweeps what cannot be used.
+// Open starts a store. Index must be called before anything else: it sweeps what cannot be used, and lets Put write.
 func Open(cfg Config) *Store {
 	if cfg.MaxFailures == 0 {
 		cfg.MaxFailures = maxFailures
 	}
-	s := &Store{cfg: cfg, failures: map[artifacts.Key]time.Time{}, buf: make([]byte, chunksPerWrite*db.MaxValue),
+	s := &Store{cfg: cfg, unindexed: errors.New("it was not read"), failures: map[artifacts.Key]time.Time{}, buf: make([]byte, chunksPerWrite*db.MaxValue),
 		reading: map[artifacts.Key]chan struct{}{}, touches: map[artifacts.Key]time.Time{}, entries: map[artifacts.Key]int64{}}
 	s.memory.max, s.memory.maxFiles = cfg.MemoryBytes, cfg.MaxFiles
 	return s
@@ -80,7 +81,8 @@ func Open(cfg Config) *Store {
 //
 // # Errors
 //
-// busy.disk_space when the disk allows no more, host.disk_*, host.out_of_memory.
+// busy.disk_space when the disk allows no more, host.disk_* (host.disk_io as long as Index has not succeeded),
+// host.out_of_memory.
 func (s *Store) Put(ctx context.Context, m artifacts.Meta, parts map[string]*sealed.File, memoryOnly bool) (stored int64, err error) {
 	for _, p := range m.Parts {
 		if f := parts[p.Name]; f == nil || f.Size() != p.Bytes {
@@ -95,6 +97,9 @@ func (s *Store) Put(ctx context.Context, m artifacts.Meta, parts map[string]*sea
 	}
 	s.write.Lock()
 	defer s.write.Unlock()
+	if err := s.indexed("store put", m.Key); err != nil {
+		return 0, err
+	}
 	old, oldErr := s.record(m.Key)
 	r, err := s.putParts(ctx, m, parts)
 	if err == nil {
@@ -121,6 +126,15 @@ func (s *Store) Put(ctx context.Context, m artifacts.Meta, parts map[string]*sea
 		_ = s.collect() // the artifact is stored; Flush tries again
 	}
 	return stored, nil
+}
+
+// indexed returns why nothing may be written, nil if it may. The caller holds write.
+func (s *Store) indexed(op string, key artifacts.Key) error {
+	if s.unindexed == nil {
+		return nil
+	}
+	return fault.New(fault.HostDiskIO, op, key.String(), fmt.Errorf("the index could not be read: %w", s.unindexed)).
+		WithHint("nothing is stored until the index has been read; check the disk, then restart the host")
 }
 
 // Get returns an artifact, verified. A damaged one is dropped.
@@ -234,6 +248,9 @@ func (s *Store) Verify(ctx context.Context, key artifacts.Key) error {
 func (s *Store) PutFailure(ctx context.Context, key artifacts.Key, f artifacts.Failure) error {
 	s.write.Lock()
 	defer s.write.Unlock()
+	if err := s.indexed("store failure", key); err != nil {
+		return err
+	}
 	ops := []db.Op{{Key: name(prefixFailure, key), Value: s.seal(prefixFailure, key, f)}}
 	var oldest artifacts.Key
 	if _, known := s.failures[key]; !known && len(s.failures) >= s.cfg.MaxFailures {
