@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/artifacts"
 )
@@ -214,5 +216,40 @@ func TestClaimEnds(t *testing.T) {
 	b.settle()
 	if b.running[3] != 5 {
 		t.Errorf("running %v, want run 5 on worker 3", b.running)
+	}
+}
+
+// TestASlotThatBecomesFreeAnywayIsEnough lets a run arrive beside a worker that closes and one that idles, both of other
+// bindings.
+func TestASlotThatBecomesFreeAnywayIsEnough(t *testing.T) {
+	b := newBench(t, Limits{Processes: 2})
+	for n := byte(1); n <= 2; n++ {
+		b.enqueue(Job{Run: uint64(n), Binding: binding(n), Priority: run.Normal})
+	}
+	b.finish(1)
+	b.finish(2)
+	b.step(Release{Key: binding(1).Key})
+	b.enqueue(Job{Run: 3, Binding: binding(3), Priority: run.Normal})
+	if !b.closing[1] || b.closing[2] || len(b.s.claims) != 1 {
+		t.Errorf("closing %v with %d claims, want only worker 1, whose slot is enough", b.closing, len(b.s.claims))
+	}
+	b.settle()
+	b.enqueue(Job{Run: 4, Binding: binding(2), Priority: run.Normal})
+	if b.running[3] != 3 || b.running[2] != 4 {
+		t.Errorf("running %v, want run 3 on a new worker and run 4 on the one that was kept", b.running)
+	}
+}
+
+// TestATickThatComesEarlyIsAskedForAgain sets the clock back while a tick is under way.
+func TestATickThatComesEarlyIsAskedForAgain(t *testing.T) {
+	b := newBench(t, Limits{Processes: 1})
+	b.enqueue(Job{Run: 1, Binding: binding(1), Priority: run.Normal})
+	deadline := b.now.Add(time.Minute)
+	b.enqueue(Job{Run: 2, Binding: binding(1), Priority: run.Normal, Deadline: deadline})
+	if d := cmp.Diff([]Effect(nil), b.s.Step(b.now, Cancel{Run: 9, again: true})); d != "" {
+		t.Errorf("a second tick beside the one that is under way:\n%s", d)
+	}
+	if d := cmp.Diff([]Effect{TickAt{At: deadline}}, b.s.Step(b.now, tick{})); d != "" {
+		t.Error(d)
 	}
 }
