@@ -78,22 +78,23 @@ func (a *app) prepareVerb() verb {
 	}
 }
 
-func (f *codeFlags) within(ctx context.Context) (context.Context, context.CancelFunc) {
-	if f.timeout == 0 {
+// within is the context of a --timeout; 0 means none.
+func within(ctx context.Context, timeout span) (context.Context, context.CancelFunc) {
+	if timeout == 0 {
 		return ctx, func() {}
 	}
-	return context.WithTimeout(ctx, time.Duration(f.timeout))
+	return context.WithTimeout(ctx, time.Duration(timeout))
 }
 
 func (a *app) judge(ctx context.Context, f *codeFlags, file string, far reach, everything bool) error {
-	code, err := readFile(file)
+	ctx, stop := a.untilInterrupt(ctx)
+	defer stop()
+	ctx, cancel := within(ctx, f.timeout)
+	defer cancel()
+	code, err := readFile(ctx, file)
 	if err != nil {
 		return err
 	}
-	ctx, stop := a.untilInterrupt(ctx)
-	defer stop()
-	ctx, cancel := f.within(ctx)
-	defer cancel()
 	p := a.startProgress()
 	defer p.stop()
 	n, err := a.open(ctx, far)
@@ -139,16 +140,20 @@ func (a *app) kept(j api.Judgement, wanted bool) error {
 }
 
 func (a *app) announce(ctx context.Context, f *codeFlags, file string) error {
-	code, err := readFile(file)
+	ctx, stop := a.untilInterrupt(ctx)
+	defer stop()
+	ctx, cancel := within(ctx, f.timeout)
+	defer cancel()
+	code, err := readFile(ctx, file)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := f.within(ctx)
-	defer cancel()
-	return a.at(ctx, served, func(ctx context.Context, n *node) error {
-		req := api.Code{Priority: f.priority.value, Imports: f.imports.value, CPUMicros: time.Duration(f.cpu).Microseconds()}
-		return n.HeadsUp(ctx, req, code)
-	})
+	n, err := a.open(ctx, served)
+	if err != nil {
+		return err
+	}
+	defer n.close()
+	return n.HeadsUp(ctx, api.Code{Priority: f.priority.value, Imports: f.imports.value, CPUMicros: time.Duration(f.cpu).Microseconds()}, code)
 }
 
 // at runs f on a host.

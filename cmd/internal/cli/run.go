@@ -85,7 +85,7 @@ the data directory, its host is used; otherwise a private host that ends with th
 }
 
 // request checks the combination of flags and returns what to ask for.
-func (f *runFlags) request(a *app, args []string) (api.Execute, []byte, error) {
+func (f *runFlags) request(ctx context.Context, a *app, args []string) (api.Execute, []byte, error) {
 	req := api.Execute{
 		Priority: f.priority.value, Imports: f.imports.value, Capture: a.json(),
 		Limits: api.Limits{
@@ -115,7 +115,7 @@ func (f *runFlags) request(a *app, args []string) (api.Execute, []byte, error) {
 		req.Entry.Mode, req.Entry.Name = run.Invoke.String(), f.invoke
 	case f.entry != "":
 		req.Entry.Mode, req.Entry.Name = run.Bytes.String(), f.entry
-		input, err := a.readInput(f.params)
+		input, err := a.readInput(ctx, f.params)
 		return req, input, err
 	}
 	return req, nil, nil
@@ -123,23 +123,20 @@ func (f *runFlags) request(a *app, args []string) (api.Execute, []byte, error) {
 
 func (a *app) run(ctx context.Context, f *runFlags, file string, args []string) error {
 	a.guestExit = f.guestExit
-	req, input, err := f.request(a, args)
+	ctx, stop := a.untilInterrupt(ctx)
+	defer stop()
+	ctx, cancel := within(ctx, f.timeout)
+	defer cancel()
+	req, input, err := f.request(ctx, a, args)
 	if err != nil {
 		return err
 	}
-	code, err := readFile(file)
+	code, err := readFile(ctx, file)
 	if f, ok := errors.AsType[*fault.Error](err); ok && f.Class == fault.Guest {
 		return a.printReceipt(receiptOf(f, ""), req.Entry.Mode)
 	}
 	if err != nil {
 		return err
-	}
-	ctx, stop := a.untilInterrupt(ctx)
-	defer stop()
-	if f.timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, time.Duration(f.timeout))
-		defer cancel()
 	}
 	p := a.startProgress()
 	defer p.stop()
@@ -272,32 +269,56 @@ func (a *app) printJSON(v any) {
 const maxFile = 1 << 30
 
 // readFile reads code; the host judges its size.
-func readFile(path string) ([]byte, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, fileError(path, err)
-	}
-	defer file.Close()
-	if info, err := file.Stat(); err == nil && info.Mode().IsRegular() && info.Size() > maxFile {
-		return nil, fault.New(fault.GuestCodeTooLarge, "read", fault.Quote(path), nil)
-	}
-	return readAll(path, file, fault.GuestCodeTooLarge)
+func readFile(ctx context.Context, path string) ([]byte, error) {
+	return readUntil(ctx, path, func() ([]byte, error) {
+		file, err := os.Open(path)
+		if err != nil {
+			return nil, fileError(path, err)
+		}
+		defer file.Close()
+		if info, err := file.Stat(); err == nil && info.Mode().IsRegular() && info.Size() > maxFile {
+			return nil, fault.New(fault.GuestCodeTooLarge, "read", fault.Quote(path), nil)
+		}
+		return readAll(path, file, fault.GuestCodeTooLarge)
+	})
 }
 
 // readInput reads the input of a bytes entry; without a name there is none.
-func (a *app) readInput(path string) ([]byte, error) {
+func (a *app) readInput(ctx context.Context, path string) ([]byte, error) {
 	switch path {
 	case "":
 		return []byte{}, nil
 	case "-":
-		return readAll("stdin", a.in, fault.CallerParamsTooBig)
+		return readUntil(ctx, "stdin", func() ([]byte, error) { return readAll("stdin", a.in, fault.CallerParamsTooBig) })
 	}
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, fileError(path, err)
+	return readUntil(ctx, path, func() ([]byte, error) {
+		file, err := os.Open(path)
+		if err != nil {
+			return nil, fileError(path, err)
+		}
+		defer file.Close()
+		return readAll(path, file, fault.CallerParamsTooBig)
+	})
+}
+
+// readUntil reads as long as ctx lasts. A pipe may be silent for ever, or have nobody who opens its other end: such a
+// read is abandoned, as one of the guest's stdin is.
+func readUntil(ctx context.Context, name string, read func() ([]byte, error)) ([]byte, error) {
+	type result struct {
+		b   []byte
+		err error
 	}
-	defer file.Close()
-	return readAll(path, file, fault.CallerParamsTooBig)
+	done := make(chan result, 1)
+	go func() {
+		b, err := read()
+		done <- result{b, err}
+	}()
+	select {
+	case r := <-done:
+		return r.b, r.err
+	case <-ctx.Done():
+		return nil, fault.From(context.Cause(ctx)).WithHint(fault.Quote(name) + " had not come to its end")
+	}
 }
 
 func readAll(name string, r io.Reader, tooLarge fault.Code) ([]byte, error) {
