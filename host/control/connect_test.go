@@ -145,6 +145,47 @@ func TestSlowCallersLoseTheirSlot(t *testing.T) {
 	}
 }
 
+// A caller may take as long as its run, but not when that is over.
+func TestWallLimitEndsWithTheRun(t *testing.T) {
+	big := make([]byte, 8<<20) // more than any socket buffers
+	for name, finish := range map[string]func(host.Request, <-chan struct{}) run.Receipt{
+		"last event": func(r host.Request, taken <-chan struct{}) run.Receipt {
+			_, _ = r.Stdout.Write([]byte("x"))
+			<-taken
+			return run.Receipt{Verdict: "ok", Result: big}
+		},
+		"event under way": func(r host.Request, taken <-chan struct{}) run.Receipt {
+			go func() { _, _ = r.Stdout.Write(big) }()
+			<-taken
+			return run.Receipt{Verdict: "ok"}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			taken, gate, left := make(chan struct{}), make(chan struct{}), make(chan struct{})
+			take := sync.OnceFunc(func() { close(taken) })
+			h := &fakeHost{execute: func(_ context.Context, r host.Request) (run.Receipt, error) { return finish(r, taken), nil }}
+			socket := serve(t, h, control.Options{MaxRequests: 1, SlowReader: 300 * time.Millisecond, Beat: time.Hour})
+			go func() {
+				defer close(left)
+				_, _ = client.New(socket, 0).Execute(t.Context(), api.Execute{Limits: api.Limits{WallMicros: (7 * 24 * time.Hour).Microseconds()}},
+					client.Streams{Stdout: writerFunc(func([]byte) { take(); <-gate })})
+			}()
+			<-taken
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			err := error(fault.BusyQueueFull)
+			for errors.Is(err, fault.BusyQueueFull) {
+				err = client.New(socket, 0).Ready(ctx)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+			close(gate)
+			<-left
+		})
+	}
+}
+
 func parts(names ...string) io.Reader {
 	var b strings.Builder
 	for _, n := range names {

@@ -322,6 +322,22 @@ func TestLargeOutputIsCutIntoEvents(t *testing.T) {
 	}
 }
 
+// TestOutputAfterTheEndIsRefused: what a run has left behind writes when the request is over.
+func TestOutputAfterTheEndIsRefused(t *testing.T) {
+	out := make(chan io.Writer, 1)
+	h := &fakeHost{execute: func(_ context.Context, r host.Request) (run.Receipt, error) {
+		out <- r.Stdout
+		return run.Receipt{Verdict: "ok"}, nil
+	}}
+	c := connect(t, h, control.Options{})
+	if _, err := c.Execute(t.Context(), api.Execute{}, client.Streams{Stdout: io.Discard}); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := (<-out).Write([]byte("late")); n != 0 || !errors.Is(err, fault.CanceledCaller) {
+		t.Errorf("wrote %d, %v", n, err)
+	}
+}
+
 func TestProgressTellsTheStage(t *testing.T) {
 	code := []byte("slow to prepare")
 	told := make(chan struct{})

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -119,8 +120,8 @@ type watch struct {
 func (s *Server) stream(w http.ResponseWriter, r *http.Request, watch watch, wall time.Duration, work func(context.Context, *events) api.Event) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
-	out := &events{w: w, rc: http.NewResponseController(w), slow: max(s.opts.SlowReader, wall), cancel: cancel}
-	_ = out.rc.SetWriteDeadline(time.Now().Add(out.slow))
+	out := &events{w: w, rc: http.NewResponseController(w), cancel: cancel}
+	out.allow(max(s.opts.SlowReader, wall))
 	w.Header().Set("Content-Type", api.TypeEvents)
 	w.WriteHeader(http.StatusOK)
 	_ = out.rc.Flush() // a failure shows with the first event
@@ -129,9 +130,10 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, watch watch, wal
 	var beats sync.WaitGroup
 	beats.Go(func() { s.beat(beating, out, watch) })
 	last := work(ctx, out)
+	out.allow(s.opts.SlowReader) // no limit of the run counts any more
 	stop()
 	beats.Wait()
-	_ = out.send(last) // a caller that left needs no end
+	_ = out.end(last) // a caller that left needs no end
 	linger(w, r)
 }
 
@@ -185,14 +187,40 @@ func codeHash(named string, code []byte) string {
 type events struct {
 	w      io.Writer
 	rc     *http.ResponseController
-	slow   time.Duration
 	cancel context.CancelCauseFunc
+
+	pace sync.Mutex
+	slow time.Duration // for the caller to take one event
 
 	mu  sync.Mutex
 	err error
 }
 
-func (e *events) send(ev api.Event) error {
+// allow sets how long the caller may take for one event from now on, the one under way included.
+func (e *events) allow(slow time.Duration) {
+	e.pace.Lock()
+	defer e.pace.Unlock()
+	e.slow = slow
+	_ = e.rc.SetWriteDeadline(time.Now().Add(slow))
+}
+
+// begin starts the time of one event.
+func (e *events) begin() {
+	e.pace.Lock()
+	defer e.pace.Unlock()
+	_ = e.rc.SetWriteDeadline(time.Now().Add(e.slow))
+}
+
+// errEnded refuses what a run has left behind: after the request its writer must not be touched.
+var errEnded = fault.New(fault.CanceledCaller, "control", "the request is over", nil)
+
+func (e *events) send(ev api.Event) error { return e.put(ev, nil) }
+
+// end sends the last event.
+func (e *events) end(ev api.Event) error { return e.put(ev, errEnded) }
+
+// put sends an event, and refuses whatever follows with after, if that is not nil.
+func (e *events) put(ev api.Event, after error) error {
 	line, err := json.Marshal(ev)
 	if err != nil {
 		return fault.New(fault.BugUnexpected, "encode event", "", err)
@@ -202,7 +230,8 @@ func (e *events) send(ev api.Event) error {
 	if e.err != nil {
 		return e.err
 	}
-	_ = e.rc.SetWriteDeadline(time.Now().Add(e.slow))
+	defer func() { e.err = cmp.Or(e.err, after) }()
+	e.begin()
 	if _, err = e.w.Write(append(line, '\n')); err == nil {
 		err = e.rc.Flush()
 	}
