@@ -39,15 +39,18 @@ func Locate(path string) (string, error) {
 	return path, nil
 }
 
+// hintOpenFiles is for a limit that leaves no number from lowestDup on.
+const hintOpenFiles = "raise the limit on open files (ulimit -n): a host needs some more than 100"
+
 // openProgram opens the worker program for execution by descriptor: whatever happens to its path later, this is what
 // runs. A number of lowestDup or more keeps it apart from what fork moves about.
 func openProgram(path string) (*os.File, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err == nil {
-		fd, err = raise(fd)
-	}
 	if err != nil {
 		return nil, fault.New(fault.HostWorkerMissing, "open worker", path, err)
+	}
+	if fd, err = raise(fd); err != nil {
+		return nil, fault.New(fault.HostSpawnFailed, "open worker", path, err).WithHint(hintOpenFiles)
 	}
 	return os.NewFile(uintptr(fd), path), nil
 }

@@ -424,6 +424,30 @@ func TestLocate(t *testing.T) {
 	}
 }
 
+// TestFewOpenFiles: the program is there, but its descriptor has no place.
+func TestFewOpenFiles(t *testing.T) {
+	warm(t)
+	var old unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
+		t.Fatal(err)
+	}
+	before := census(t)
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: lowestDup - 5, Max: old.Max}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := New(t.Context(), Config{})
+	_, missing := openProgram(filepath.Join(t.TempDir(), "none"))
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
+		t.Fatal(err)
+	}
+	wantFault(t, fault.From(err), fault.HostSpawnFailed)
+	if h := fault.From(err).Hint; !strings.Contains(h, "open files") {
+		t.Errorf("hint %q", h)
+	}
+	wantFault(t, fault.From(missing), fault.HostWorkerMissing)
+	before.check(t)
+}
+
 // TestUpgradeOnDisk replaces the program while the pool lives.
 func TestUpgradeOnDisk(t *testing.T) {
 	self, err := os.ReadFile("/proc/self/exe")
