@@ -223,6 +223,12 @@ func (p *Pool) start(ctx context.Context, kind string, l rlimits) (*worker, erro
 	}
 	if err := w.proc.limit(l); err != nil {
 		w.bury()
+		switch {
+		case p.isClosed():
+			return nil, errStopped()
+		case ctx.Err() != nil:
+			return nil, canceled(ctx)
+		}
 		return nil, fault.New(fault.HostSpawnFailed, "limit worker", w.id, err)
 	}
 	return w, nil
@@ -303,14 +309,13 @@ func (w *worker) judgeHello(m wire.Message, err error) *fault.Error {
 // ask sends one message and receives one, within wall and ctx.
 func (w *worker) ask(ctx context.Context, wall time.Duration, m wire.Message, files ...uintptr) (wire.Message, error) {
 	stop := context.AfterFunc(ctx, w.halt)
-	defer stop()
 	_ = w.conn.SetDeadline(time.Now().Add(wall))
 	err := w.conn.Send(m, files...)
 	var in wire.Message
 	if err == nil {
 		in, err = w.conn.Receive()
 	}
-	if ctx.Err() != nil {
+	if ctx.Err() != nil || !stop() { // in the second case ctx has ended just now, and the worker is killed or will be
 		return nil, canceled(ctx)
 	}
 	if err == nil {

@@ -267,6 +267,33 @@ func TestCancelKills(t *testing.T) {
 	}
 }
 
+// lateEnd is a context that ends as soon as somebody has seen that it has not ended.
+type lateEnd struct {
+	context.Context
+	end func()
+}
+
+func (l lateEnd) Err() error {
+	err := l.Context.Err()
+	l.end()
+	return err
+}
+
+func TestCancelRightAfterTheAnswer(t *testing.T) {
+	r := newRig(t, "")
+	b := r.prepared(t, adder())
+	inner, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ctx := lateEnd{inner, func() {
+		cancel()
+		if !eventually(func() bool { return len(r.Workers()) == 0 }) {
+			t.Error("the worker lives")
+		}
+	}}
+	_, err := r.Start(ctx, b)
+	wantFault(t, fault.From(err), fault.CanceledCaller)
+}
+
 func TestWorkerKilledInTheMiddle(t *testing.T) {
 	r := newRig(t, "")
 	b := r.prepared(t, adder())
