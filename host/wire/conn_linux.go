@@ -64,6 +64,10 @@ func (h *HostConn) Send(m Message, files ...uintptr) error {
 // Receive reads one message. Its Data is valid until the next Receive.
 func (h *HostConn) Receive() (Message, error) { return h.in.next() }
 
+// Gather appends to first, the Output that Receive has just returned, the data of those of the same stream that have
+// arrived already, as far as one chunk reaches, and returns how many they are. It does not wait.
+func (h *HostConn) Gather(first Output) (Output, int64) { return h.in.gather(first) }
+
 // SetDeadline bounds the reads and writes that follow and those under way; the zero time removes the bound.
 func (h *HostConn) SetDeadline(t time.Time) error { return h.c.SetDeadline(t) }
 

@@ -1,6 +1,9 @@
 package wire
 
-import "io"
+import (
+	"encoding/binary"
+	"io"
+)
 
 // reader cuts a stream into messages; it never holds more than one frame and a read buffer.
 type reader struct {
@@ -28,6 +31,32 @@ func (r *reader) next() (Message, error) {
 	p := r.buf[r.from+headerSize : r.from+headerSize+int(n)]
 	r.from += headerSize + int(n)
 	return Decode(t, p)
+}
+
+// gather appends to first, the message that next has just returned, the data of the Output frames of the same stream that
+// have arrived whole, and returns how many they are. It moves bytes within the buffer only. An empty frame stays alone, and
+// one that breaks a rule is left to next.
+func (r *reader) gather(first Output) (Output, int64) {
+	to := r.from // the data of first ends where its frame does
+	var frames int64
+	for len(first.Data) > 0 && r.to-r.from >= headerSize {
+		h := r.buf[r.from:r.to]
+		n := int(binary.LittleEndian.Uint32(h))
+		if Type(h[4]) != TypeOutput || n > MaxFrame || len(h) < headerSize+n {
+			break
+		}
+		d := decoder{b: h[headerSize : headerSize+n]}
+		stderr, data := d.flag(), d.bytes(MaxChunk, "output")
+		if d.end() != nil || stderr != first.Stderr || len(data) == 0 || len(first.Data)+len(data) > MaxChunk {
+			break
+		}
+		copy(r.buf[to:], data)
+		to += len(data)
+		first.Data = r.buf[to-len(first.Data)-len(data) : to : to]
+		r.from += headerSize + n
+		frames++
+	}
+	return first, frames
 }
 
 // need makes n bytes available. Memory grows with what has arrived, not with what a header claims.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"runtime"
 
 	"golang.org/x/sys/unix"
 
@@ -23,10 +24,14 @@ const maxOutputFile = 4 << 30
 type session struct {
 	conn *wire.WorkerConn
 	app  *engine.App
+	out  *output
 }
 
 func serve(fd int) int {
 	held := sandbox.Apply(fd, maxOutputFile)
+	if runtime.GOMAXPROCS(0) < 2 {
+		runtime.GOMAXPROCS(2) // one is for the timer of output while the guest computes
+	}
 	s := &session{conn: wire.NewWorkerConn(fd)}
 	if err := s.serve(held); err != nil && !errors.Is(err, io.EOF) {
 		_, _ = os.Stderr.WriteString("worker: " + err.Error() + "\n")
@@ -68,6 +73,7 @@ func (s *session) serve(held []string) error {
 		if err := s.conn.Send(wire.Loaded{}); err != nil {
 			return err
 		}
+		s.out = newOutput(s.conn)
 		return s.runs()
 	}
 	return wire.ErrFrame
@@ -162,10 +168,14 @@ func (s *session) run(r wire.Run) error {
 	if err != nil {
 		return err
 	}
+	in := &stdin{conn: s.conn, out: s.out}
 	out := s.app.Run(context.Background(), engine.Spec{
 		Entry: r.Entry, MemoryBytes: r.MemoryBytes, OutputBytes: r.OutputBytes,
 		Imports: r.Imports, Determinism: r.Determinism, Input: input,
-	}, engine.IO{Stdin: s.stdin, Output: s.output, Result: s.result})
+	}, engine.IO{Stdin: in.read, Output: s.out.write, Result: s.out.result})
+	if err := s.out.flush(); err != nil {
+		return err
+	}
 	if input != nil {
 		_ = unix.Munmap(input) // before the end is told: afterwards it would count as work of an idle worker
 	}
@@ -205,48 +215,4 @@ func (s *session) input(r wire.Run) ([]byte, error) {
 		rest = rest[copy(rest, piece.Data):]
 	}
 	return input, nil
-}
-
-func (s *session) result(p []byte) error {
-	for len(p) > 0 {
-		n := min(len(p), wire.MaxChunk)
-		if err := s.conn.Send(wire.Result{Data: p[:n]}); err != nil {
-			return err
-		}
-		p = p[n:]
-	}
-	return nil
-}
-
-func (s *session) stdin(p []byte) (int, error) {
-	if len(p) == 0 {
-		return 0, nil
-	}
-	if err := s.conn.Send(wire.NeedStdin{Max: int64(min(len(p), wire.MaxChunk))}); err != nil {
-		return 0, err
-	}
-	m, err := s.conn.Receive()
-	if err != nil {
-		return 0, err
-	}
-	in, ok := m.(wire.Stdin)
-	if !ok || len(in.Data) > len(p) {
-		return 0, wire.ErrFrame
-	}
-	n := copy(p, in.Data)
-	if n == 0 && in.EOF {
-		return 0, io.EOF
-	}
-	return n, nil
-}
-
-func (s *session) output(stderr bool, p []byte) error {
-	for len(p) > 0 {
-		n := min(len(p), wire.MaxChunk)
-		if err := s.conn.Send(wire.Output{Stderr: stderr, Data: p[:n]}); err != nil {
-			return err
-		}
-		p = p[n:]
-	}
-	return nil
 }

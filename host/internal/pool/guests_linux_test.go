@@ -89,6 +89,47 @@ func flood() []byte {
 	)
 }
 
+// writer is a command that makes calls of fd_write so many times, and then ends, or else spins. A call is the descriptor
+// and the number of pieces; each piece is one byte, an a for stdout and a b for stderr.
+func writer(times int, spins bool, calls ...[2]int) []byte {
+	num := func(n int) []byte { return append([]byte{0x41}, leb(n)...) }
+	const list, most = 64, 4096 // addresses of the pieces of stdout and of stderr
+	var code []byte
+	code = append(code, 0x03, 0x40) // loop
+	for fd := 1; fd <= 2; fd++ {    // each entry: address fd, length 1
+		at := []byte{0x20, 0}
+		base := list + (fd-1)*8*most
+		code = join(code, at, num(fd), []byte{0x36, 2}, leb(base), at, num(1), []byte{0x36, 2}, leb(base+4))
+	}
+	code = join(code, []byte{0x20, 0}, num(8), []byte{0x6a, 0x22, 0}, num(8*most), []byte{0x49, 0x0d, 0, 0x0b}) // i += 8, br_if i < 8*most, end
+	code = join(code, num(0), num('a'<<8|'b'<<16), []byte{0x36, 2, 0})                                          // mem[1] = 'a', mem[2] = 'b'
+	code = append(code, 0x03, 0x40)
+	for _, c := range calls {
+		code = join(code, num(c[0]), num(list+(c[0]-1)*8*most), num(c[1]), num(32), []byte{0x10, 0, 0x1a})
+	}
+	code = join(code, []byte{0x20, 1}, num(1), []byte{0x6a, 0x22, 1}, num(times), []byte{0x49, 0x0d, 0, 0x0b})
+	if spins {
+		code = append(code, 0x03, 0x40, 0x0c, 0, 0x0b)
+	}
+	return module(
+		section(1, 2, 0x60, 4, i32, i32, i32, i32, 1, i32, 0x60, 0, 0),
+		section(2, join([]byte{1}, name("wasi_snapshot_preview1"), name("fd_write"), []byte{0, 0})...),
+		section(3, 1, 1),
+		section(5, 1, 0, 2),
+		section(7, join([]byte{2}, name("memory"), []byte{2, 0}, name("_start"), []byte{0, 1})...),
+		section(10, join([]byte{1}, sized(nil, join([]byte{1, 2, i32}, code, []byte{0x0b})))...),
+	)
+}
+
+// leb is a signed number of WebAssembly, of those that are not negative.
+func leb(n int) []byte {
+	var b []byte
+	for ; n >= 0x40; n >>= 7 {
+		b = append(b, byte(n)|0x80)
+	}
+	return append(b, byte(n))
+}
+
 // quitter is a command that exits with 7.
 func quitter() []byte {
 	return module(

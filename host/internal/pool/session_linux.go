@@ -13,8 +13,8 @@ import (
 
 // session is one run on one worker.
 //
-// The caller's reader and writers may block for ever, so each call into them has a goroutine of its own; when the run
-// ends first, that goroutine is left behind and what it brings is dropped.
+// The caller's reader and writers may block for ever, so calls into them are made on goroutines of their own; when the run
+// ends first, such a goroutine is left behind and what it brings is dropped.
 type session struct {
 	x      *executor
 	job    execute.Job
@@ -23,6 +23,9 @@ type session struct {
 	watch  *watch
 	out    run.Outcome
 	left   int64 // bytes that the guest may still put out
+
+	pieces  chan piece   // to the goroutine that calls the writers; nil until the first
+	written chan written // from it
 
 	reading atomic.Bool // the guest waits for stdin
 	writing atomic.Bool // the guest waits for a writer
@@ -34,11 +37,26 @@ type session struct {
 	end   error // of stdin: io.EOF, or what the reader said with its last bytes
 }
 
+// piece is a call of a writer, and written what came of it.
+type (
+	piece struct {
+		w io.Writer
+		p []byte
+	}
+	written struct {
+		n   int
+		err error
+	}
+)
+
 // waits reports whether the guest waits for the caller.
 func (s *session) waits() bool { return s.reading.Load() || s.writing.Load() }
 
-// close ends the session for a reader that is left behind.
+// close ends the session for a reader and a writer that are left behind.
 func (s *session) close() {
+	if s.pieces != nil {
+		close(s.pieces)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.over = true
@@ -70,6 +88,7 @@ func (s *session) talk() error {
 		}
 		switch m := m.(type) {
 		case wire.Output:
+			m, _ = s.x.conn.Gather(m)
 			if m.Stderr {
 				err = s.output(s.io.Stderr, &s.out.Stderr, m.Data)
 			} else {
@@ -128,19 +147,21 @@ func (s *session) output(w io.Writer, captured *[]byte, p []byte) error {
 }
 
 func (s *session) write(w io.Writer, p []byte) error {
-	type result struct {
-		n   int
-		err error
+	if s.pieces == nil {
+		pieces, done := make(chan piece), make(chan written, 1)
+		s.pieces, s.written = pieces, done
+		go func() {
+			for c := range pieces {
+				n, err := c.w.Write(c.p)
+				done <- written{n, err}
+			}
+		}()
 	}
 	s.writing.Store(true)
 	defer s.writing.Store(false)
-	done := make(chan result, 1)
-	go func() {
-		n, err := w.Write(p)
-		done <- result{n, err}
-	}()
+	s.pieces <- piece{w, p}
 	select {
-	case r := <-done:
+	case r := <-s.written:
 		s.out.Delivered += int64(r.n)
 		if r.err != nil {
 			return fault.New(fault.CanceledCaller, opRun, "output", r.err)
