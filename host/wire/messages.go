@@ -108,16 +108,16 @@ type Stdin struct {
 	EOF  bool
 }
 
-// Output is a piece of what the guest wrote.
+// Output is a piece of what the guest wrote; it is never empty. A run has as many of these and Result as Pieces allows.
 type Output struct {
 	Stderr bool
 	Data   []byte
 }
 
-// NeedStdin says that the guest reads and waits.
+// NeedStdin says that the guest reads and waits. It does not follow the end of stdin.
 type NeedStdin struct{ Max int64 }
 
-// Result is a piece of the result.
+// Result is a piece of the result; it is never empty.
 type Result struct{ Data []byte }
 
 // Finished ends a run.

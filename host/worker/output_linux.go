@@ -21,6 +21,9 @@ type output struct {
 	stderr bool
 	buf    []byte // of wire.FullPiece at most
 	err    error  // of a piece that the timer sent
+
+	begin         time.Time
+	frames, bytes int64
 }
 
 func newOutput(conn *wire.WorkerConn) *output {
@@ -28,6 +31,13 @@ func newOutput(conn *wire.WorkerConn) *output {
 	o.timer = time.AfterFunc(time.Hour, func() { _ = o.flush() })
 	o.timer.Stop()
 	return o
+}
+
+// reset begins a run.
+func (o *output) reset() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.begin, o.frames, o.bytes = time.Now(), 0, 0
 }
 
 // write takes a piece of output.
@@ -41,7 +51,7 @@ func (o *output) write(stderr bool, p []byte) error {
 	for len(p) > 0 && o.err == nil {
 		if len(o.buf) == 0 && len(p) >= wire.FullPiece {
 			n := min(len(p), wire.MaxChunk)
-			o.sendLocked(wire.Output{Stderr: stderr, Data: p[:n]})
+			o.sendLocked(wire.Output{Stderr: stderr, Data: p[:n]}, n)
 			p = p[n:]
 			continue
 		}
@@ -65,7 +75,7 @@ func (o *output) result(p []byte) error {
 	o.flushLocked()
 	for len(p) > 0 && o.err == nil {
 		n := min(len(p), wire.MaxChunk)
-		o.sendLocked(wire.Result{Data: p[:n]})
+		o.sendLocked(wire.Result{Data: p[:n]}, n)
 		p = p[n:]
 	}
 	return o.err
@@ -84,14 +94,19 @@ func (o *output) flushLocked() {
 		return
 	}
 	o.timer.Stop()
-	o.sendLocked(wire.Output{Stderr: o.stderr, Data: o.buf})
+	o.sendLocked(wire.Output{Stderr: o.stderr, Data: o.buf}, len(o.buf))
 	o.buf = o.buf[:0]
 }
 
-// sendLocked sends a frame, unless one before it failed.
-func (o *output) sendLocked(m wire.Message) {
+// sendLocked sends a frame with n bytes of the guest's when it may.
+func (o *output) sendLocked(m wire.Message, n int) {
 	if o.err != nil {
 		return
+	}
+	o.frames++
+	o.bytes += int64(n)
+	for o.frames > wire.Pieces(time.Since(o.begin), o.bytes) {
+		<-time.After(wire.GatherTime)
 	}
 	o.err = o.conn.Send(m)
 }
@@ -100,6 +115,7 @@ func (o *output) sendLocked(m wire.Message) {
 type stdin struct {
 	conn *wire.WorkerConn
 	out  *output
+	end  bool
 }
 
 func (i *stdin) read(p []byte) (int, error) {
@@ -108,6 +124,9 @@ func (i *stdin) read(p []byte) (int, error) {
 	}
 	if err := i.out.flush(); err != nil {
 		return 0, err
+	}
+	if i.end { // the host said so, and takes no more questions
+		return 0, io.EOF
 	}
 	if err := i.conn.Send(wire.NeedStdin{Max: int64(min(len(p), wire.MaxChunk))}); err != nil {
 		return 0, err
@@ -121,7 +140,7 @@ func (i *stdin) read(p []byte) (int, error) {
 		return 0, wire.ErrFrame
 	}
 	n := copy(p, in.Data)
-	if n == 0 && in.EOF {
+	if i.end = n == 0 && in.EOF; i.end {
 		return 0, io.EOF
 	}
 	return n, nil

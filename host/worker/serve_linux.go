@@ -168,6 +168,7 @@ func (s *session) run(r wire.Run) error {
 	if err != nil {
 		return err
 	}
+	s.out.reset()
 	in := &stdin{conn: s.conn, out: s.out}
 	out := s.app.Run(context.Background(), engine.Spec{
 		Entry: r.Entry, MemoryBytes: r.MemoryBytes, OutputBytes: r.OutputBytes,

@@ -73,6 +73,19 @@ func (l *liar) say(m wire.Message) {
 // raw writes bytes that are no frame, or half of one.
 func (l *liar) raw(b ...byte) { _, _ = unix.Write(wire.Socket, b) }
 
+// dense writes the same frames for ever, as many at once as fit.
+func (l *liar) dense(frames ...wire.Message) {
+	var b []byte
+	for len(b) < wire.MaxFrame/2 {
+		for _, m := range frames {
+			b, _ = wire.AppendFrame(b, m)
+		}
+	}
+	for {
+		l.raw(b...)
+	}
+}
+
 // sleep never returns; a select without cases would be a deadlock to the runtime.
 func (l *liar) sleep() {
 	for {
@@ -272,6 +285,18 @@ func (l *liar) run(r wire.Run) {
 		for {
 			l.say(wire.Output{})
 		}
+	case "run: dense nothing":
+		l.dense(wire.Output{})
+	case "run: dense results of nothing":
+		l.dense(wire.Result{})
+	case "run: crumbs":
+		l.dense(wire.Output{Data: []byte("a")})
+	case "run: crumbs for two":
+		l.dense(wire.Output{Data: []byte("a")}, wire.Output{Stderr: true, Data: []byte("b")})
+	case "run: stdin after its end":
+		l.say(wire.NeedStdin{Max: 1})
+		l.next()
+		l.dense(wire.NeedStdin{Max: 1})
 	case "run: deaf":
 		l.say(wire.NeedStdin{Max: wire.MaxChunk})
 		l.sleep()

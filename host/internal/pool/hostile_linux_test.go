@@ -110,7 +110,11 @@ func TestHostileExecuteWorkers(t *testing.T) {
 		"run: ends while it reads": fault.SuspectBadReply,
 		"run: too much stdin":      fault.SuspectBadReply,
 		"run: flood":               fault.GuestOutputLimit,
-		"run: flood of nothing":    fault.GuestCPULimit,
+		"run: flood of nothing":    fault.SuspectBadReply,
+		"run: dense nothing":       fault.SuspectBadReply,
+		"run: crumbs":              fault.SuspectBadReply,
+		"run: crumbs for two":      fault.SuspectBadReply,
+		"run: stdin after its end": fault.SuspectBadReply,
 		"run: deaf":                fault.GuestWallLimit,
 		"run: evil message":        fault.GuestTrap,
 	} {
@@ -127,7 +131,9 @@ func TestHostileExecuteWorkers(t *testing.T) {
 				l.Wall, io.Stdin = 100*time.Millisecond, endless{}
 			case "hungry":
 				needsDataLimit(t)
-			case "spin", "run: flood of nothing":
+			case "run: stdin after its end":
+				io.Stdin = nil
+			case "spin":
 				l.CPU = 50 * time.Millisecond
 			}
 			o, alive := w.Run(t.Context(), r.job(b, run.Entry{Mode: run.Command}, l, io))
@@ -147,6 +153,24 @@ func TestHostileExecuteWorkers(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestEmptyPiecesCostTheHostNothing: a worker that talks for ever and says nothing is cut short.
+func TestEmptyPiecesCostTheHostNothing(t *testing.T) {
+	for mode, e := range map[string]run.Entry{
+		"run: dense nothing": {Mode: run.Command}, "run: dense results of nothing": invoke("f"),
+	} {
+		r := newRig(t, mode)
+		b := r.pretended(t)
+		var before, after unix.Rusage
+		_ = unix.Getrusage(unix.RUSAGE_SELF, &before)
+		o, _ := r.worker(t, b).Run(t.Context(), r.job(b, e, run.Limits{Wall: 20 * time.Second}, RunIO{Stdout: io.Discard}))
+		_ = unix.Getrusage(unix.RUSAGE_SELF, &after)
+		wantFault(t, o.Fault, fault.SuspectBadReply)
+		if cpu := after.Utime.Nano() + after.Stime.Nano() - before.Utime.Nano() - before.Stime.Nano(); cpu > int64(time.Second) {
+			t.Errorf("%s: the host used %v", mode, time.Duration(cpu))
+		}
 	}
 }
 

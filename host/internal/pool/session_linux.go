@@ -4,6 +4,7 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/troupehost/troupe/actors/execute"
 	"github.com/troupehost/troupe/actors/fault"
@@ -24,8 +25,9 @@ type session struct {
 	out    run.Outcome
 	left   int64 // bytes that the guest may still put out
 
-	pieces  chan piece   // to the goroutine that calls the writers; nil until the first
-	written chan written // from it
+	frames, bytes int64        // of output and results that came
+	pieces        chan piece   // to the goroutine that calls the writers; nil until the first
+	written       chan written // from it
 
 	reading atomic.Bool // the guest waits for stdin
 	writing atomic.Bool // the guest waits for a writer
@@ -35,6 +37,7 @@ type session struct {
 	taken bool // bytes were taken from stdin, or may be: the run cannot be repeated
 	buf   []byte
 	end   error // of stdin: io.EOF, or what the reader said with its last bytes
+	told  bool  // the worker knows the end of stdin
 }
 
 // piece is a call of a writer, and written what came of it.
@@ -88,7 +91,10 @@ func (s *session) talk() error {
 		}
 		switch m := m.(type) {
 		case wire.Output:
-			m, _ = s.x.conn.Gather(m)
+			m, more := s.x.conn.Gather(m)
+			if err = s.count(1+more, m.Data); err != nil {
+				return err
+			}
 			if m.Stderr {
 				err = s.output(s.io.Stderr, &s.out.Stderr, m.Data)
 			} else {
@@ -98,7 +104,9 @@ func (s *session) talk() error {
 			if s.command() {
 				return s.lie("a command has no result")
 			}
-			err = s.output(nil, &s.out.Result, m.Data)
+			if err = s.count(1, m.Data); err == nil {
+				err = s.output(nil, &s.out.Result, m.Data)
+			}
 		case wire.NeedStdin:
 			err = s.needStdin(m.Max)
 		case wire.Finished:
@@ -128,6 +136,20 @@ func (s *session) send() error {
 		in = in[n:]
 	}
 	return err
+}
+
+// count bounds what the frames of a worker cost the host: their bytes have a limit of their own, which frames of few bytes
+// or none hardly touch.
+func (s *session) count(frames int64, p []byte) error {
+	s.frames += frames
+	s.bytes += int64(len(p))
+	switch {
+	case len(p) == 0:
+		return s.lie("an empty piece")
+	case s.frames > wire.Pieces(time.Since(s.watch.begin), s.bytes):
+		return s.lie("too many small pieces")
+	}
+	return nil
 }
 
 // output takes a piece of output, which is a view of the frame, for a writer or else into a buffer.
@@ -185,6 +207,9 @@ func (s *session) needStdin(most int64) error {
 		s.end = io.EOF
 	}
 	if s.end != nil {
+		if s.told {
+			return s.lie("stdin asked for after its end")
+		}
 		return s.answerLocked(nil)
 	}
 	s.taken = true
@@ -221,7 +246,8 @@ func (s *session) answerLocked(data []byte) error {
 		return f
 	}
 	s.reading.Store(false) // before the worker can have the answer and ask again
-	return s.x.conn.Send(wire.Stdin{Data: data, EOF: len(data) == 0})
+	s.told = len(data) == 0
+	return s.x.conn.Send(wire.Stdin{Data: data, EOF: s.told})
 }
 
 // finish checks the end of a run.
