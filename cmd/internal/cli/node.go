@@ -78,17 +78,17 @@ func (a *app) open(ctx context.Context, far reach) (*node, error) {
 		case <-time.After(retry):
 			continue
 		case <-ctx.Done():
-			if errors.Is(err, fault.Canceled) { // and says who kept us waiting
-				return nil, err
-			}
-			return nil, fault.From(context.Cause(ctx))
 		case <-give.C:
 		}
-		if errors.Is(err, fault.HostDataDirLocked) {
-			err = fault.From(err).WithHint(who + " uses it: wait for its end or choose another --data-dir")
-		}
-		if far != anywhere || errors.Is(err, fault.CallerUnreachable) {
+		switch {
+		case ctx.Err() != nil && errors.Is(err, fault.Canceled): // it says who kept us waiting
 			return nil, err
+		case ctx.Err() != nil: // before our patience, which may have ended too
+			return nil, fault.From(context.Cause(ctx))
+		case !errors.Is(err, fault.HostDataDirLocked): // a 'serve' that cannot be used
+			return nil, err
+		case far != anywhere:
+			return nil, fault.From(err).WithHint(who + " uses it: wait for its end or choose another --data-dir")
 		}
 		a.note("the data directory is held by " + who + ": working with a throw-away cache")
 		return a.private(ctx, "", true)

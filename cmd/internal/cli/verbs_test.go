@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -319,6 +320,37 @@ func TestRunWhileTheDirectoryIsHeld(t *testing.T) {
 			if code := c.main(args); code != exitCanceled || !strings.Contains(c.err.String(), "hint:  'troupe serve' (process 7) has not answered yet") {
 				t.Errorf("%s: exit code %d\n%s", args, code, c.err.String())
 			}
+		}
+		// The same when the caller's time and the patience end at once, and never a throw-away cache.
+		c.patience = time.Millisecond
+		for range 20 {
+			c.err.Reset()
+			if code := c.main([]string{"run", "--timeout", "20ms", wasmFile(t)}); code != exitCanceled || strings.Contains(c.err.String(), "note:") ||
+				!strings.Contains(c.err.String(), "hint:  'troupe serve' (process 7) has not answered yet") {
+				t.Fatalf("exit code %d\n%s", code, c.err.String())
+			}
+		}
+	})
+	t.Run("by a socket that is not a host's", func(t *testing.T) {
+		socket := filepath.Join(t.TempDir(), "s")
+		l, err := control.Listen(socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		refuses := &http.Server{Handler: http.NotFoundHandler()}
+		go func() { _ = refuses.Serve(l) }()
+		defer refuses.Close()
+		c := newConsole(t, &fakeHost{execute: receipt("ok", "")})
+		start := c.start
+		c.start = func(ctx context.Context, cfg host.Config) (running, error) {
+			if !strings.Contains(cfg.DataDir, "troupe-run-") {
+				return nil, locked
+			}
+			return start(ctx, cfg)
+		}
+		c.owner = func(string) (host.Owner, bool) { return host.Owner{PID: 7, Kind: "serve", Socket: socket}, true }
+		if code := c.main([]string{"run", wasmFile(t)}); code != exitBug || len(c.configs) > 0 || !strings.Contains(c.err.String(), "hint:  does something else listen on this socket?") {
+			t.Errorf("exit code %d\n%s", code, c.err.String())
 		}
 	})
 }
