@@ -53,7 +53,7 @@ func (h *Host) Execute(ctx context.Context, r Request) (run.Receipt, error) {
 		}
 	}()
 
-	receipt := run.Receipt{CodeHash: c.hash.String(), Artifact: c.key.String(), Attempts: 1, Cache: "miss"}
+	receipt := run.Receipt{CodeHash: c.hash.String(), Artifact: c.key.String(), CPUMicros: new(int64), WallMicros: new(int64), Attempts: new(1), Cache: "miss"}
 	if c.fault != nil {
 		return blame(receipt, c.fault), nil
 	}
@@ -75,11 +75,11 @@ func (h *Host) Execute(ctx context.Context, r Request) (run.Receipt, error) {
 // fill writes what is known of a run into its receipt.
 func fill(receipt run.Receipt, a cache.Answer, r Request) run.Receipt {
 	o := a.Outcome
-	receipt.Attempts = a.Attempts
+	receipt.Attempts = new(a.Attempts)
 	if a.Hit {
 		receipt.Cache = "hit"
 	}
-	receipt.CPUMicros, receipt.WallMicros = o.Usage.CPU.Microseconds(), o.Usage.Wall.Microseconds()
+	receipt.CPUMicros, receipt.WallMicros = new(o.Usage.CPU.Microseconds()), new(o.Usage.Wall.Microseconds())
 	receipt.MemoryPeakBytes, receipt.Sandbox = o.Usage.MemoryPeakBytes, o.Sandbox
 	if o.Exited {
 		receipt.GuestExit = new(o.GuestExit)

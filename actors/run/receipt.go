@@ -30,7 +30,8 @@ type Outcome struct {
 	Sandbox   string // the layers that held for this run, joined by "+"
 }
 
-// Receipt is what a run used and how it ended. The JSON form is a contract: fields are added, never renamed.
+// Receipt is what a run used and how it ended. The JSON form is a contract: fields are added, never renamed. A host knows
+// all but the gas and the memory; who did not wait for its answer knows only the code.
 type Receipt struct {
 	Verdict         string `json:"verdict"`           // "ok" or a fault class
 	Fault           string `json:"fault"`             // dotted code, "" if ok
@@ -42,14 +43,14 @@ type Receipt struct {
 	Stderr          Blob   `json:"stderr"`            //
 	GasUsed         *int64 `json:"gas_used"`          // null: this build does not meter gas
 	InitGas         *int64 `json:"init_gas"`          // null: this build does not meter gas
-	CPUMicros       int64  `json:"cpu_us"`            // CPU time of the worker process, by the host's reading
-	WallMicros      int64  `json:"wall_us"`           // from assignment to reply
+	CPUMicros       *int64 `json:"cpu_us"`            // CPU time of the worker process, by the host's reading; null: unknown
+	WallMicros      *int64 `json:"wall_us"`           // from assignment to reply; null: unknown
 	MemoryPeakBytes *int64 `json:"memory_peak_bytes"` // linear memory; null: unknown, since the worker did not live to tell
-	Cache           string `json:"cache"`             // "hit" or "miss"
+	Cache           string `json:"cache"`             // "hit" or "miss"; "" is unknown
 	CodeHash        string `json:"code_hash"`         // SHA-256 of the code as given, hex
-	Artifact        string `json:"artifact"`          // artifact key, hex
+	Artifact        string `json:"artifact"`          // artifact key, hex; "" is unknown
 	Sandbox         string `json:"sandbox"`           // the layers that held, joined by "+"
-	Attempts        int    `json:"attempts"`          // 1, or 2 after a suspect run was repeated
+	Attempts        *int   `json:"attempts"`          // 1, or 2 after a suspect run was repeated; null: unknown
 }
 
 // Blob is bytes that print as a JSON string if they are UTF-8, else as {"base64": "..."}; nil prints as null.

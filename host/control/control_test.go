@@ -115,7 +115,7 @@ func TestExecutePassesTheWholeRequest(t *testing.T) {
 		_, _ = io.WriteString(r.Stdout, "out")
 		_, _ = io.WriteString(r.Stderr, "err")
 		got, got.Stdin, got.Stdout, got.Stderr = r, nil, nil, nil
-		return run.Receipt{Verdict: "ok", Result: run.Blob("7"), CPUMicros: 5}, nil
+		return run.Receipt{Verdict: "ok", Result: run.Blob("7"), CPUMicros: new(int64(5))}, nil
 	}}
 	c := connect(t, h, control.Options{Version: "v9"})
 	var out, errs bytes.Buffer

@@ -95,8 +95,8 @@ func wasmFile(t *testing.T) string {
 func receipt(verdict, code string) func(context.Context, host.Request) (run.Receipt, error) {
 	return func(context.Context, host.Request) (run.Receipt, error) {
 		return run.Receipt{
-			Verdict: verdict, Fault: code, CPUMicros: 12345, WallMicros: 13456, MemoryPeakBytes: new(int64(1179648)),
-			Cache: "hit", Sandbox: "env+fds", Attempts: 1,
+			Verdict: verdict, Fault: code, CPUMicros: new(int64(12345)), WallMicros: new(int64(13456)), MemoryPeakBytes: new(int64(1179648)),
+			Cache: "hit", Sandbox: "env+fds", Attempts: new(1),
 		}, nil
 	}
 }
@@ -294,8 +294,9 @@ func TestJSONShapes(t *testing.T) {
 	for name, v := range map[string]any{
 		"receipt.json": run.Receipt{
 			Verdict: "guest", Fault: "guest.exit", Message: "m", Hint: "h", GuestExit: &three, Result: run.Blob("69732"), Stdout: run.Blob("out"),
-			Stderr: run.Blob("\xff"), CPUMicros: 1, WallMicros: 2, MemoryPeakBytes: new(int64(3)), Cache: "hit", CodeHash: "c", Artifact: "a", Sandbox: "env", Attempts: 1,
+			Stderr: run.Blob("\xff"), CPUMicros: new(int64(1)), WallMicros: new(int64(2)), MemoryPeakBytes: new(int64(3)), Cache: "hit", CodeHash: "c", Artifact: "a", Sandbox: "env", Attempts: new(1),
 		},
+		"receipt_unknown.json": receiptOf(fault.New(fault.CanceledDeadline, "", "", nil), "c"),
 		"status.json": inspect.Host{
 			Version: "v", BuildID: "b", Name: "troupe", StartedAt: at, DataDir: "/d", Sandbox: "env", Ready: true,
 			Health:    []inspect.Health{{Code: "host.disk_full", Level: "error", Message: "m", Hint: "h", Since: at}},

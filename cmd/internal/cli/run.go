@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -153,7 +154,7 @@ func (a *app) run(ctx context.Context, f *runFlags, file string, args []string) 
 	receipt, err := n.Execute(ctx, req, s)
 	p.stop()
 	why, ok := errors.AsType[*fault.Error](err)
-	if ok && (why.Class == fault.Guest || why.Code == fault.CanceledStopped) { // refused at the door, or ended by the host's stop
+	if ok && (why.Class == fault.Guest || why.Class == fault.Canceled) { // refused at the door, or ended before there was an answer
 		receipt, err = receiptOf(why, artifacts.HashCode(code).String()), nil
 	}
 	if err != nil {
@@ -162,11 +163,11 @@ func (a *app) run(ctx context.Context, f *runFlags, file string, args []string) 
 	return a.printReceipt(receipt, req.Entry.Mode)
 }
 
-// receiptOf is the receipt of a run that ended without one. Code that is too large to be read has no hash.
+// receiptOf is the receipt of a run that ended without one: nobody has said what it used. Code that is too large to be
+// read has no hash.
 func receiptOf(f *fault.Error, codeHash string) run.Receipt {
 	return run.Receipt{
-		Verdict: f.Class.String(), Fault: string(f.Code), Message: f.Error(), Hint: f.Hint,
-		CodeHash: codeHash, Cache: "miss", Attempts: 1,
+		Verdict: f.Class.String(), Fault: string(f.Code), Message: f.Error(), Hint: f.Hint, CodeHash: codeHash,
 	}
 }
 
@@ -231,18 +232,25 @@ func receiptLine(r run.Receipt) string {
 	if r.Fault != "" {
 		head += "  " + r.Fault
 	}
-	memory := "unknown"
-	if r.MemoryPeakBytes != nil {
-		memory = sizeText(*r.MemoryPeakBytes)
-	}
-	line := fmt.Sprintf("%s  cache %s  cpu %s  wall %s  memory %s", head, r.Cache, micros(r.CPUMicros), micros(r.WallMicros), memory)
-	if r.Attempts > 1 {
-		line += fmt.Sprintf("  attempts %d", r.Attempts)
+	line := fmt.Sprintf("%s  cache %s  cpu %s  wall %s  memory %s", head, cmp.Or(r.Cache, unmeasured),
+		measured(r.CPUMicros, micros), measured(r.WallMicros, micros), measured(r.MemoryPeakBytes, sizeText))
+	if r.Attempts != nil && *r.Attempts > 1 {
+		line += fmt.Sprintf("  attempts %d", *r.Attempts)
 	}
 	if r.Sandbox != "" {
 		line += "  sandbox " + r.Sandbox
 	}
 	return line
+}
+
+const unmeasured = "unknown"
+
+// measured prints a number that a receipt may lack.
+func measured(n *int64, text func(int64) string) string {
+	if n == nil {
+		return unmeasured
+	}
+	return text(*n)
 }
 
 // micros prints a duration with three digits or so.

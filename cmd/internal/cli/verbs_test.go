@@ -149,7 +149,7 @@ func TestHugeCodeHasAReceipt(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := newConsole(t, &fakeHost{})
-	if code := c.main([]string{"run", file}); code != exitLimit || !strings.Contains(c.err.String(), "guest  guest.code_too_large  cache miss") {
+	if code := c.main([]string{"run", file}); code != exitLimit || !strings.Contains(c.err.String(), "guest  guest.code_too_large  cache unknown  cpu unknown  wall unknown  memory unknown\n") {
 		t.Errorf("exit code %d\n%s", code, c.err.String())
 	}
 	c = newConsole(t, &fakeHost{})
@@ -202,8 +202,19 @@ func TestTimeoutEndsTheRun(t *testing.T) {
 		return run.Receipt{}, ctx.Err()
 	}}
 	c := newConsole(t, h)
-	if code := c.main([]string{"run", "--timeout", "20ms", wasmFile(t)}); code != exitCanceled || !strings.Contains(c.err.String(), "canceled.deadline") {
+	code := c.main([]string{"run", "-o", "json", "--timeout", "20ms", wasmFile(t)})
+	if line := "canceled  canceled.deadline  cache unknown  cpu unknown  wall unknown  memory unknown\n"; code != exitCanceled || !strings.HasPrefix(c.err.String(), line) {
 		t.Errorf("exit code %d\n%s", code, c.err.String())
+	}
+	var r run.Receipt
+	want := run.Receipt{
+		Verdict: "canceled", Fault: "canceled.deadline", Hint: "raise --timeout",
+		CodeHash: artifacts.HashCode([]byte("\x00asm\x01\x00\x00\x00")).String(),
+	}
+	err := json.Unmarshal(c.out.Bytes(), &r)
+	want.Message = r.Message
+	if d := cmp.Diff(want, r); err != nil || d != "" || r.Message == "" {
+		t.Errorf("%v\n%s", err, d)
 	}
 }
 
