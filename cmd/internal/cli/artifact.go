@@ -59,7 +59,7 @@ func (a *app) prepareVerb() verb {
 		use: "prepare [flags] app.wasm", short: "Compile code ahead of its first run",
 		examples: []string{
 			"troupe artifact prepare app.wasm", "compile and wait",
-			"troupe artifact prepare --no-wait app.wasm", "announce it to the running host and go on",
+			"troupe artifact prepare --no-wait app.wasm", "announce it to the running host, print the hash of the code and go on",
 		},
 		exits: exitsCode, args: exactly(1, "one .wasm file"),
 		flags: func(fs *pflag.FlagSet) {
@@ -153,7 +153,23 @@ func (a *app) announce(ctx context.Context, f *codeFlags, file string) error {
 		return err
 	}
 	defer n.close()
-	return n.HeadsUp(ctx, api.Code{Priority: f.priority.value, Imports: f.imports.value, CPUMicros: time.Duration(f.cpu).Microseconds()}, code)
+	req := api.Code{Priority: f.priority.value, Imports: f.imports.value, CPUMicros: time.Duration(f.cpu).Microseconds()}
+	if err := n.HeadsUp(ctx, req, code); err != nil {
+		return err
+	}
+	said := announced{CodeHash: artifacts.HashCode(code).String(), State: "announced"}
+	if a.json() {
+		a.printJSON(said)
+	} else {
+		fmt.Fprintf(a.out, "%s\n", said.CodeHash)
+	}
+	return nil
+}
+
+// announced is what can be said of code that is not prepared yet.
+type announced struct {
+	CodeHash string `json:"code_hash"`
+	State    string `json:"state"` // "announced"
 }
 
 // at runs f on a host.

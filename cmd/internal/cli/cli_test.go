@@ -297,6 +297,7 @@ func TestJSONShapes(t *testing.T) {
 			Stderr: run.Blob("\xff"), CPUMicros: new(int64(1)), WallMicros: new(int64(2)), MemoryPeakBytes: new(int64(3)), Cache: "hit", CodeHash: "c", Artifact: "a", Sandbox: "env", Attempts: new(1),
 		},
 		"receipt_unknown.json": receiptOf(fault.New(fault.CanceledDeadline, "", "", nil), "c"),
+		"announced.json":       announced{CodeHash: "c", State: "announced"},
 		"status.json": inspect.Host{
 			Version: "v", BuildID: "b", Name: "troupe", StartedAt: at, DataDir: "/d", Sandbox: "env", Ready: true,
 			Health:    []inspect.Health{{Code: "host.disk_full", Level: "error", Message: "m", Hint: "h", Since: at}},
