@@ -70,6 +70,9 @@ type Owner = db.Owner
 // ReadOwner tells who holds a data directory, if its holder has said so.
 func ReadOwner(dataDir string) (Owner, bool) { return db.ReadOwner(dataDir) }
 
+// CheckDataDir says why Start would refuse a directory before it opens a file there.
+func CheckDataDir(dataDir string) error { return db.CheckDir(dataDir) }
+
 // Start starts a host on a data directory. ctx bounds the start only.
 //
 // # Errors

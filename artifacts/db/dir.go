@@ -74,10 +74,8 @@ func OpenDir(cfg DirConfig) (_ *Dir, err error) {
 	if err := os.MkdirAll(cfg.Path, 0o700); err != nil {
 		return nil, dirFault("make", cfg.Path, err)
 	}
-	for _, sub := range []string{"", stateDir, cacheDir} {
-		if err := checkDir(filepath.Join(cfg.Path, sub)); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return nil, err
-		}
+	if err := CheckDir(cfg.Path); err != nil {
+		return nil, err
 	}
 	d := &Dir{}
 	d.Space = &Space{fs: cfg.FS, dir: cfg.Path, reserve: cfg.ReserveBytes,
@@ -121,6 +119,20 @@ func OpenDir(cfg DirConfig) (_ *Dir, err error) {
 		return nil, dirFault("look at", cfg.Path, err)
 	}
 	return d, nil
+}
+
+// CheckDir looks at a directory as OpenDir does before it opens a file there. One that OpenDir would make is fine.
+//
+// # Errors
+//
+// host.data_dir_unwritable, host.data_dir_untrusted, host.unsupported.
+func CheckDir(path string) error {
+	for _, sub := range []string{"", stateDir, cacheDir} {
+		if err := checkDir(filepath.Join(path, sub)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 // makeRoom refuses to open the databases when what Badger writes at once may not fit: its logs become tables, which are

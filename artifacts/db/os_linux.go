@@ -12,9 +12,9 @@ import (
 	"github.com/troupehost/troupe/actors/fault"
 )
 
-// checkDir refuses a directory in which another user could put what this one then runs.
+// checkDir refuses what is not a directory, and one in which another user could put what this one then runs.
 func checkDir(path string) error {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return dirFault("open", path, err)
 	}

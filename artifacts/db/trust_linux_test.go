@@ -50,6 +50,9 @@ func TestADirectoryThatOthersMayWriteIsRefused(t *testing.T) {
 			if _, err := OpenDir(DirConfig{Path: path}); !errors.Is(err, fault.HostDataDirTrust) {
 				t.Errorf("%s with %v: %v", name, mode, err)
 			}
+			if err := CheckDir(path); st.IsDir() && !errors.Is(err, fault.HostDataDirTrust) {
+				t.Errorf("%s with %v: %v", name, mode, err)
+			}
 		}
 		if err := os.Chmod(file, st.Mode()|0o055); err != nil { // others may read
 			t.Fatal(err)
@@ -71,6 +74,24 @@ func TestADirectoryOfAnotherUserIsRefused(t *testing.T) {
 		}
 		if _, err := OpenDir(DirConfig{Path: path}); !errors.Is(err, fault.HostDataDirTrust) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestCheckDirTakesWhatCanBeMade(t *testing.T) {
+	path := used(t)
+	for _, p := range []string{path, filepath.Join(path, "not", "there")} {
+		if err := CheckDir(p); err != nil {
+			t.Errorf("%s: %v", p, err)
+		}
+	}
+	pipe := filepath.Join(path, "pipe")
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []string{filepath.Join(path, lockFile), filepath.Join(path, lockFile, "below"), pipe} {
+		if err := CheckDir(p); !errors.Is(err, fault.HostDataDir) {
+			t.Errorf("%s: %v", p, err)
 		}
 	}
 }

@@ -111,8 +111,11 @@ func (a *app) served(ctx context.Context, dir string) (*node, error) {
 	owner, ok := a.owner(dir)
 	switch {
 	case !ok && unreadable(dir):
-		return nil, fault.New(fault.CallerDenied, "read", fault.Quote(dir), nil).WithHint("this user may not enter the data directory: use the account that runs the host")
+		return nil, fault.New(fault.CallerDenied, "read", fault.Quote(dir), nil).WithHint(hintAccount)
 	case !ok:
+		if err := host.CheckDataDir(dir); err != nil { // a 'serve' would be refused too
+			return nil, denied(err)
+		}
 		return nil, fault.New(fault.CallerUnreachable, "connect", "", nil).WithHint("start one with 'troupe serve --data-dir " + dir + "'")
 	case owner.Kind != ownerServe || owner.Socket == "":
 		return nil, fault.New(fault.CallerUnreachable, "connect", "", nil).WithHint(holder(owner) + " holds the data directory and does not listen: wait for its end, then start 'troupe serve'")
@@ -141,6 +144,17 @@ func (a *app) daemon(ctx context.Context, owner host.Owner, wait time.Duration) 
 		a.note(fmt.Sprintf("the host has version %s, this program %s", c.ServerVersion(), host.Version))
 	}
 	return &node{Client: c, close: func() error { return nil }}, nil
+}
+
+const hintAccount = "this user may not enter the data directory: use the account that runs the host"
+
+// denied tells a data directory that this user may not use from one that nobody could.
+func denied(err error) error {
+	if !errors.Is(err, fault.HostDataDir) || !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	f := fault.From(err)
+	return fault.New(fault.CallerDenied, f.Op, fault.Quote(f.Subject), reason(f.Err)).WithHint(hintAccount + ", or choose another with --data-dir")
 }
 
 // unreadable reports whether this user may not see who holds a data directory.
