@@ -57,7 +57,7 @@ func (a *app) open(ctx context.Context, far reach) (*node, error) {
 	for {
 		n, err := a.private(ctx, dir, false)
 		if !errors.Is(err, fault.HostDataDirLocked) {
-			return n, err
+			return n, denied(err)
 		}
 		who := "another host"
 		if owner, ok := a.owner(dir); ok {

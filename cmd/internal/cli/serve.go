@@ -109,7 +109,7 @@ func (a *app) acquire(ctx context.Context, cfg host.Config) (running, error) {
 	for {
 		h, err := a.start(ctx, cfg)
 		if !errors.Is(err, fault.HostDataDirLocked) {
-			return h, err
+			return h, denied(err)
 		}
 		owner, ok := a.owner(cfg.DataDir)
 		if ok && owner.Kind != ownerRun {
