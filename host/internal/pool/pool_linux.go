@@ -299,12 +299,15 @@ func (w *worker) judgeHello(m wire.Message, err error) *fault.Error {
 	case errors.Is(err, wire.ErrFrame):
 		return bad(fault.HostWorkerMismatch, err)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return bad(fault.HostSpawnFailed, worded("no answer in "+helloWall.String()))
+		return bad(fault.HostSpawnFailed, worded("no answer in "+helloWall.String())).WithHint(hintNoWorker)
 	case !w.diesOfItself(err):
-		return bad(fault.HostSpawnFailed, err)
+		return bad(fault.HostSpawnFailed, err).WithHint(hintNoWorker)
 	}
-	return bad(fault.HostSpawnFailed, w.proc.epitaph())
+	return bad(fault.HostSpawnFailed, w.proc.epitaph()).WithHint(hintNoWorker)
 }
+
+// hintNoWorker is for what was started, but is no worker by what it does.
+const hintNoWorker = "this program did not answer as troupe-worker: check --worker, and that it belongs to this version"
 
 // ask sends one message and receives one, within wall and ctx.
 func (w *worker) ask(ctx context.Context, wall time.Duration, m wire.Message, files ...uintptr) (wire.Message, error) {

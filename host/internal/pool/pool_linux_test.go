@@ -507,9 +507,11 @@ func TestProgramsThatAreNoWorkers(t *testing.T) {
 	for name, c := range map[string]struct {
 		text string
 		want fault.Code
+		hint string
 	}{
-		"script that ends": {"#!/bin/sh\necho 'no such option' >&2\nexit 3\n", fault.HostSpawnFailed},
-		"no program":       {"garbage", fault.HostSpawnFailed},
+		"script that ends": {"#!/bin/sh\necho 'no such option' >&2\nexit 3\n", fault.HostSpawnFailed, hintNoWorker},
+		"silent script":    {"#!/bin/sh\nexit 0\n", fault.HostSpawnFailed, hintNoWorker},
+		"no program":       {"garbage", fault.HostSpawnFailed, fault.Describe(fault.HostSpawnFailed).Hint},
 	} {
 		path := filepath.Join(dir, strings.ReplaceAll(name, " ", "-"))
 		if err := os.WriteFile(path, []byte(c.text), 0o700); err != nil {
@@ -517,7 +519,11 @@ func TestProgramsThatAreNoWorkers(t *testing.T) {
 		}
 		before := census(t)
 		_, err := New(t.Context(), Config{WorkerPath: path})
-		t.Run(name, func(t *testing.T) { wantFault(t, fault.From(err), c.want) })
+		t.Run(name, func(t *testing.T) {
+			if wantFault(t, fault.From(err), c.want); fault.From(err).Hint != c.hint {
+				t.Errorf("hint %q", fault.From(err).Hint)
+			}
+		})
 		before.check(t)
 	}
 }
