@@ -13,6 +13,7 @@ import (
 
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/inspect"
+	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/artifacts"
 	"github.com/troupehost/troupe/host"
 	"github.com/troupehost/troupe/host/control/api"
@@ -33,7 +34,7 @@ func newCodeFlags() *codeFlags {
 }
 
 func (f *codeFlags) add(fs *pflag.FlagSet) {
-	fs.Var(&f.cpu, "cpu", "budget of CPU time D for the preparation")
+	fs.Var(limit{&f.cpu, run.MaxCPU}, "cpu", "budget of CPU time D for the preparation")
 	fs.Var(&f.imports, "missing-imports", "imports that the host does not offer: trap accepts them")
 	fs.Var(&f.priority, "priority", "how urgent it is")
 	fs.Var(&f.timeout, "timeout", "give up after D (default none)")

@@ -201,6 +201,32 @@ func TestSpans(t *testing.T) {
 	}
 }
 
+// A limit that no host takes is refused before there is a host, in the words of the flag.
+func TestLimits(t *testing.T) {
+	file := wasmFile(t)
+	for _, tt := range []struct {
+		args []string
+		say  string // "": it is taken
+	}{
+		{[]string{"run", "--cpu", "24h"}, ""},
+		{[]string{"run", "--cpu", "1ms"}, ""},
+		{[]string{"run", "--wall", "168h"}, ""},
+		{[]string{"run", "--timeout", "200h"}, ""},
+		{[]string{"run", "--cpu", "25h"}, "between 1ms and 24h, "},
+		{[]string{"run", "--cpu", "24h0m0.000001s"}, "between 1ms and 24h, "},
+		{[]string{"run", "--cpu", "999us"}, "between 1ms and 24h, "},
+		{[]string{"run", "--wall", "169h"}, "between 1ms and 168h, "},
+		{[]string{"artifact", "check", "--cpu", "25h"}, "between 1ms and 24h, "},
+		{[]string{"artifact", "prepare", "--cpu", "25h"}, "between 1ms and 24h, "},
+	} {
+		c := newConsole(t, &fakeHost{execute: receipt("ok", "")})
+		code := c.main(append(tt.args, file))
+		if tt.say == "" && code != 0 || tt.say != "" && (code != exitUsage || len(c.configs) > 0 || !strings.Contains(c.err.String(), tt.say)) {
+			t.Errorf("%s: exit code %d\n%s", tt.args, code, c.err.String())
+		}
+	}
+}
+
 func TestNearest(t *testing.T) {
 	verbs := []string{"run", "serve", "status", "artifact", "version"}
 	for word, want := range map[string]string{"rnu": "run", "stat": "status", "artefact": "artifact", "x": "", "completely": "", "": ""} {

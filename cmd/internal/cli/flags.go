@@ -85,6 +85,21 @@ func (s *span) Set(text string) error {
 	return nil
 }
 
+// limit is a duration flag that has a maximum too, in whole hours.
+type limit struct {
+	*span
+	most time.Duration
+}
+
+func (l limit) Set(text string) error {
+	d, err := time.ParseDuration(text)
+	if err != nil || d < minSpan || d > l.most {
+		return fmt.Errorf("write a duration between %v and %.0fh, like 500ms, 12s or 2m", minSpan, l.most.Hours())
+	}
+	*l.span = span(d)
+	return nil
+}
+
 // choice is a flag value out of a few.
 type choice struct {
 	value   string
