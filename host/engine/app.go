@@ -175,7 +175,7 @@ func (a *App) Run(ctx context.Context, s Spec, streams IO) (out Outcome) {
 		case trap && strings.HasPrefix(f.Subject, unreachable):
 			out.Fault = fault.New(fault.GuestMemory, f.Op, f.Subject, errRefused)
 		case trap, f.Code == fault.GuestExit:
-			out.Fault = fault.New(f.Code, f.Op, f.Subject, errRefused).WithHint("raise --memory if the work is honest")
+			out.Fault = fault.New(f.Code, f.Op, f.Subject, errRefused)
 		}
 	}
 	return out
@@ -187,7 +187,7 @@ const unreachable = "unreachable"
 // errRefused stands in the message of a guest that ended itself after it was told that there is no more memory. That is why
 // if it gives up the way that allocators do, by unreachable. Else it may be why, and the guest may have dealt with it long
 // ago, so it does not change what the end is called.
-var errRefused = errors.New("the last growth of memory was refused")
+var errRefused = errors.New(wire.GrowthRefused)
 
 func (a *App) run(ctx context.Context, s Spec, streams IO, mem *linearMemory) Outcome {
 	if f := a.judge(&s); f != nil {

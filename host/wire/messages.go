@@ -120,6 +120,9 @@ type NeedStdin struct{ Max int64 }
 // Result is a piece of the result; it is never empty.
 type Result struct{ Data []byte }
 
+// GrowthRefused ends the message of a guest that ended itself after it was told that there is no more memory.
+const GrowthRefused = "the last growth of memory was refused"
+
 // Finished ends a run.
 type Finished struct {
 	Run             uint64

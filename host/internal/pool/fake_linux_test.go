@@ -302,6 +302,8 @@ func (l *liar) run(r wire.Run) {
 		l.sleep()
 	case "run: wants memory":
 		done.Code = fault.GuestMemory
+	case "run: refused memory":
+		done.Code, done.Message = fault.GuestTrap, "integer divide by zero: "+wire.GrowthRefused
 	case "run: evil message":
 		done.Code, done.Message = fault.GuestTrap, "\x1b[2J\u202e"
 	}

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"io"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -268,8 +269,14 @@ func (s *session) finish(m wire.Finished) error {
 	out.Usage.MemoryPeakBytes = new(min(m.MemoryPeakBytes, s.limits.MemoryBytes))
 	if m.Code != "" {
 		out.Fault = fault.New(m.Code, opRun, "", said(m.Message))
-		if m.Code == fault.GuestUnknownImport && s.job.Imports == run.TrapMissing {
+		switch {
+		case m.Code == fault.GuestUnknownImport && s.job.Imports == run.TrapMissing:
 			out.Fault = out.Fault.WithHint(hintTrapped)
+		case m.Code == fault.GuestMemory, !strings.HasSuffix(m.Message, wire.GrowthRefused):
+		case s.limits.MemoryBytes >= run.MaxMemoryBytes:
+			out.Fault = out.Fault.WithHint(hintMaxMemory)
+		default:
+			out.Fault = out.Fault.WithHint(hintRefused)
 		}
 	} else if !command && out.Result == nil {
 		out.Result = []byte{}
@@ -280,6 +287,7 @@ func (s *session) finish(m wire.Finished) error {
 // Hints in place of those of the registry, where what these say has been done, or cannot be.
 const (
 	hintTrapped   = "the import may be missing, but not be called: remove the call, or use what the host offers"
+	hintRefused   = "it may have ended for want of memory: raise --memory if the work is honest"
 	hintMaxMemory = "the memory limit is the largest there is already: use less memory"
 	hintTooLarge  = "no memory limit is large enough: start with at most 65,535 pages, 1,024 tables and 1,048,576 table elements"
 )
