@@ -127,7 +127,7 @@ var registry = map[Code]Description{
 	HostDataDir:         {Host, "the data directory cannot be used", "make it a directory that this user may write, or choose another with --data-dir"},
 	HostDataDirNewer:    {Host, "the data directory was written by a newer version", "upgrade troupe, or choose another --data-dir"},
 	HostDataDirLocked:   {Host, "another host uses the data directory", "stop that host or choose another --data-dir"},
-	HostDataDirCorrupt:  {Host, "the state database is damaged", "restore the state folder from a backup; it is never dropped automatically"},
+	HostDataDirCorrupt:  {Host, "the data directory is damaged", "restore the state folder from a backup; it is never dropped automatically"},
 	HostDataDirTrust:    {Host, "the data directory is under the control of another user", "make the directory and its files belong to the user that runs the host and take write access from group and others (chown, chmod go-w), or choose another with --data-dir"},
 	HostDiskFull:        {Host, "the disk is full", "free some space; the host recovers by itself"},
 	HostDiskIO:          {Host, "the disk failed", "check the disk and the kernel log"},

@@ -239,7 +239,8 @@ func readVersion(dir string) (int, error) {
 	}
 	v, err := strconv.Atoi(strings.TrimSpace(string(b)))
 	if err != nil || v < 1 {
-		return 0, fault.New(fault.HostDataDir, "read", path, errors.New("not a version number")).WithHint("this is not a data directory of troupe, or its VERSION file is damaged")
+		return 0, fault.New(fault.HostDataDirCorrupt, "read", path, errors.New("not a version number")).
+			WithHint(fmt.Sprintf("choose another --data-dir if this is not one of troupe; if it is, restore this file from a backup: the current version is %d", FormatVersion))
 	}
 	if v > FormatVersion {
 		return 0, fault.New(fault.HostDataDirNewer, "open", dir, fmt.Errorf("format %d, this version knows %d", v, FormatVersion))

@@ -57,10 +57,14 @@ func TestRefusedDirectories(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(foreign, versionFile), []byte("hello\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	empty := t.TempDir()
+	if err := os.WriteFile(filepath.Join(empty, versionFile), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, row := range []struct {
 		path string
 		want fault.Code
-	}{{file, fault.HostDataDir}, {newer, fault.HostDataDirNewer}, {foreign, fault.HostDataDir}, {"/proc/nowhere", fault.HostDataDir}} {
+	}{{file, fault.HostDataDir}, {newer, fault.HostDataDirNewer}, {foreign, fault.HostDataDirCorrupt}, {empty, fault.HostDataDirCorrupt}, {"/proc/nowhere", fault.HostDataDir}} {
 		if _, err := OpenDir(DirConfig{Path: row.path}); !errors.Is(err, row.want) {
 			t.Errorf("%s: %v, want %s", row.path, err, row.want)
 		}
