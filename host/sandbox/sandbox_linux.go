@@ -20,6 +20,13 @@ const (
 // maxFiles is more than a worker ever holds: its socket, the parts of an artifact, and what the Go runtime opens.
 const maxFiles = 64
 
+// diesWithParent is asked for while packages are initialised, since the signal belongs to the thread that called exec: only
+// then is it certain that this is the main thread.
+var diesWithParent = func() bool {
+	var sig int32
+	return prctlGet(unix.PR_GET_PDEATHSIG, &sig) == nil && sig == int32(unix.SIGKILL)
+}()
+
 // Apply confines the calling process and returns the layers that hold. keep is the highest descriptor that stays open;
 // maxFileBytes bounds what the process may write to any one file.
 func Apply(keep int, maxFileBytes uint64) []string {
@@ -32,9 +39,7 @@ func Apply(keep int, maxFileBytes uint64) []string {
 	add(Env, len(os.Environ()) == 0)
 	add(Files, closeInherited(keep) == nil)
 
-	var sig int32
-	err := prctlGet(unix.PR_GET_PDEATHSIG, &sig)
-	add(DeathSig, err == nil && sig == int32(unix.SIGKILL))
+	add(DeathSig, diesWithParent)
 
 	_ = unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 	nnp, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)
