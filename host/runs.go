@@ -24,9 +24,11 @@ type runEntry struct {
 	unused  chan struct{} // closed when nobody uses it any more after remove
 	leaving bool
 	touched atomic.Bool // the caller's streams were used
-	reading atomic.Int32
 	writing chan struct{} // holds a token while a call of the caller's writers is under way
-	closed  atomic.Bool   // the streams are not used any more
+
+	mu      sync.Mutex
+	reading int  // calls of the caller's reader under way
+	closed  bool // no call begins any more
 }
 
 func newRunTable() *runTable { return &runTable{runs: map[uint64]*runEntry{}} }
@@ -72,7 +74,7 @@ func (t *runTable) remove(id uint64, grace time.Duration) bool {
 	t.mu.Unlock()
 	timer := time.NewTimer(grace)
 	defer timer.Stop()
-	defer e.closed.Store(true)
+	defer e.close()
 	select {
 	case <-e.unused:
 	case <-timer.C:
@@ -80,7 +82,7 @@ func (t *runTable) remove(id uint64, grace time.Duration) bool {
 	}
 	select {
 	case e.writing <- struct{}{}:
-		e.closed.Store(true) // before the token is given back
+		e.close() // before the token is given back
 		<-e.writing
 		return true
 	case <-timer.C:
@@ -93,11 +95,46 @@ func (t *runTable) Open(id uint64) (pool.RunIO, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e, ok := t.runs[id]
-	if !ok || e.using > 0 || e.touched.Load() || e.reading.Load() > 0 {
+	if !ok || e.using > 0 || e.touched.Load() || e.isReading() {
 		return pool.RunIO{}, false
 	}
 	e.using++
 	return e.io, true
+}
+
+func (e *runEntry) close() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.closed = true
+}
+
+func (e *runEntry) isClosed() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.closed
+}
+
+// beginRead counts a call of the caller's reader: who is left behind in one may still take something.
+func (e *runEntry) beginRead() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return false
+	}
+	e.reading++
+	return true
+}
+
+func (e *runEntry) endRead() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.reading--
+}
+
+func (e *runEntry) isReading() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.reading > 0
 }
 
 var errRunEnded = fault.New(fault.CanceledCaller, "stream", "the run has ended", nil)
@@ -108,15 +145,14 @@ type gatedReader struct {
 }
 
 func (g gatedReader) Read(p []byte) (int, error) {
-	if g.e.closed.Load() {
+	if !g.e.beginRead() {
 		return 0, errRunEnded
 	}
-	g.e.reading.Add(1) // who is left behind in a Read may still take something
 	n, err := g.r.Read(p)
 	if n > 0 {
 		g.e.touched.Store(true)
 	}
-	g.e.reading.Add(-1)
+	g.e.endRead()
 	return n, err
 }
 
@@ -131,7 +167,7 @@ func (g gatedWriter) Write(p []byte) (int, error) {
 	}
 	g.e.writing <- struct{}{}
 	defer func() { <-g.e.writing }()
-	if g.e.closed.Load() {
+	if g.e.isClosed() {
 		return 0, errRunEnded
 	}
 	g.e.touched.Store(true)
