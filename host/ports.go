@@ -178,7 +178,7 @@ func (h *Host) persist() {
 func (h *Host) watchDisk(ctx context.Context) {
 	t := time.NewTicker(pollEvery)
 	defer t.Stop()
-	short := false
+	short, held := false, h.dir.Space.Status().BallastBytes
 	for n := 1; ; n++ {
 		select {
 		case <-ctx.Done():
@@ -192,11 +192,19 @@ func (h *Host) watchDisk(ctx context.Context) {
 		}
 		s := h.dir.Space.Status()
 		h.health.showBallast(s)
+		if held != s.BallastBytes {
+			h.log.Info().Int64("from_bytes", held).Int64("to_bytes", s.BallastBytes).Msg("ballast changed")
+			held = s.BallastBytes
+		}
 		if !s.ShortSince.IsZero() {
 			h.health.set("disk.short", "free space is below the reserve: nothing is written", fault.Describe(fault.BusyDisk).Hint)
+			if !short {
+				h.log.Warn().Int64("free_bytes", s.FreeBytes).Int64("reserve_bytes", s.ReserveBytes).Msg("free space is below the reserve: nothing is written")
+			}
 			short = true
 		} else if h.health.clear("disk.short"); short {
 			short = false
+			h.log.Info().Int64("free_bytes", s.FreeBytes).Msg("there is free space again")
 			h.persist()
 		} else if n%persistPolls == 0 { // a shortage may be too brief to be seen here, or too small
 			h.persist()

@@ -23,7 +23,7 @@ type runEntry struct {
 	using   int
 	unused  chan struct{} // closed when nobody uses it any more after remove
 	leaving bool
-	touched atomic.Bool // the caller's streams were used
+	touched atomic.Bool   // the caller's streams were used
 	writing chan struct{} // holds a token while a call of the caller's writers is under way
 
 	mu      sync.Mutex

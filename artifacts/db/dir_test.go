@@ -246,8 +246,8 @@ func TestAPartialBallastGrows(t *testing.T) {
 			t.Errorf("after %d tries %+v, want %d after %d", tries, st, want, wantTries)
 		}
 	}
-	look(3<<20, 1)          // an eighth of 24
-	free.Store(2 * reserve) // not enough to take more of it
+	look(3<<20, 1)      // an eighth of 24
+	free.Store(reserve) // not enough to take more of it
 	look(3<<20, 1)
 	free.Store(41 << 20)
 	look(5<<20+512<<10, 2) // an eighth of 41 and 3
@@ -265,6 +265,10 @@ func TestAPartialBallastGrows(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(path, ballastFile)); err == nil {
 		t.Error("the ballast is still there on a full disk")
 	}
+	free.Store(20 << 20) // the next shortage would be near
+	look(0, 4)
+	free.Store(24 << 20) // what a start would take
+	look(3<<20, 5)
 }
 
 // TestTheBallastMakesRoomToOpen starts on a disk that is full but for what the ballast takes.

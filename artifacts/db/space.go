@@ -105,7 +105,7 @@ func (s *Space) Poll() (free int64, err error) {
 	case s.level(free) == SpaceCritical && s.ballast.held > 0:
 		s.ballast.drop()
 		free, err = s.fs.Free(s.dir)
-	case s.ballast.held < s.ballast.size && free > 2*s.reserve+s.ballast.size-s.ballast.held:
+	case s.ballast.held < s.ballast.size && s.ballast.fits(free, s.reserve):
 		if s.ballast.make() {
 			free, err = s.fs.Free(s.dir)
 		}
@@ -145,12 +145,21 @@ type ballast struct {
 // look takes over what a former host left.
 func (b *ballast) look() { b.held = min(blocks(b.path), b.size) }
 
+// wanted is how large it is to be: on a small disk an eighth of what is free.
+func (b *ballast) wanted(free int64) int64 { return min(b.size, (free+b.held)/8) }
+
+// fits says whether the reserve and as much again as the ballast are free beside it, so that it is not given up at once.
+func (b *ballast) fits(free, reserve int64) bool {
+	n := b.wanted(free)
+	return free-(n-b.held) > reserve+n
+}
+
 // make allocates what is missing, on a small disk at most an eighth of what is free, and reports whether it tried. What
 // it has it keeps when there is no more to be had.
 func (b *ballast) make() (tried bool) {
 	now := b.fs.Now()
 	free, err := b.fs.Free(filepath.Dir(b.path))
-	n := min(b.size, (free+b.held)/8)
+	n := b.wanted(free)
 	if err != nil || n <= b.held || n < b.held+ballastStep && n < b.size || now.Before(b.next) {
 		return false
 	}
