@@ -111,6 +111,36 @@ func (p *progress) stop() {
 // over returns w such that the guest's first output ends the progress.
 func (p *progress) over(w io.Writer) io.Writer { return stopFirst{p, w} }
 
+// before returns r such that the guest's first look at its input ends the progress, which would wipe what is typed.
+func (p *progress) before(r io.Reader) io.Reader { return stopReader{p, r} }
+
+type stopReader struct {
+	p *progress
+	r io.Reader
+}
+
+func (s stopReader) Read(b []byte) (int, error) {
+	s.p.stop()
+	return s.r.Read(b)
+}
+
+// line knows whether what the guest wrote has ended its line, since what is told after it begins one.
+type line struct{ open bool }
+
+func (l *line) of(w io.Writer) io.Writer { return lineWriter{l, w} }
+
+type lineWriter struct {
+	l *line
+	w io.Writer
+}
+
+func (w lineWriter) Write(b []byte) (int, error) {
+	if len(b) > 0 {
+		w.l.open = b[len(b)-1] != '\n'
+	}
+	return w.w.Write(b)
+}
+
 type stopFirst struct {
 	p *progress
 	w io.Writer

@@ -44,7 +44,9 @@ func (a *app) runVerb() verb {
 	return verb{
 		use: "run [flags] app.wasm [-- args]", short: "Run a WebAssembly program once, in a confined process",
 		long: `The guest's output, or the result, goes to stdout; a one-line receipt goes to stderr. While a 'troupe serve' holds
-the data directory, its host is used; otherwise a private host that ends with the run.`,
+the data directory, its host is used; otherwise a private host that ends with the run. A guest
+that reads may be given more of stdin than it uses; one that never reads takes nothing. In a receipt, what nobody could
+measure is unknown (JSON: null): the memory peak of a run that was killed, and all but the code of one that --timeout ended.`,
 		examples: []string{
 			"troupe run hello.wasm -- Ann Bob", "a WASI command with two arguments",
 			"troupe run --invoke run hash-puzzle.wasm -- 0 4", "an exported function over numbers",
@@ -147,12 +149,19 @@ func (a *app) run(ctx context.Context, f *runFlags, file string, args []string) 
 	}
 	defer n.close() // the receipt is out by then; a host that stops badly is not the run's failure
 
-	s := client.Streams{Code: code, Input: input, Progress: p.event, Stdout: p.over(a.out), Stderr: p.over(a.err)}
+	seen := &line{}
+	s := client.Streams{Code: code, Input: input, Progress: p.event, Stdout: p.over(a.out), Stderr: p.over(seen.of(a.err))}
+	if a.outTerminal && a.errTerminal { // one screen
+		s.Stdout = p.over(seen.of(a.out))
+	}
 	if req.Entry.Mode == run.Command.String() {
-		s.Stdin = a.in
+		s.Stdin = p.before(a.in)
 	}
 	receipt, err := n.Execute(ctx, req, s)
 	p.stop()
+	if seen.open {
+		fmt.Fprintln(a.err)
+	}
 	why, ok := errors.AsType[*fault.Error](err)
 	if ok && (why.Class == fault.Guest || why.Class == fault.Canceled) { // refused at the door, or ended before there was an answer
 		receipt, err = receiptOf(why, artifacts.HashCode(code).String()), nil

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -520,4 +521,48 @@ func TestPreparingForNothingIsAFailure(t *testing.T) {
 	if code := c.main([]string{"artifact", "check", wasmFile(t)}); code != exitOK || !strings.Contains(c.err.String(), "note:  the artifact could not be stored") {
 		t.Errorf("check: exit code %d\n%s", code, c.err.String())
 	}
+}
+
+// TestTheReceiptBeginsALine has a guest leave its line open.
+func TestTheReceiptBeginsALine(t *testing.T) {
+	for _, row := range []struct {
+		text string
+		want string
+	}{{"part", "part\nok  "}, {"whole\n", "whole\nok  "}, {"", "ok  "}} {
+		c := newConsole(t, &fakeHost{execute: func(_ context.Context, r host.Request) (run.Receipt, error) {
+			_, _ = io.WriteString(r.Stderr, row.text)
+			return run.Receipt{Verdict: "ok"}, nil
+		}})
+		if code := c.main([]string{"run", wasmFile(t)}); code != exitOK || !strings.HasPrefix(c.err.String(), row.want) {
+			t.Errorf("%q: exit code %d, %q", row.text, code, c.err.String())
+		}
+	}
+}
+
+// TestAGuestThatReadsEndsTheProgress: what is typed would be wiped ten times a second.
+func TestAGuestThatReadsEndsTheProgress(t *testing.T) {
+	c := newConsole(t, &fakeHost{execute: func(_ context.Context, r host.Request) (run.Receipt, error) {
+		_, _ = io.ReadAll(r.Stdin)
+		return run.Receipt{Verdict: "ok"}, nil
+	}})
+	in := &watched{stopped: func() bool {
+		c.live.mu.Lock()
+		defer c.live.mu.Unlock()
+		return c.live.stopped
+	}}
+	c.in, c.errTerminal = in, true
+	if code := c.main([]string{"run", wasmFile(t)}); code != exitOK || !in.read || !in.ok {
+		t.Errorf("exit code %d, read %v, progress had ended %v\n%s", code, in.read, in.ok, c.err.String())
+	}
+}
+
+// watched is a stdin that looks whether the progress has ended when it is read.
+type watched struct {
+	stopped  func() bool
+	read, ok bool
+}
+
+func (w *watched) Read([]byte) (int, error) {
+	w.read, w.ok = true, w.stopped()
+	return 0, io.EOF
 }
