@@ -93,7 +93,7 @@ func (p *storePort) written(k artifacts.Key, code artifacts.CodeHash, n int64, e
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.unstored[k] = true
-	p.health.set(unstored, fmt.Sprintf("%d artifacts could not be written and are kept in memory only; the last: %v", len(p.unstored), f), f.Hint)
+	p.health.set(unstored, fmt.Sprintf("artifacts that could not be written and are kept in memory only: %d; the last: %v", len(p.unstored), f), f.Hint)
 	p.log.Warn().Err(err).Str("code_hash", code.String()).Msg("artifact not stored; it is served from memory")
 	return 0, nil
 }
