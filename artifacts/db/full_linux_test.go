@@ -54,7 +54,7 @@ func inNamespaces(t *testing.T, mode string) {
 		UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}, GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}}
 	out, err := c.CombinedOutput()
 	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOSPC) {
-		t.Skip("this machine does not let a process make user and mount namespaces")
+		t.Skipf("missing: user and mount namespaces for this user (%v); run as root, or raise user.max_user_namespaces", err)
 	}
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out[:min(len(out), 4000)])

@@ -37,7 +37,6 @@ func TestHostilePrepareWorkers(t *testing.T) {
 		"stopped":                        fault.SuspectPrepareWall,
 		"silence":                        fault.SuspectPrepareWall,
 		"spin":                           fault.GuestPrepareCPU,
-		"hungry":                         fault.GuestPrepareMemory,
 		"prepare: offset behind the end": fault.SuspectBadReply,
 		"prepare: longer than the file":  fault.SuspectBadReply,
 		"prepare: numbers that wrap":     fault.SuspectBadReply,
@@ -54,31 +53,33 @@ func TestHostilePrepareWorkers(t *testing.T) {
 		"prepare: seals the output":      fault.SuspectBadReply,
 		"prepare: too much output":       fault.GuestPrepareMemory,
 	} {
-		t.Run(mode, func(t *testing.T) {
-			r := newRig(t, mode)
-			job := r.put(adder())
-			switch mode {
-			case "stopped", "silence":
-				job.Budget.Wall = 100 * time.Millisecond
-			case "spin":
-				job.Budget.CPU = 50 * time.Millisecond
-			case "hungry":
-				needsDataLimit(t)
-				job.Budget.MemoryBytes = 64 << 20
-			}
-			out := r.Prepare(t.Context(), job)
-			wantFault(t, out.Fault, want)
-			clean(t, out.Fault)
-			if want != "" && out.Ticket != 0 {
-				t.Error("parts were handed over")
-			}
-			if want == fault.GuestPrepareCPU && out.CPU > 2*time.Second {
-				t.Errorf("used %v", out.CPU)
-			}
-			if n := len(r.Workers()); n != 0 {
-				t.Errorf("%d workers left", n)
-			}
-		})
+		t.Run(mode, func(t *testing.T) { hostilePrepare(t, mode, want) })
+	}
+}
+
+func hostilePrepare(t *testing.T, mode string, want fault.Code) {
+	t.Helper()
+	r := newRig(t, mode)
+	job := r.put(adder())
+	switch mode {
+	case "stopped", "silence":
+		job.Budget.Wall = 100 * time.Millisecond
+	case "spin":
+		job.Budget.CPU = 50 * time.Millisecond
+	case "hungry":
+		job.Budget.MemoryBytes = 64 << 20
+	}
+	out := r.Prepare(t.Context(), job)
+	wantFault(t, out.Fault, want)
+	clean(t, out.Fault)
+	if want != "" && out.Ticket != 0 {
+		t.Error("parts were handed over")
+	}
+	if want == fault.GuestPrepareCPU && out.CPU > 2*time.Second {
+		t.Errorf("used %v", out.CPU)
+	}
+	if n := len(r.Workers()); n != 0 {
+		t.Errorf("%d workers left", n)
 	}
 }
 
@@ -97,7 +98,6 @@ func TestHostileExecuteWorkers(t *testing.T) {
 		"stopped":                  fault.SuspectWallLimit,
 		"silence":                  fault.GuestWallLimit, // it sleeps of its own accord
 		"spin":                     fault.GuestCPULimit,
-		"hungry":                   fault.GuestMemory,
 		"run: another run":         fault.SuspectBadReply,
 		"run: result of a command": fault.SuspectBadReply,
 		"run: exit 0 as fault":     fault.SuspectBadReply,
@@ -118,41 +118,42 @@ func TestHostileExecuteWorkers(t *testing.T) {
 		"run: deaf":                fault.GuestWallLimit,
 		"run: evil message":        fault.GuestTrap,
 	} {
-		t.Run(mode, func(t *testing.T) {
-			r := newRig(t, mode)
-			b := r.pretended(t)
-			w := r.worker(t, b)
-			l := run.Limits{CPU: 10 * time.Second, Wall: 20 * time.Second}
-			io := RunIO{Stdin: stall(t)}
-			switch mode {
-			case "stopped", "silence":
-				l.Wall = 100 * time.Millisecond
-			case "run: deaf":
-				l.Wall, io.Stdin = 100*time.Millisecond, endless{}
-			case "hungry":
-				needsDataLimit(t)
-			case "run: stdin after its end":
-				io.Stdin = nil
-			case "spin":
-				l.CPU = 50 * time.Millisecond
-			}
-			o, alive := w.Run(t.Context(), r.job(b, run.Entry{Mode: run.Command}, l, io))
-			wantFault(t, o.Fault, want)
-			clean(t, o.Fault)
-			honest := want == "" || want == fault.GuestTrap
-			if alive != honest {
-				t.Errorf("alive %v", alive)
-			}
-			if p := o.Usage.MemoryPeakBytes; (p != nil) != alive || alive && (*p < 0 || *p > b.MemoryBytes) { // the dead tell no peak
-				t.Errorf("peak %v", p)
-			}
-			if !alive {
-				<-w.Dead()
-				if n := len(r.Workers()); n != 0 {
-					t.Errorf("%d workers left", n)
-				}
-			}
-		})
+		t.Run(mode, func(t *testing.T) { hostileExecute(t, mode, want) })
+	}
+}
+
+func hostileExecute(t *testing.T, mode string, want fault.Code) {
+	t.Helper()
+	r := newRig(t, mode)
+	b := r.pretended(t)
+	w := r.worker(t, b)
+	l := run.Limits{CPU: 10 * time.Second, Wall: 20 * time.Second}
+	io := RunIO{Stdin: stall(t)}
+	switch mode {
+	case "stopped", "silence":
+		l.Wall = 100 * time.Millisecond
+	case "run: deaf":
+		l.Wall, io.Stdin = 100*time.Millisecond, endless{}
+	case "run: stdin after its end":
+		io.Stdin = nil
+	case "spin":
+		l.CPU = 50 * time.Millisecond
+	}
+	o, alive := w.Run(t.Context(), r.job(b, run.Entry{Mode: run.Command}, l, io))
+	wantFault(t, o.Fault, want)
+	clean(t, o.Fault)
+	honest := want == "" || want == fault.GuestTrap
+	if alive != honest {
+		t.Errorf("alive %v", alive)
+	}
+	if p := o.Usage.MemoryPeakBytes; (p != nil) != alive || alive && (*p < 0 || *p > b.MemoryBytes) { // the dead tell no peak
+		t.Errorf("peak %v", p)
+	}
+	if !alive {
+		<-w.Dead()
+		if n := len(r.Workers()); n != 0 {
+			t.Errorf("%d workers left", n)
+		}
 	}
 }
 
@@ -171,13 +172,6 @@ func TestEmptyPiecesCostTheHostNothing(t *testing.T) {
 		if cpu := after.Utime.Nano() + after.Stime.Nano() - before.Utime.Nano() - before.Stime.Nano(); cpu > int64(time.Second) {
 			t.Errorf("%s: the host used %v", mode, time.Duration(cpu))
 		}
-	}
-}
-
-func needsDataLimit(t *testing.T) {
-	t.Helper()
-	if raceDetector {
-		t.Skip("no limit of memory under the race detector")
 	}
 }
 
