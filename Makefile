@@ -6,6 +6,7 @@ GOLANGCI  := v2.15.0
 FUZZTIME  ?= 30s
 BENCHTIME ?= 1s
 PKGS      ?= ./...
+TESTFLAGS ?=
 export CGO_ENABLED = 0
 MAKEFLAGS += --no-print-directory
 
@@ -22,7 +23,7 @@ run: build ## the main job: prepare, cache and execute a WebAssembly hash puzzle
 	@$(BIN)/troupe run --data-dir $(BIN)/data --invoke run testdata/guests/hash-puzzle.wasm -- 0 4
 
 test: ## all tests, under ten minutes on two cores
-	go test -timeout 10m ./...
+	go test -timeout 10m $(TESTFLAGS) ./...
 
 race: ## the concurrent packages under the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -race -timeout 20m ./actors/... ./host/...
