@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"cmp"
 	"context"
 	"time"
 
@@ -17,7 +16,6 @@ import (
 type Config struct {
 	Limits
 	PruneEvery time.Duration
-	Mailbox    int // requests that may wait to be looked at; default 1024
 	Store      Store
 	Prepare    kernel.Ref[prepare.Message]
 	Execute    kernel.Ref[execute.Message]
@@ -29,7 +27,7 @@ func Spawn(parent kernel.Parent, cfg Config) (kernel.Ref[Message], error) {
 	limits := NewState(cfg.Limits, 1).limits
 	return kernel.Spawn(parent, kernel.Options[Message]{
 		Name:     "cache",
-		Mailbox:  cmp.Or(cfg.Mailbox, 1024),
+		Mailbox:  1024,
 		Requests: limits.Requests + 2*limits.Preparing, // each belongs to an unanswered Ask or to a job
 		Tasks:    1 << 20,                              // each is a store operation of an Ask, a job or an operator
 		New: func(c *kernel.Ctx[Message]) kernel.Handler[Message] {
