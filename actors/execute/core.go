@@ -3,7 +3,6 @@ package execute
 import (
 	"cmp"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/troupehost/troupe/actors/fault"
@@ -374,7 +373,7 @@ func (s *State) show() Snapshot {
 		if w.run != nil {
 			q.Running++
 		}
-		ws = append(ws, inspect.Worker{ID: workerPrefix + strconv.FormatUint(w.name, 10), Kind: "execute", PID: w.pid, State: state,
+		ws = append(ws, inspect.Worker{ID: kernel.Numbered("worker", w.name), Kind: "execute", PID: w.pid, State: state,
 			Tenant: w.binding.Tenant, Artifact: w.binding.Key.String(), Runs: w.runs, Since: w.since, Sandbox: w.sandbox})
 	}
 	return Snapshot{Queue: q, Workers: ws}

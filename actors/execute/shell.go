@@ -2,9 +2,6 @@ package execute
 
 import (
 	"context"
-	"fmt"
-	"strconv"
-	"strings"
 
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/kernel"
@@ -16,8 +13,6 @@ type Config struct {
 	Limits
 	Workers Workers
 }
-
-const workerPrefix = "worker-"
 
 // Spawn starts the execute actor.
 func Spawn(parent kernel.Parent, cfg Config) (kernel.Ref[Message], error) {
@@ -35,9 +30,7 @@ func Spawn(parent kernel.Parent, cfg Config) (kernel.Ref[Message], error) {
 			})
 		},
 		OnExit: func(path string, err error) Message {
-			_, name, _ := strings.Cut(path[strings.LastIndexByte(path, '/')+1:], workerPrefix)
-			n, _ := strconv.ParseUint(name, 10, 64)
-			return exited{Worker: n, Failed: err != nil}
+			return exited{Worker: kernel.Number(path), Failed: err != nil}
 		},
 	})
 }
@@ -110,7 +103,7 @@ type workerActor struct {
 func (sh *shell) start(c *kernel.Ctx[Message], e StartWorker) {
 	self := c.Self() // of the queue
 	ref, err := kernel.Spawn(c, kernel.Options[workerMessage]{
-		Name: fmt.Sprint(workerPrefix, e.Worker),
+		Name: kernel.Numbered("worker", e.Worker),
 		Kind: "execute worker",
 		New: func(w *kernel.Ctx[workerMessage]) kernel.Handler[workerMessage] {
 			actor := w.Self()

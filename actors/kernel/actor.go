@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -85,6 +87,15 @@ func validName(s string) bool {
 		}
 	}
 	return s != "" && len(s) <= maxName
+}
+
+// Numbered is a name for one of many children of a kind, e.g. "worker-3".
+func Numbered(kind string, n uint64) string { return kind + "-" + strconv.FormatUint(n, 10) }
+
+// Number returns n from a path that ends in a name of Numbered, and 0 from any other.
+func Number(path string) uint64 {
+	n, _ := strconv.ParseUint(path[strings.LastIndexByte(path, '-')+1:], 10, 64)
+	return n
 }
 
 // Parent is what an actor can be spawned under: a *System, or from inside an actor its *Ctx.

@@ -163,6 +163,15 @@ func TestFullMailboxRefusesVisiblyAndStopAnswersTheQueue(t *testing.T) {
 	})
 }
 
+func TestNumberedNames(t *testing.T) {
+	for path, want := range map[string]uint64{"host-1/execute/" + Numbered("worker", 18446744073709551615): 18446744073709551615,
+		"host/prepare/" + Numbered("worker", 3): 3, "host-1/cache": 0, "cache": 0, "": 0} {
+		if got := Number(path); got != want {
+			t.Errorf("%s: %d, want %d", path, got, want)
+		}
+	}
+}
+
 func TestNamesAreUniqueAndNewRunsOnlyForAFreeName(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *System) {
 		made := 0

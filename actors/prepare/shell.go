@@ -2,9 +2,6 @@ package prepare
 
 import (
 	"context"
-	"fmt"
-	"strconv"
-	"strings"
 
 	"github.com/troupehost/troupe/actors/kernel"
 )
@@ -14,8 +11,6 @@ type Config struct {
 	Limits
 	Preparer Preparer
 }
-
-const workerPrefix = "worker-"
 
 // Spawn starts the prepare actor.
 func Spawn(parent kernel.Parent, cfg Config) (kernel.Ref[Message], error) {
@@ -33,9 +28,7 @@ func Spawn(parent kernel.Parent, cfg Config) (kernel.Ref[Message], error) {
 			})
 		},
 		OnExit: func(path string, err error) Message {
-			_, name, _ := strings.Cut(path[strings.LastIndexByte(path, '/')+1:], workerPrefix)
-			n, _ := strconv.ParseUint(name, 10, 64)
-			return exited{Worker: n, Failed: err != nil}
+			return exited{Worker: kernel.Number(path), Failed: err != nil}
 		},
 	})
 }
@@ -77,7 +70,7 @@ type workerMessage struct{ ended }
 func (sh *shell) start(c *kernel.Ctx[Message], e StartWorker) {
 	self := c.Self()
 	ref, err := kernel.Spawn(c, kernel.Options[workerMessage]{
-		Name: fmt.Sprint(workerPrefix, e.Worker),
+		Name: kernel.Numbered("worker", e.Worker),
 		Kind: "prepare worker",
 		New: func(w *kernel.Ctx[workerMessage]) kernel.Handler[workerMessage] {
 			w.Log().Debug().Uint64("job", e.Job.ID).Str("code_hash", e.Job.Code.String()).Stringer("priority", e.Job.Priority).Msg("preparing")
