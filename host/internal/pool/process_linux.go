@@ -92,9 +92,19 @@ func (p *process) reap() {
 
 // exited reports whether the child is a zombie now.
 func (p *process) exited() bool {
-	fds := []unix.PollFd{{Fd: int32(p.pidfd), Events: unix.POLLIN}}
-	n, err := unix.Poll(fds, 0)
-	return err == nil && n == 1
+	return readable(p.pidfd, 0)
+}
+
+// readable waits for up to wait, in whole milliseconds, until a descriptor can be read: for one of a process that is when
+// it has ended. A signal to this program, such as the runtime sends to itself, begins the wait anew.
+func readable(fd int, wait time.Duration) bool {
+	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	for {
+		n, err := unix.Poll(fds, int(wait.Milliseconds()))
+		if err != unix.EINTR {
+			return err == nil && n == 1
+		}
+	}
 }
 
 // kill ends the child and its group now; it does not wait.
