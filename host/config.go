@@ -57,11 +57,40 @@ type Config struct {
 	// ExecuteWorkers is the number of execute worker processes. Default: 2 x cores. Unit: processes. Range: 1 to 4096.
 	// Live: restart.
 	ExecuteWorkers int
+	// ExecuteWorkersCritical is the number of execute worker processes while critical runs wait. Default: ExecuteWorkers
+	// and the cores. Unit: processes. Range: ExecuteWorkers to 4096. Live: restart.
+	ExecuteWorkersCritical int
 	// ExecuteQueue bounds the runs that wait. Default: 1024. Unit: runs. Range: 1 to 1,000,000. Live: restart.
 	ExecuteQueue int
 	// WorkerIdle is how long an execute worker is kept without work. Default: 60 s. Unit: time. Range: 1 ms to 24 h.
 	// Live: restart.
 	WorkerIdle time.Duration
+
+	// RetryCooldown is how long a preparation that failed for what may be the machine's fault is not tried again. Default:
+	// 15 min. Unit: time. Range: 1 ms to 24 h. Live: restart.
+	RetryCooldown time.Duration
+	// Retries is how often such a preparation is tried again. Default: 5. Unit: tries. Range: 0 (default) to 1000; NoLimit
+	// means always. Live: restart.
+	Retries int
+	// ForgiveSuspects says that a run which was suspect twice does not count against its code. Default: false. Unit: yes or
+	// no. Range: any. Live: restart.
+	ForgiveSuspects bool
+	// QuarantineAfter is how many runs in a row must count against a code before it is refused. Default: 3. Unit: runs.
+	// Range: 0 (default) to 1000; NoLimit means never. Live: restart.
+	QuarantineAfter int
+	// Quarantine is how long such code is refused. Default: 15 min. Unit: time. Range: 1 ms to 24 h. Live: restart.
+	Quarantine time.Duration
+
+	// JobQueue bounds the jobs that are not settled. Default: 100,000. Unit: jobs. Range: 1 to 10,000,000. Live: restart.
+	JobQueue int
+	// JobKeep is how long a settled job and its result are kept. Default: 24 h. Unit: time. Range: 1 s to 1 year.
+	// Live: restart.
+	JobKeep time.Duration
+	// JobBytes bounds what all jobs and the warm-up list take on disk: code, input, results. Default: 1 GiB. Unit: bytes.
+	// Range: 1 MiB to 1 TiB. Live: restart.
+	JobBytes int64
+	// MaxWarm limits the warm-up list of a tenant. Default: 64. Unit: codes. Range: 1 to 10,000. Live: restart.
+	MaxWarm int
 
 	// CacheBytes limits the stored artifacts. Default: 10 GiB. Unit: bytes. Range: 1 MiB to 16 TiB. Live: restart.
 	CacheBytes int64
@@ -96,7 +125,9 @@ func Default() Config {
 		MaxCodeBytes: 32 << 20, MaxInflatedBytes: 64 << 20, MaxInputBytes: 16 << 20,
 		PrepareCPU: 360 * time.Second, PrecheckCPU: 60 * time.Second, PrepareMemoryBytes: 2 << 30,
 		PrepareWorkers: max(1, cores/2), PrepareWorkersCritical: max(1, cores), PrepareQueue: 256,
-		ExecuteWorkers: 2 * cores, ExecuteQueue: 1024, WorkerIdle: 60 * time.Second,
+		ExecuteWorkers: 2 * cores, ExecuteWorkersCritical: 3 * cores, ExecuteQueue: 1024, WorkerIdle: 60 * time.Second,
+		RetryCooldown: 15 * time.Minute, Retries: 5, QuarantineAfter: 3, Quarantine: 15 * time.Minute,
+		JobQueue: 100_000, JobKeep: 24 * time.Hour, JobBytes: 1 << 30, MaxWarm: 64,
 		CacheBytes: 10 << 30, CacheAge: 30 * 24 * time.Hour, PruneEvery: time.Hour,
 		CacheMemoryBytes: min(memoryBytes()/4, 1<<30), BallastBytes: 64 << 20, MaxPins: 64,
 		StopTimeout: 10 * time.Second, Log: zerolog.Nop(),
@@ -139,7 +170,16 @@ func (c Config) withDefaults() Config {
 	orNum(&c.PrepareWorkersCritical, max(d.PrepareWorkersCritical, c.PrepareWorkers))
 	orNum(&c.PrepareQueue, d.PrepareQueue)
 	orNum(&c.ExecuteWorkers, d.ExecuteWorkers)
+	orNum(&c.ExecuteWorkersCritical, c.ExecuteWorkers+runtime.NumCPU())
 	orNum(&c.ExecuteQueue, d.ExecuteQueue)
+	orTime(&c.RetryCooldown, d.RetryCooldown)
+	orNum(&c.Retries, d.Retries)
+	orNum(&c.QuarantineAfter, d.QuarantineAfter)
+	orTime(&c.Quarantine, d.Quarantine)
+	orNum(&c.JobQueue, d.JobQueue)
+	orTime(&c.JobKeep, d.JobKeep)
+	orBytes(&c.JobBytes, d.JobBytes)
+	orNum(&c.MaxWarm, d.MaxWarm)
 	orTime(&c.WorkerIdle, d.WorkerIdle)
 	orBytes(&c.CacheBytes, d.CacheBytes)
 	orTime(&c.CacheAge, d.CacheAge)
@@ -172,7 +212,13 @@ func (c Config) Validate() error {
 		{"PrepareWorkersCritical", int64(c.PrepareWorkersCritical), int64(c.PrepareWorkers), 1024, "processes"},
 		{"PrepareQueue", int64(c.PrepareQueue), 1, 1e6, "jobs"},
 		{"ExecuteWorkers", int64(c.ExecuteWorkers), 1, 4096, "processes"},
+		{"ExecuteWorkersCritical", int64(c.ExecuteWorkersCritical), int64(c.ExecuteWorkers), 4096, "processes"},
 		{"ExecuteQueue", int64(c.ExecuteQueue), 1, 1e6, "runs"},
+		{"Retries", int64(c.Retries), NoLimit, 1000, "tries"},
+		{"QuarantineAfter", int64(c.QuarantineAfter), NoLimit, 1000, "runs"},
+		{"JobQueue", int64(c.JobQueue), 1, 1e7, "jobs"},
+		{"JobBytes", c.JobBytes, 1 << 20, 1 << 40, "bytes"},
+		{"MaxWarm", int64(c.MaxWarm), 1, 1e4, "codes"},
 		{"CacheBytes", c.CacheBytes, 1 << 20, 16 << 40, "bytes"},
 		{"CacheMemoryBytes", c.CacheMemoryBytes, 1 << 20, 1 << 40, "bytes"},
 		{"BallastBytes", c.BallastBytes, NoLimit, 16 << 30, "bytes"},
@@ -190,6 +236,9 @@ func (c Config) Validate() error {
 		{"PrepareCPU", c.PrepareCPU, 10 * time.Millisecond, time.Hour},
 		{"PrecheckCPU", c.PrecheckCPU, 10 * time.Millisecond, time.Hour},
 		{"WorkerIdle", c.WorkerIdle, time.Millisecond, 24 * time.Hour},
+		{"RetryCooldown", c.RetryCooldown, time.Millisecond, 24 * time.Hour},
+		{"Quarantine", c.Quarantine, time.Millisecond, 24 * time.Hour},
+		{"JobKeep", c.JobKeep, time.Second, 366 * 24 * time.Hour},
 		{"CacheAge", c.CacheAge, time.Minute, 10 * 366 * 24 * time.Hour},
 		{"PruneEvery", c.PruneEvery, time.Second, 24 * time.Hour},
 		{"StopTimeout", c.StopTimeout, time.Millisecond, time.Hour},
@@ -248,6 +297,9 @@ type Request struct {
 	Imports run.Imports
 	// Determinism chooses the guest's clock and random source. Default: Deterministic.
 	Determinism run.Determinism
+	// Validity is a tag that Revoke can name: then the request is answered canceled.revoked, wherever it waits. Default:
+	// none. At most 128 bytes.
+	Validity string
 	// Input is handed to a bytes entry. It is not copied and must not change until Execute returns.
 	Input []byte
 	// Stdin feeds a command; nil means end of file. A read that blocks is the guest waiting, and counts as wall time.

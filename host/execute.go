@@ -20,6 +20,8 @@ const (
 	maxArgs     = 1024
 	maxArgBytes = 64 << 10
 	maxArgTotal = 512 << 10
+
+	maxValidityBytes = 128
 )
 
 // streamGrace is how long a Write of the caller's that blocks may outlast its run before Execute returns all the same.
@@ -62,6 +64,7 @@ func (h *Host) Execute(ctx context.Context, r Request) (run.Receipt, error) {
 		ID: id, Kind: cache.Execute, Key: c.key, Code: c.hash, Tenant: or(r.Tenant, h.cfg.Tenant),
 		Priority: orPriority(r.Priority, run.Normal), Budget: h.budget(h.cfg.PrepareCPU),
 		Entry: r.Entry, Limits: limits, Imports: r.Imports, Determinism: r.Determinism, Deadline: deadline, NoCode: !c.held,
+		Validity: r.Validity,
 	})
 	if err != nil {
 		h.log.Debug().Uint64("job", id).Str("code_hash", receipt.CodeHash).Err(err).Msg("not executed")
@@ -275,6 +278,8 @@ func (r Request) validate(cfg Config) error {
 		return fault.New(fault.CallerParamsTooBig, "request", "", nil)
 	case len(r.Tenant) > MaxTenantBytes:
 		return bad("a tenant has at most 64 bytes")
+	case len(r.Validity) > maxValidityBytes:
+		return bad("a validity tag has at most 128 bytes")
 	case r.Priority > run.Critical, r.Entry.Mode > run.Bytes, r.Imports > run.TrapMissing, r.Determinism > run.RealWorld:
 		return bad("a priority, mode or policy is unknown")
 	}

@@ -39,6 +39,8 @@ type Request struct {
 	Determinism run.Determinism
 	Deadline    time.Time // zero: none
 	NoCode      bool      // nobody has the code: only what is prepared already can be served
+	Validity    string    // a tag; Revoke of the same tenant and tag ends the request. Empty: none
+	By          string    // who asks, for the record of who raised what
 
 	// Accepted, if set, is answered when a HeadsUp is admitted. It may be answered twice, if the cache restarts.
 	Accepted kernel.Reply[struct{}]
@@ -49,6 +51,8 @@ type Answer struct {
 	Outcome  run.Outcome // of Execute; Outcome.Fault is also the verdict of a Precheck
 	Hit      bool        // the artifact was there already
 	Attempts int
+	Repeated bool           // Outcome.Fault is suspect, and was so on a fresh worker too
+	Counted  bool           // it counts against the code
 	Stored   bool           // of Precheck: the artifact is on disk
 	Meta     artifacts.Meta // with the lists of its module for a Precheck only
 }
@@ -69,6 +73,23 @@ type Ask struct {
 type Depart struct {
 	ID    uint64
 	again bool // it stood behind all that was there when it came
+}
+
+// Raise lifts the priority of a request, and of whatever it waits for; it never lowers it.
+// Sent by: host and jobs, after the Ask. Answer: none. Races: as for Depart.
+type Raise struct {
+	ID       uint64
+	Priority run.Priority
+	By       string
+	again    bool
+}
+
+// Revoke ends the requests of a tenant that carry a validity tag, whatever they wait for: each is answered
+// canceled.revoked, and so are those that come later, as long as the tag is remembered.
+// Sent by: host, on the control lane. Answer: how many were ended.
+type Revoke struct {
+	Tenant, Tag string
+	Reply       kernel.Reply[int]
 }
 
 // List asks for all entries. Sent by: host. Answer: a snapshot.
@@ -195,6 +216,8 @@ type pinned struct {
 
 func (Ask) cacheMessage()       {}
 func (Depart) cacheMessage()    {}
+func (Raise) cacheMessage()     {}
+func (Revoke) cacheMessage()    {}
 func (List) cacheMessage()      {}
 func (Show) cacheMessage()      {}
 func (Verify) cacheMessage()    {}
@@ -213,6 +236,9 @@ func (pinned) cacheMessage()    {}
 
 // Failed answers the sender when the message could not be handled.
 func (m Ask) Failed(err error) { m.Reply.Fail(err) }
+
+// Failed answers the sender when the message could not be handled.
+func (m Revoke) Failed(err error) { m.Reply.Fail(err) }
 
 // Failed answers the sender when the message could not be handled.
 func (m List) Failed(err error) { m.Reply.Fail(err) }

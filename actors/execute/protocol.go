@@ -33,6 +33,14 @@ type Cancel struct {
 	again bool // it has been behind the work
 }
 
+// Raise lifts the priority of a run that is parked, into its new class behind those that wait there; it never lowers it.
+// Sent by: cache. Answer: none. Races: as for Cancel. A run that has started is not changed.
+type Raise struct {
+	Run      uint64
+	Priority run.Priority
+	again    bool
+}
+
 // Release closes the idle workers of an artifact, so that it can be removed.
 // Sent by: cache, after it dropped an artifact. Answer: none.
 type Release struct{ Key artifacts.Key }
@@ -70,6 +78,7 @@ type tick struct{}
 
 func (Enqueue) executeMessage()  {}
 func (Cancel) executeMessage()   {}
+func (Raise) executeMessage()    {}
 func (Release) executeMessage()  {}
 func (Inspect) executeMessage()  {}
 func (finished) executeMessage() {}

@@ -38,6 +38,7 @@ const (
 	GuestMemory            Code = "guest.memory"
 	GuestStack             Code = "guest.stack"
 	GuestTooManySymbols    Code = "guest.too_many_symbols"
+	GuestQuarantined       Code = "guest.quarantined"
 
 	SuspectWorkerDied  Code = "suspect.worker_died"
 	SuspectWallLimit   Code = "suspect.wall_limit"
@@ -81,6 +82,7 @@ const (
 	CanceledCaller   Code = "canceled.caller_left"
 	CanceledDeadline Code = "canceled.deadline"
 	CanceledStopped  Code = "canceled.host_stopped"
+	CanceledRevoked  Code = "canceled.revoked"
 
 	BugUnexpected Code = "bug.unexpected"
 	BugPanic      Code = "bug.panic"
@@ -112,6 +114,7 @@ var registry = map[Code]Description{
 	GuestMemory:            {Guest, "the guest needed more memory than its limit", "raise --memory"},
 	GuestStack:             {Guest, "the guest exhausted the call stack", "recurse less deeply"},
 	GuestTooManySymbols:    {Guest, "the code has more or longer imports and exports than a host keeps", "export only what is called: at most 16,384 imports and 16,384 exports, with names of at most 1,024 bytes"},
+	GuestQuarantined:       {Guest, "the code is in quarantine: its workers died again and again", "look at its last runs; it may run again when the quarantine ends, or after its artifact is evicted"},
 
 	SuspectWorkerDied:  {Suspect, "the worker process died during the run", "retry; if it repeats with this code only, blame the code, else check the machine's memory"},
 	SuspectWallLimit:   {Suspect, "the run passed its wall limit while it was not waiting", "the machine may be overloaded: retry, or raise --wall"},
@@ -155,6 +158,7 @@ var registry = map[Code]Description{
 	CanceledCaller:   {Canceled, "the caller left", ""},
 	CanceledDeadline: {Canceled, "the deadline of the request passed", "raise --timeout"},
 	CanceledStopped:  {Canceled, "the host stopped before the run ended", "run it again"},
+	CanceledRevoked:  {Canceled, "the validity tag of the request was revoked", "ask again with a tag that is valid"},
 
 	BugUnexpected: {Bug, "an unexpected error", "please report it with the log"},
 	BugPanic:      {Bug, "a recovered panic", "please report it with the log"},

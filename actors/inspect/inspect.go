@@ -41,6 +41,32 @@ type Artifact struct {
 	Fault      string    `json:"fault,omitempty"`
 	Message    string    `json:"message,omitempty"`
 	Failures   int       `json:"failures,omitempty"`
+	RetryAt    time.Time `json:"retry_at,omitzero"` // failed: when the next request may try again; prepared: when a quarantine ends
+
+	Escalations []Escalation `json:"escalations,omitempty"` // of the preparation, oldest first
+}
+
+// Escalation says who raised a priority, when, and from what.
+type Escalation struct {
+	At   time.Time `json:"at"`
+	From string    `json:"from"`
+	To   string    `json:"to"`
+	By   string    `json:"by"` // kind and tenant of the request, e.g. "execute of default"
+}
+
+// Preparation is one job of the prepare queue.
+type Preparation struct {
+	Job         uint64       `json:"job"`
+	Artifact    string       `json:"artifact"`
+	CodeHash    string       `json:"code_hash"`
+	Tenant      string       `json:"tenant"`
+	Priority    string       `json:"priority"`
+	State       string       `json:"state"` // parked, backoff, running, held, stopping
+	Since       time.Time    `json:"since"` // when it came
+	StartedAt   time.Time    `json:"started_at,omitzero"`
+	BudgetCPU   int64        `json:"budget_cpu_us"`
+	Held        string       `json:"held,omitempty"` // how it is held back for a critical one: "nice", "nice+autogroup", "cgroup", ...
+	Escalations []Escalation `json:"escalations,omitempty"`
 }
 
 // Worker is one worker process.
@@ -67,6 +93,8 @@ type Queue struct {
 	Hard     int            `json:"hard_workers"`
 	Refused  uint64         `json:"refused_total"`
 	OldestAt time.Time      `json:"oldest_since,omitzero"`
+
+	Preparations []Preparation `json:"preparations,omitempty"` // of the prepare queue
 }
 
 // Health is one lasting condition that an operator should know.

@@ -100,8 +100,7 @@ func (s *State) enqueue(now time.Time, m Enqueue) []Effect {
 	}
 	var out []Effect
 	if j := s.jobs[m.Job.ID]; j != nil { // its asker restarted and asks again
-		same := m.Job
-		if same.Priority = j.Priority; same == j.Job {
+		if m.Job.Key == j.Key && m.Job.Code == j.Code {
 			j.reply = m.Reply
 			s.lift(j, m.Job.Priority)
 			return nil

@@ -24,6 +24,7 @@ type Job struct {
 	Tenant   string
 	Priority run.Priority
 	Budget   Budget
+	Marks    []Budget // smaller budgets of others who wait: Enqueue.Passed is told when the use of CPU or wall time reaches one
 }
 
 // Outcome is how a preparation ended. Without a Fault, Ticket names the parts that wait to be stored.

@@ -21,17 +21,24 @@ type Message interface{ prepareMessage() }
 type Enqueue struct {
 	Job   Job
 	Reply kernel.Reply[Outcome]
+
+	// Passed, if set, is called with what the job has used when that reaches one of Job.Marks, from the actor: it must not
+	// block. Never after the Reply.
+	Passed func(used Budget)
 }
 
-// Raise lifts the priority of a job; it never lowers it.
-// Sent by: cache, when somebody with a higher priority waits for the same artifact.
+// Raise lifts the priority and the budget of a job, parked or running; it lowers neither. Its marks are added.
+// Sent by: cache, when somebody else waits for the same artifact: with a higher priority, more budget, or less.
 // Answer: none.
 // Races: on the control lane it may overtake the Enqueue. A job that is unknown is looked for once more, behind all work
 // that waits; what is unknown still has ended.
 type Raise struct {
 	Job      uint64
 	Priority run.Priority
-	again    bool // it has been behind the work
+	Budget   Budget
+	Marks    []Budget
+	By       string // who raises the priority, for the record
+	again    bool   // it has been behind the work
 }
 
 // Cancel ends a job for which nobody waits any more.

@@ -51,6 +51,8 @@ type Receipt struct {
 	Artifact        string `json:"artifact"`          // artifact key, hex; "" is unknown
 	Sandbox         string `json:"sandbox"`           // the layers that held, joined by "+"
 	Attempts        *int   `json:"attempts"`          // 1, or 2 after a suspect run was repeated; null: unknown
+	Repeated        bool   `json:"repeated"`          // the verdict is suspect, and was so on a fresh worker too
+	Counted         bool   `json:"counted"`           // a repeated suspect that counts against the code; see host.Config.ForgiveSuspects
 }
 
 // Blob is bytes that print as a JSON string if they are UTF-8, else as {"base64": "..."}; nil prints as null.
