@@ -25,6 +25,7 @@ var allowed = map[string][]string{
 	},
 	"artifacts/wasm":  {"actors/fault", "artifacts"},
 	"artifacts/db":    {"actors/fault"},
+	"artifacts/blob":  {"actors/fault", "artifacts/db"},
 	"artifacts/store": {"leaves", "artifacts/db"},
 
 	"actors/kernel":  {"actors/fault", "actors/inspect"},
