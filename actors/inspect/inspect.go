@@ -69,6 +69,16 @@ type Preparation struct {
 	Escalations []Escalation `json:"escalations,omitempty"`
 }
 
+// Warm is one code of a warm-up list.
+type Warm struct {
+	CodeHash string    `json:"code_hash"`
+	Tenant   string    `json:"tenant"`
+	Artifact string    `json:"artifact"`
+	State    string    `json:"state"` // absent, preparing, prepared, failed
+	Bytes    int64     `json:"bytes"` // of the code, as it is kept to prepare it again
+	Since    time.Time `json:"since"` // on the list
+}
+
 // Worker is one worker process.
 type Worker struct {
 	ID       string    `json:"id"`
@@ -136,4 +146,6 @@ type Host struct {
 	Workers   []Worker   `json:"workers"`
 	Artifacts []Artifact `json:"artifacts"`
 	Store     Store      `json:"store"`
+
+	Jobs map[string]int `json:"jobs,omitempty"` // by state
 }

@@ -20,6 +20,7 @@ type Job struct {
 	State       JobState   `json:"state"`
 	Priority    string     `json:"priority"`
 	CodeHash    string     `json:"code_hash"`
+	Mode        string     `json:"mode,omitempty"`     // how the code is entered: command, invoke, bytes; "" is the code's choice
 	Validity    string     `json:"validity,omitempty"` // see host.Request.Validity
 	RetryOf     string     `json:"retry_of,omitempty"` // the job that this one repeats
 	Starts      int        `json:"starts"`             // how often it was begun: more than once after a host died

@@ -36,6 +36,19 @@ type Host interface {
 	Unpin(ctx context.Context, tenant, key string) error
 	Evict(ctx context.Context, key string) error
 	Prune(context.Context) (host.PruneReport, error)
+
+	Submit(context.Context, host.JobRequest) (run.Job, error)
+	Job(ctx context.Context, id string) (run.Job, error)
+	Jobs(context.Context, host.JobFilter) (jobs []run.Job, next string, err error)
+	WatchJob(ctx context.Context, id string, seen int) (run.Job, error)
+	CancelJob(ctx context.Context, id, by string) (run.Job, error)
+	RaiseJob(ctx context.Context, id string, p run.Priority, by string) (run.Job, error)
+	RetryJob(ctx context.Context, id, key string) (run.Job, error)
+	Revoke(ctx context.Context, tenant, tag string) (int, error)
+
+	Warm(context.Context, host.CodeRequest) (inspect.Warm, error)
+	Unwarm(ctx context.Context, tenant, codeHash string) error
+	Warmed(context.Context) ([]inspect.Warm, error)
 }
 
 // Options is plain data; a zero field means its default.
@@ -44,7 +57,7 @@ type Options struct {
 	MaxCodeBytes  int64          // default 32 MiB; more is refused before the host sees it
 	MaxInputBytes int64          // default 16 MiB
 	MaxRequests   int            // requests at once. Default 256
-	FormTimeout   time.Duration  // for a caller to send all but stdin. Default 60 s
+	FormTimeout   time.Duration  // for a caller to send all but the stdin of a run. Default 60 s
 	PlainTimeout  time.Duration  // for a caller to send a request without a form, and to take a reply. Default 10 s
 	SlowReader    time.Duration  // for a caller to take one event; at least a run's wall limit. Default 60 s
 	Beat          time.Duration  // between progress events. Default 1 s; a fifth of it if stages are asked for
@@ -76,7 +89,7 @@ func (o Options) withDefaults() Options {
 
 const (
 	headerTimeout = 5 * time.Second
-	jsonTimeout   = 15 * time.Second // for the host to answer a request that is not a run or a precheck
+	jsonTimeout   = 15 * time.Second // for the host to answer a request that is not a run, a precheck or a wait for a job
 	lingerTimeout = time.Second      // for a caller to hang up after the last event
 	maxHeader     = 16 << 10
 )
@@ -135,19 +148,24 @@ func (s *Server) Close() error {
 
 func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
-	plain := func(route string, f func(*http.Request, caller) (any, error)) {
+	unhurried := func(route string, f func(*http.Request, caller) (any, error)) {
 		mux.HandleFunc(route, func(w http.ResponseWriter, r *http.Request) {
-			ctx, cancel := context.WithTimeout(r.Context(), jsonTimeout)
-			defer cancel()
 			v, err := any(nil), noBody(w, r)
 			if err == nil {
-				v, err = f(r.WithContext(ctx), callerOf(r))
+				v, err = f(r, callerOf(r))
 			}
 			if err != nil {
 				s.fail(w, err)
 				return
 			}
-			s.reply(w, http.StatusOK, v)
+			s.reply(w, statusOf(v), v)
+		})
+	}
+	plain := func(route string, f func(*http.Request, caller) (any, error)) {
+		unhurried(route, func(r *http.Request, c caller) (any, error) {
+			ctx, cancel := context.WithTimeout(r.Context(), jsonTimeout)
+			defer cancel()
+			return f(r.WithContext(ctx), c)
 		})
 	}
 	plain(api.RouteLive, s.live)
@@ -160,6 +178,16 @@ func (s *Server) handler() http.Handler {
 	plain(api.RoutePin, s.change("pinned", s.host.Pin))
 	plain(api.RouteUnpin, s.change("unpinned", s.host.Unpin))
 	plain(api.RouteEvict, s.change("evicted", func(ctx context.Context, _, key string) error { return s.host.Evict(ctx, key) }))
+	unhurried(api.RouteJob, s.job)
+	plain(api.RouteJobs, s.jobs)
+	plain(api.RouteCancelJob, s.cancelJob)
+	plain(api.RouteRaiseJob, s.raiseJob)
+	plain(api.RouteRetryJob, s.retryJob)
+	plain(api.RouteRevoke, s.revoke)
+	plain(api.RouteWarmed, s.warmed)
+	plain(api.RouteCool, s.cool)
+	mux.HandleFunc(api.RouteSubmit, s.submit)
+	mux.HandleFunc(api.RouteWarm, s.warm)
 	mux.HandleFunc(api.RouteExecute, s.execute)
 	mux.HandleFunc(api.RouteCheck, s.precheck)
 	mux.HandleFunc(api.RouteHeadsUp, s.headsUp)

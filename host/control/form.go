@@ -23,11 +23,12 @@ import (
 // form is the body of a request that carries code.
 type form struct {
 	code, input []byte
-	stdin       io.Reader // nil: the form has no such part
+	stdin       io.Reader // nil: the form has no such part, or it was read
+	stdinBytes  []byte
 }
 
-// readForm reads the parts up to stdin, which is left in the body, and decodes the first one into request.
-func (s *Server) readForm(w http.ResponseWriter, r *http.Request, request any) (form, error) {
+// readForm reads the parts and decodes the first one into request. stdin is left in the body, unless the form is wanted whole.
+func (s *Server) readForm(w http.ResponseWriter, r *http.Request, request any, whole bool) (form, error) {
 	var f form
 	rc := http.NewResponseController(w)
 	_ = rc.SetReadDeadline(time.Now().Add(s.opts.FormTimeout))
@@ -65,6 +66,10 @@ func (s *Server) readForm(w http.ResponseWriter, r *http.Request, request any) (
 		case api.PartInput:
 			f.input, err = readPart(p, s.opts.MaxInputBytes, fault.CallerParamsTooBig)
 		case api.PartStdin:
+			if whole {
+				f.stdinBytes, err = readPart(p, s.opts.MaxInputBytes, fault.CallerParamsTooBig)
+				break
+			}
 			f.stdin = p
 			_ = rc.SetReadDeadline(time.Time{})
 			return f, nil
@@ -118,18 +123,40 @@ func invalid(subject, hint string) *fault.Error {
 	return fault.New(fault.CallerInvalid, "request", subject, nil).WithHint(hint)
 }
 
+// jobRequest turns the wire form into the host's. Bytes that were not sent are absent, not empty.
+func jobRequest(a api.Submit, f form, tenant string) (host.JobRequest, error) {
+	r := host.JobRequest{StdinBytes: f.stdinBytes, Key: a.Key, Deadline: a.Deadline}
+	var err error
+	if r.Request, err = runRequest(a.Execute, f, tenant); err != nil {
+		return r, err
+	}
+	if len(a.Key) > api.MaxTagBytes {
+		return r, invalid("idempotency_key", longTag)
+	}
+	r.Keep, err = duration("keep_us", a.KeepMicros, minKeep, maxKeep)
+	return r, err
+}
+
+// The range of host.JobRequest.Keep.
+const (
+	minKeep = time.Second
+	maxKeep = 366 * 24 * time.Hour
+)
+
+var longTag = fmt.Sprintf("pass at most %d bytes", api.MaxTagBytes)
+
 // runRequest turns the wire form into the host's.
 func runRequest(a api.Execute, f form, tenant string) (host.Request, error) {
 	r := host.Request{
-		Code: f.code, CodeHash: a.CodeHash, Tenant: tenant, Input: f.input,
+		Code: f.code, CodeHash: a.CodeHash, Tenant: tenant, Input: f.input, Validity: a.Validity,
 		Limits: run.Limits{MemoryBytes: a.Limits.MemoryBytes, OutputBytes: a.Limits.OutputBytes},
 		Entry:  run.Entry{Name: a.Entry.Name, Args: a.Entry.Args, Env: a.Entry.Env},
 	}
 	var err error
-	if r.Limits.CPU, err = duration("limits.cpu_us", a.Limits.CPUMicros, run.MaxCPU); err != nil {
+	if r.Limits.CPU, err = duration("limits.cpu_us", a.Limits.CPUMicros, run.MinTime, run.MaxCPU); err != nil {
 		return r, err
 	}
-	if r.Limits.Wall, err = duration("limits.wall_us", a.Limits.WallMicros, run.MaxWall); err != nil {
+	if r.Limits.Wall, err = duration("limits.wall_us", a.Limits.WallMicros, run.MinTime, run.MaxWall); err != nil {
 		return r, err
 	}
 	if err := r.Limits.Validate(); err != nil {
@@ -164,7 +191,7 @@ func runRequest(a api.Execute, f form, tenant string) (host.Request, error) {
 func codeRequest(a api.Code, f form, tenant string) (host.CodeRequest, error) {
 	r := host.CodeRequest{Code: f.code, CodeHash: a.CodeHash, Tenant: tenant}
 	var err error
-	if r.CPU, err = duration("cpu_us", a.CPUMicros, run.MaxCPU); err != nil {
+	if r.CPU, err = duration("cpu_us", a.CPUMicros, run.MinTime, run.MaxCPU); err != nil {
 		return r, err
 	}
 	if r.Imports, err = importsOf(a.Imports); err != nil {
@@ -176,9 +203,9 @@ func codeRequest(a api.Code, f form, tenant string) (host.CodeRequest, error) {
 
 // duration takes microseconds from the wire, none of which means the default. They are compared before they are
 // multiplied: the product of a huge number wraps around to a harmless one.
-func duration(field string, micros int64, most time.Duration) (time.Duration, error) {
-	if micros != 0 && (micros < run.MinTime.Microseconds() || micros > most.Microseconds()) {
-		return 0, invalid(field+" "+strconv.FormatInt(micros, 10), fmt.Sprintf("%s must be between %d and %d", field, run.MinTime.Microseconds(), most.Microseconds()))
+func duration(field string, micros int64, least, most time.Duration) (time.Duration, error) {
+	if micros != 0 && (micros < least.Microseconds() || micros > most.Microseconds()) {
+		return 0, invalid(field+" "+strconv.FormatInt(micros, 10), fmt.Sprintf("%s must be between %d and %d", field, least.Microseconds(), most.Microseconds()))
 	}
 	return time.Duration(micros) * time.Microsecond, nil
 }

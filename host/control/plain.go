@@ -38,13 +38,9 @@ func (s *Server) status(r *http.Request, _ caller) (any, error) {
 
 func (s *Server) list(r *http.Request, _ caller) (any, error) {
 	q := r.URL.Query()
-	limit := api.DefaultPage
-	if t := q.Get("limit"); t != "" {
-		n, err := strconv.Atoi(t)
-		if err != nil || n < 1 || n > api.MaxPage {
-			return nil, fault.New(fault.CallerInvalid, "limit", fault.Quote(t), nil).WithHint("limit must be between 1 and " + strconv.Itoa(api.MaxPage))
-		}
-		limit = n
+	limit, err := limitOf(q.Get("limit"))
+	if err != nil {
+		return nil, err
 	}
 	h, err := s.host.Inspect(r.Context())
 	if err != nil {
@@ -63,6 +59,18 @@ func (s *Server) list(r *http.Request, _ caller) (any, error) {
 		page.Artifacts, page.Next = all[:limit], all[limit-1].Key
 	}
 	return page, nil
+}
+
+// limitOf reads the size of a page.
+func limitOf(text string) (int, error) {
+	if text == "" {
+		return api.DefaultPage, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > api.MaxPage {
+		return 0, invalid("limit "+fault.Quote(text), "limit must be between 1 and "+strconv.Itoa(api.MaxPage))
+	}
+	return n, nil
 }
 
 func (s *Server) show(r *http.Request, _ caller) (any, error) {

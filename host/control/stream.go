@@ -17,7 +17,7 @@ import (
 
 func (s *Server) execute(w http.ResponseWriter, r *http.Request) {
 	var a api.Execute
-	f, ok := s.begin(w, r, &a)
+	f, ok := s.begin(w, r, &a, false)
 	if !ok {
 		return
 	}
@@ -48,7 +48,7 @@ func (s *Server) execute(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) precheck(w http.ResponseWriter, r *http.Request) {
 	var a api.Code
-	f, ok := s.begin(w, r, &a)
+	f, ok := s.begin(w, r, &a, false)
 	if !ok {
 		return
 	}
@@ -69,7 +69,7 @@ func (s *Server) precheck(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) headsUp(w http.ResponseWriter, r *http.Request) {
 	var a api.Code
-	f, ok := s.begin(w, r, &a)
+	f, ok := s.begin(w, r, &a, false)
 	if !ok {
 		return
 	}
@@ -84,10 +84,10 @@ func (s *Server) headsUp(w http.ResponseWriter, r *http.Request) {
 	s.reply(w, http.StatusAccepted, api.Done{State: "announced", At: now()})
 }
 
-// begin reads the form; if that fails it answers and reports false.
-func (s *Server) begin(w http.ResponseWriter, r *http.Request, request any) (form, bool) {
+// begin reads the form, whole or up to stdin; if that fails it answers and reports false.
+func (s *Server) begin(w http.ResponseWriter, r *http.Request, request any, whole bool) (form, bool) {
 	w.Header().Set("Connection", "close")
-	f, err := s.readForm(w, r, request)
+	f, err := s.readForm(w, r, request, whole)
 	if err != nil {
 		s.refuse(w, r, err)
 		return f, false

@@ -16,6 +16,7 @@ type Execute struct {
 	Limits   Limits `json:"limits"`
 	Imports  string `json:"imports,omitempty"`  // refuse (default) or trap
 	World    string `json:"world,omitempty"`    // deterministic (default) or real: the clock and random source
+	Validity string `json:"validity,omitempty"` // a tag of at most 128 bytes that RouteRevoke can name
 	Capture  bool   `json:"capture,omitempty"`  // put output into the receipt instead of events
 	Progress bool   `json:"progress,omitempty"` // look up the stage for progress events
 }
@@ -36,10 +37,18 @@ type Limits struct {
 	OutputBytes int64 `json:"output_bytes,omitempty"`
 }
 
-// Code asks to judge code (precheck) or announces it (headsup).
+// Submit asks for a durable job. Its output is always captured: Capture and Progress mean nothing.
+type Submit struct {
+	Execute
+	Key        string    `json:"idempotency_key,omitempty"` // the same key names the same job; at most 128 bytes
+	KeepMicros int64     `json:"keep_us,omitempty"`         // how long it is kept once it is settled, 1 s to 1 year; default: the host's
+	Deadline   time.Time `json:"deadline,omitzero"`         // when it must have started; RFC 3339
+}
+
+// Code asks to judge code (precheck), announces it (headsup) or keeps it prepared (warm).
 type Code struct {
 	CodeHash  string `json:"code_hash,omitempty"`
-	Priority  string `json:"priority,omitempty"` // default: normal for precheck, background for headsup
+	Priority  string `json:"priority,omitempty"` // default: normal for precheck, else background
 	CPUMicros int64  `json:"cpu_us,omitempty"`   // budget of the preparation, 1000 (1 ms) to 24 h
 	Imports   string `json:"imports,omitempty"`
 	Progress  bool   `json:"progress,omitempty"`
@@ -102,6 +111,23 @@ type ArtifactList struct {
 	Next      string             `json:"next,omitempty"` // pass as ?after= to go on; empty at the end
 }
 
+// JobList is one page of jobs in the order of their ids, which is that of their submission, without timeline and output.
+type JobList struct {
+	Jobs []run.Job `json:"jobs"`
+	Next string    `json:"next,omitempty"` // pass as ?after= to go on; empty at the end
+}
+
+// Revoked answers a revocation.
+type Revoked struct {
+	Tag   string `json:"tag"`
+	Ended int    `json:"ended"` // requests that carried the tag
+}
+
+// WarmList is what all tenants want to be kept prepared.
+type WarmList struct {
+	Warm []inspect.Warm `json:"warm"`
+}
+
 // Artifact is everything about one artifact.
 type Artifact struct {
 	inspect.Artifact
@@ -118,7 +144,7 @@ type Pruned struct {
 
 // Done answers a change, with the state that was reached.
 type Done struct {
-	Key   string    `json:"key,omitempty"`
-	State string    `json:"state"` // verified, pinned, unpinned, evicted, announced, live, ready
+	Key   string    `json:"key,omitempty"` // of an artifact, or the hash of code
+	State string    `json:"state"`         // verified, pinned, unpinned, evicted, announced, cooled, live, ready
 	At    time.Time `json:"at"`
 }

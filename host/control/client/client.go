@@ -167,9 +167,14 @@ func (c *Client) Prune(ctx context.Context) (p api.Pruned, err error) {
 
 // call carries out a route without a body and decodes the reply into v, unless v is nil.
 func (c *Client) call(ctx context.Context, route, key string, q url.Values, v any) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, errNoReply)
+	return c.within(ctx, c.timeout, func(ctx context.Context) error { return c.exchange(ctx, route, key, q, "", nil, v) })
+}
+
+// within gives a host so long to reply.
+func (c *Client) within(ctx context.Context, limit time.Duration, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, errNoReply)
 	defer cancel()
-	err := c.exchange(ctx, route, key, q, v)
+	err := f(ctx)
 	if errors.Is(err, errNoReply) {
 		who := "the host"
 		c.mu.Lock()
@@ -177,15 +182,16 @@ func (c *Client) call(ctx context.Context, route, key string, q url.Values, v an
 			who = fmt.Sprintf("process %d", c.pid)
 		}
 		c.mu.Unlock()
-		return fault.New(fault.CallerUnreachable, "control", "", fmt.Errorf("%s sent no reply within %v", who, c.timeout)).WithHint("is that process stopped, or the machine overloaded?")
+		return fault.New(fault.CallerUnreachable, "control", "", fmt.Errorf("%s sent no reply within %v", who, limit)).WithHint("is that process stopped, or the machine overloaded?")
 	}
 	return err
 }
 
 var errNoReply = errors.New("no reply")
 
-func (c *Client) exchange(ctx context.Context, route, key string, q url.Values, v any) error {
-	resp, err := c.do(ctx, route, key, q, "", nil)
+// exchange sends a request and decodes the reply into v, unless v is nil.
+func (c *Client) exchange(ctx context.Context, route, key string, q url.Values, kind string, body io.Reader, v any) error {
+	resp, err := c.do(ctx, route, key, q, kind, body)
 	if err != nil {
 		return err
 	}
@@ -202,7 +208,11 @@ func (c *Client) exchange(ctx context.Context, route, key string, q url.Values, 
 // do sends a request; a reply that is not a success becomes its error.
 func (c *Client) do(ctx context.Context, route, key string, q url.Values, kind string, body io.Reader) (*http.Response, error) {
 	method, path, _ := strings.Cut(route, " ")
-	u := url.URL{Scheme: "http", Host: api.HostName, Path: strings.Replace(path, "{key}", url.PathEscape(key), 1), RawQuery: q.Encode()}
+	if before, named, ok := strings.Cut(path, "{"); ok {
+		_, after, _ := strings.Cut(named, "}")
+		path = before + url.PathEscape(key) + after
+	}
+	u := url.URL{Scheme: "http", Host: api.HostName, Path: path, RawQuery: q.Encode()}
 	req, err := http.NewRequestWithContext(ctx, method, u.String(), body)
 	if err != nil {
 		return nil, fault.New(fault.CallerInvalid, "request", fault.Quote(key), err)

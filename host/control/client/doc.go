@@ -10,6 +10,6 @@
 // Failure: errors are *fault.Error as the host had them. No host: caller.host_unreachable; also if the connection breaks
 // before the last event, unless stdin failed: caller.invalid_request. A server that belongs to another user than root or us is not spoken to: caller.denied.
 //
-// Limits: a call that is not a stream ends after 20 s with caller.host_unreachable, which names the process that
-// listens; its reply is read up to api.MaxReplyBytes.
+// Limits: a call that is not a stream ends after 20 s (with code: 80 s; a wait for a job: 20 s more than it waits) with
+// caller.host_unreachable, which names the process that listens; its reply is read up to api.MaxReplyBytes.
 package client

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"mime/multipart"
 	"sync"
+	"time"
 
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/run"
@@ -53,16 +54,21 @@ func (c *Client) Precheck(ctx context.Context, req api.Code, s Streams) (api.Jud
 
 // HeadsUp announces code.
 func (c *Client) HeadsUp(ctx context.Context, req api.Code, code []byte) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	body := newBody(ctx, req, Streams{Code: code})
-	defer body.Close()
-	resp, err := c.do(ctx, api.RouteHeadsUp, "", nil, body.kind, body)
-	if err != nil {
-		return err
-	}
-	return resp.Body.Close()
+	return c.send(ctx, api.RouteHeadsUp, req, Streams{Code: code}, nil)
 }
+
+// send posts a form that nobody reads from while work goes on, and decodes the reply into v, unless v is nil.
+func (c *Client) send(ctx context.Context, route string, req any, s Streams, v any) error {
+	return c.within(ctx, c.timeout+formTime, func(ctx context.Context) error {
+		body := newBody(ctx, req, s)
+		defer body.Close()
+		body.want()
+		return c.exchange(ctx, route, "", nil, body.kind, body, v)
+	})
+}
+
+// formTime is what a host gives its callers to send a form.
+const formTime = time.Minute
 
 func (c *Client) stream(ctx context.Context, route string, req any, s Streams) (api.Event, error) {
 	sending, cancel := context.WithCancel(ctx)
