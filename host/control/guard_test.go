@@ -11,6 +11,7 @@ import (
 
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/inspect"
+	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/host"
 	"github.com/troupehost/troupe/host/control/api"
 )
@@ -19,6 +20,9 @@ type quietHost struct{ Host }
 
 func (quietHost) Inspect(context.Context) (inspect.Host, error)   { return inspect.Host{}, nil }
 func (quietHost) HeadsUp(context.Context, host.CodeRequest) error { return nil }
+func (quietHost) Submit(context.Context, host.JobRequest) (run.Job, error) {
+	return run.Job{}, nil
+}
 
 // ask calls the server's handler as user uid; a negative uid means that the kernel did not tell.
 func ask(s *Server, r *http.Request, uid int) *httptest.ResponseRecorder {
@@ -35,7 +39,9 @@ func ask(s *Server, r *http.Request, uid int) *httptest.ResponseRecorder {
 func TestStrangersAreDeniedEachRoute(t *testing.T) {
 	s := New(quietHost{}, Options{})
 	s.uid = 1000
-	for _, path := range []string{"GET /livez", "GET /readyz", "GET /v1/status", "POST /v1/execute", "POST /v1/precheck", "POST /v1/headsup", "GET /v1/artifacts", "POST /v1/artifacts/prune", "GET /nowhere"} {
+	for _, path := range []string{"GET /livez", "GET /readyz", "GET /v1/status", "POST /v1/execute", "POST /v1/precheck", "POST /v1/headsup", "GET /v1/artifacts", "POST /v1/artifacts/prune", "GET /nowhere",
+		"POST /v1/jobs", "GET /v1/jobs", "GET /v1/jobs/j1", "POST /v1/jobs/j1/cancel", "POST /v1/jobs/j1/raise", "POST /v1/jobs/j1/retry", "POST /v1/revoke",
+		"POST /v1/warm", "GET /v1/warm", "DELETE /v1/warm/x"} {
 		method, target, _ := bytes.Cut([]byte(path), []byte(" "))
 		for uid, want := range map[int]int{1001: http.StatusForbidden, -1: http.StatusForbidden} {
 			if w := ask(s, httptest.NewRequest(string(method), string(target), nil), uid); w.Code != want {
@@ -60,11 +66,13 @@ func FuzzForm(f *testing.F) {
 	f.Add([]byte(head))
 	s := New(quietHost{}, Options{MaxCodeBytes: 1 << 10, MaxInputBytes: 1 << 10})
 	f.Fuzz(func(t *testing.T, body []byte) {
-		r := httptest.NewRequest("POST", "/v1/headsup", bytes.NewReader(body))
-		r.Header.Set("Content-Type", "multipart/form-data; boundary=B")
-		w := ask(s, r, os.Geteuid())
-		if !json.Valid(w.Body.Bytes()) || w.Code >= 500 {
-			t.Errorf("status %d, %q", w.Code, w.Body)
+		for _, path := range []string{"/v1/headsup", "/v1/jobs"} {
+			r := httptest.NewRequest("POST", path, bytes.NewReader(body))
+			r.Header.Set("Content-Type", "multipart/form-data; boundary=B")
+			w := ask(s, r, os.Geteuid())
+			if !json.Valid(w.Body.Bytes()) || w.Code >= 500 {
+				t.Errorf("%s: status %d, %q", path, w.Code, w.Body)
+			}
 		}
 	})
 }
