@@ -89,7 +89,8 @@ type Config struct {
 	// JobBytes bounds what all jobs and the warm-up list take on disk: code, input, results. Default: 1 GiB. Unit: bytes.
 	// Range: 1 MiB to 1 TiB. Live: restart.
 	JobBytes int64
-	// MaxWarm limits the warm-up list of a tenant. Default: 64. Unit: codes. Range: 1 to 10,000. Live: restart.
+	// MaxWarm limits the warm-up list of a tenant, whose artifacts are pinned. Default: 64, at most MaxPins. Unit: codes.
+	// Range: 1 to MaxPins. Live: restart.
 	MaxWarm int
 
 	// CacheBytes limits the stored artifacts. Default: 10 GiB. Unit: bytes. Range: 1 MiB to 16 TiB. Live: restart.
@@ -179,7 +180,6 @@ func (c Config) withDefaults() Config {
 	orNum(&c.JobQueue, d.JobQueue)
 	orTime(&c.JobKeep, d.JobKeep)
 	orBytes(&c.JobBytes, d.JobBytes)
-	orNum(&c.MaxWarm, d.MaxWarm)
 	orTime(&c.WorkerIdle, d.WorkerIdle)
 	orBytes(&c.CacheBytes, d.CacheBytes)
 	orTime(&c.CacheAge, d.CacheAge)
@@ -187,6 +187,7 @@ func (c Config) withDefaults() Config {
 	orBytes(&c.CacheMemoryBytes, d.CacheMemoryBytes)
 	orBytes(&c.BallastBytes, d.BallastBytes)
 	orNum(&c.MaxPins, d.MaxPins)
+	orNum(&c.MaxWarm, min(d.MaxWarm, c.MaxPins))
 	orTime(&c.StopTimeout, d.StopTimeout)
 	return c
 }
@@ -218,7 +219,7 @@ func (c Config) Validate() error {
 		{"QuarantineAfter", int64(c.QuarantineAfter), NoLimit, 1000, "runs"},
 		{"JobQueue", int64(c.JobQueue), 1, 1e7, "jobs"},
 		{"JobBytes", c.JobBytes, 1 << 20, 1 << 40, "bytes"},
-		{"MaxWarm", int64(c.MaxWarm), 1, 1e4, "codes"},
+		{"MaxWarm", int64(c.MaxWarm), 1, int64(c.MaxPins), "codes"},
 		{"CacheBytes", c.CacheBytes, 1 << 20, 16 << 40, "bytes"},
 		{"CacheMemoryBytes", c.CacheMemoryBytes, 1 << 20, 1 << 40, "bytes"},
 		{"BallastBytes", c.BallastBytes, NoLimit, 16 << 30, "bytes"},

@@ -245,8 +245,12 @@ func (h *Host) takeCode(code []byte, hash string) (*heldCode, error) {
 			c.held = true
 		}
 	}
-	c.key = artifacts.KeyOf(c.hash, artifacts.Params{MaxInflatedBytes: h.cfg.MaxInflatedBytes}, h.pool.Facts().Build)
+	c.key = h.keyOf(c.hash)
 	return c, nil
+}
+
+func (h *Host) keyOf(code artifacts.CodeHash) artifacts.Key {
+	return artifacts.KeyOf(code, artifacts.Params{MaxInflatedBytes: h.cfg.MaxInflatedBytes}, h.pool.Facts().Build)
 }
 
 func (r Request) validate(cfg Config) error {

@@ -16,6 +16,7 @@ import (
 	"github.com/troupehost/troupe/actors/kernel"
 	"github.com/troupehost/troupe/actors/prepare"
 	"github.com/troupehost/troupe/artifacts"
+	"github.com/troupehost/troupe/artifacts/blob"
 	"github.com/troupehost/troupe/artifacts/db"
 	"github.com/troupehost/troupe/artifacts/sealed"
 	"github.com/troupehost/troupe/artifacts/store"
@@ -41,6 +42,8 @@ type Host struct {
 	dir    *db.Dir
 	store  *store.Store
 	kept   *storePort
+	blobs  *blob.Store
+	warm   *warmList
 	pool   *pool.Pool
 	codes  *codeTable
 	parts  *handoff
@@ -51,9 +54,9 @@ type Host struct {
 	execute kernel.Ref[execute.Message]
 	cache   kernel.Ref[cache.Message]
 
-	life     context.Context // ends when the host stops waiting for what runs
-	end      context.CancelFunc
-	diskDone chan struct{}
+	life   context.Context // ends when the host stops waiting for what runs
+	end    context.CancelFunc
+	beside sync.WaitGroup // what the host does beside its actors, until life ends
 
 	mu       sync.Mutex
 	draining bool
@@ -120,17 +123,20 @@ func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 		Build: h.pool.Facts().Build, MemoryBytes: cfg.CacheMemoryBytes, MaxFiles: openFiles() / 2})
 	ports.Store = h.store
 	h.kept = &storePort{Store: h.store, parts: h.parts, health: h.health, log: h.log, unstored: map[artifacts.Key]bool{}}
+	if h.blobs, err = blob.Open(ctx, h.dir.State, cfg.JobBytes); err != nil {
+		return nil, err
+	}
 	if err := h.startActors(); err != nil {
+		return nil, err
+	}
+	if h.warm, err = openWarm(h, h.blobs); err != nil {
 		return nil, err
 	}
 	h.health.set("sandbox.partial", "workers are confined by "+h.pool.Facts().Sandbox+" only: no namespaces, no Landlock, no seccomp",
 		"run the host under a user account that owns nothing else")
 
-	h.diskDone = make(chan struct{})
-	go func() {
-		defer close(h.diskDone)
-		h.watchDisk(h.life)
-	}()
+	h.beside.Go(func() { h.watchDisk(h.life) })
+	h.beside.Go(func() { h.warm.keep(h.life) })
 	go h.watchActors()
 	h.log.Info().Str("data_dir", cfg.DataDir).Str("sandbox", h.pool.Facts().Sandbox).Msg("host started")
 	return h, nil
@@ -216,9 +222,7 @@ func (h *Host) shut(why error) {
 func (h *Host) release(ctx context.Context) error {
 	var errs []error
 	h.end()
-	if h.diskDone != nil {
-		<-h.diskDone
-	}
+	h.beside.Wait()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.cfg.StopTimeout)
 	defer cancel()
 	if h.system != nil {

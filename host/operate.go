@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"strings"
 
 	"github.com/troupehost/troupe/actors/cache"
 	"github.com/troupehost/troupe/actors/execute"
@@ -103,6 +104,9 @@ func (h *Host) Unpin(ctx context.Context, tenant, key string) error {
 
 func (h *Host) pin(ctx context.Context, tenant, key string, off bool) error {
 	tenant = or(tenant, h.cfg.Tenant)
+	if strings.HasPrefix(tenant, warmTenant) {
+		return fault.New(fault.CallerInvalid, "pin", fault.Quote(tenant), nil).WithHint("these pins belong to the warm-up list: take the code off the list")
+	}
 	return h.operate(ctx, key, func(k artifacts.Key, r kernel.Reply[struct{}]) cache.Message {
 		return cache.Pin{Key: k, Tenant: tenant, Off: off, Reply: r}
 	})

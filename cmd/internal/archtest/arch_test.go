@@ -27,6 +27,7 @@ var allowed = map[string][]string{
 	"artifacts/db":    {"actors/fault"},
 	"artifacts/blob":  {"actors/fault", "artifacts/db"},
 	"artifacts/store": {"leaves", "artifacts/db"},
+	"artifacts/blob":  {"leaves", "artifacts/db"},
 
 	"actors/kernel":  {"actors/fault", "actors/inspect"},
 	"actors/sim":     {"actors/fault", "actors/inspect"},
@@ -40,7 +41,7 @@ var allowed = map[string][]string{
 	"host/engine":        {"leaves", "host/abi", "artifacts/wasm", "host/wire"}, // wire: the versions that it must agree on
 	"host/worker":        {"leaves", "host/wire", "host/sandbox", "host/engine", "host/abi"},
 	"host/internal/pool": {"leaves", "host/wire", "host/sandbox", "actors/prepare", "actors/execute"},
-	"host": {"leaves", "actors/kernel", "actors/prepare", "actors/execute", "actors/cache", "artifacts/db", "artifacts/store",
+	"host": {"leaves", "actors/kernel", "actors/prepare", "actors/execute", "actors/cache", "artifacts/blob", "artifacts/db", "artifacts/store",
 		"artifacts/wasm", "host/wire", "host/sandbox", "host/abi", "host/internal/pool"},
 
 	"host/control/api":    {"leaves", "host"},
