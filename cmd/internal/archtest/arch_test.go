@@ -27,7 +27,6 @@ var allowed = map[string][]string{
 	"artifacts/db":    {"actors/fault"},
 	"artifacts/blob":  {"actors/fault", "artifacts/db"},
 	"artifacts/store": {"leaves", "artifacts/db"},
-	"artifacts/blob":  {"leaves", "artifacts/db"},
 
 	"actors/kernel":  {"actors/fault", "actors/inspect"},
 	"actors/sim":     {"actors/fault", "actors/inspect"},
