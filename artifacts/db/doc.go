@@ -9,7 +9,7 @@
 // there stops the start. A directory of an older format is migrated after a copy.
 //
 // Concurrency: a DB may be used from any goroutine; writes are atomic per call and on disk when they return. [DB.Drop]
-// makes others wait.
+// makes others wait. A [Committer] lets the writes of many goroutines share a transaction and its wait for the disk.
 //
 // Failure: host.data_dir_unwritable, host.data_dir_untrusted for a directory that another user owns or may write, since
 // native code in it is run, host.data_dir_newer, host.data_dir_locked, host.data_dir_corrupt, host.disk_full,
