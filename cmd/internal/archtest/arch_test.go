@@ -33,6 +33,7 @@ var allowed = map[string][]string{
 	"actors/prepare": {"leaves", "actors/kernel"},
 	"actors/execute": {"leaves", "actors/kernel"},
 	"actors/cache":   {"leaves", "actors/kernel", "actors/prepare", "actors/execute"},
+	"actors/jobs":    {"leaves", "actors/kernel", "actors/cache"},
 
 	"host/wire":          {"leaves", "host/abi"}, // abi: the calls that it must agree on
 	"host/sandbox":       {"leaves"},
@@ -40,7 +41,7 @@ var allowed = map[string][]string{
 	"host/engine":        {"leaves", "host/abi", "artifacts/wasm", "host/wire"}, // wire: the versions that it must agree on
 	"host/worker":        {"leaves", "host/wire", "host/sandbox", "host/engine", "host/abi"},
 	"host/internal/pool": {"leaves", "host/wire", "host/sandbox", "actors/prepare", "actors/execute"},
-	"host": {"leaves", "actors/kernel", "actors/prepare", "actors/execute", "actors/cache", "artifacts/blob", "artifacts/db", "artifacts/store",
+	"host": {"leaves", "actors/kernel", "actors/prepare", "actors/execute", "actors/cache", "actors/jobs", "artifacts/blob", "artifacts/db", "artifacts/store",
 		"artifacts/wasm", "host/wire", "host/sandbox", "host/abi", "host/internal/pool"},
 
 	"host/control/api":    {"leaves", "host"},
