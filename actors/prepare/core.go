@@ -12,9 +12,9 @@ import (
 )
 
 const (
-	maxSpawns    = 5
-	spawnBackoff = 200 * time.Millisecond // doubled after each failure
-	retryAfter   = time.Second            // what a refused caller is told
+	spawnBackoff    = 200 * time.Millisecond // doubled after each failure
+	maxSpawnBackoff = 5 * time.Second
+	retryAfter      = time.Second // what a refused caller is told
 )
 
 // State is the pure core of the prepare queue.
@@ -23,25 +23,38 @@ type State struct {
 	parked   [run.Critical + 1][]*job // by priority, first in first out
 	jobs     map[uint64]*job          // parked and running, by job id
 	running  map[uint64]*job          // by worker; a stopping worker keeps its slot until it is gone
+	off      map[uint64]*job          // of the parked ones those that were in back-off, by job id
+	wakeAt   time.Time                // when the next wake was asked for
 	nextName uint64
 	refused  uint64
 }
 
-// Limits bound the queue. Zero fields mean 256, 1 and Soft.
+// Limits bound the queue. Zero fields mean 256, 1, Soft and 30 s.
 type Limits struct {
 	Queue int // jobs that may be parked
 	Soft  int // jobs that may run
 	Hard  int // critical jobs may run up to this number of jobs
+
+	// SpawnWait is how long it is tried to start a process for a job, from the first failure.
+	SpawnWait time.Duration
 }
 
 type job struct {
 	Job
-	reply     kernel.Reply[Outcome]
-	since     time.Time
-	notBefore time.Time
-	spawns    int
-	worker    uint64 // 0: parked
-	answered  bool
+	reply    kernel.Reply[Outcome]
+	passed   func(Budget)
+	since    time.Time
+	raised   []inspect.Escalation // at most one per step of priority
+	answered bool
+
+	failing   time.Time // when its process could not be started for the first time
+	failures  int
+	notBefore time.Time // in back-off until then
+	failed    *Outcome  // what it is answered with at the end of this back-off: its time is up
+
+	worker  uint64 // 0: parked
+	started time.Time
+	steering
 }
 
 // NewState returns an empty queue.
@@ -51,7 +64,10 @@ func NewState(l Limits) *State {
 	}
 	l.Soft = max(l.Soft, 1)
 	l.Hard = max(l.Hard, l.Soft)
-	return &State{limits: l, jobs: map[uint64]*job{}, running: map[uint64]*job{}}
+	if l.SpawnWait == 0 {
+		l.SpawnWait = 30 * time.Second
+	}
+	return &State{limits: l, jobs: map[uint64]*job{}, running: map[uint64]*job{}, off: map[uint64]*job{}}
 }
 
 // Step decides what one message means.
@@ -63,7 +79,7 @@ func (s *State) Step(now time.Time, in Message) []Effect {
 	case Raise:
 		switch j := s.jobs[m.Job]; {
 		case j != nil:
-			s.lift(j, m.Priority)
+			s.raise(now, j, m)
 		case !m.again:
 			m.again = true
 			out = []Effect{Requeue{m}}
@@ -88,10 +104,19 @@ func (s *State) Step(now time.Time, in Message) []Effect {
 		out = s.ended(now, m)
 	case exited:
 		out = s.exited(m)
+	case passed:
+		if j := s.running[m.Worker]; j != nil && !j.answered && j.passed != nil {
+			out = []Effect{Tell{Passed: j.passed, Used: m.Used}}
+		}
+	case steered:
+		s.steered(now, m)
 	case Inspect:
-		return []Effect{Show{Reply: m.Reply, Queue: s.show()}}
+		out = []Effect{Show{Reply: m.Reply, Queue: s.show(now)}}
 	}
-	return append(out, s.schedule(now)...)
+	out = append(out, s.expire(now)...)
+	out = append(out, s.schedule(now)...)
+	out = append(out, s.steer(now)...)
+	return append(out, s.wake(now)...)
 }
 
 func (s *State) enqueue(now time.Time, m Enqueue) []Effect {
@@ -99,19 +124,15 @@ func (s *State) enqueue(now time.Time, m Enqueue) []Effect {
 		return []Effect{Answer{Reply: m.Reply, Err: fault.New(fault.CallerInvalid, "prepare", m.Job.Priority.String(), nil)}}
 	}
 	var out []Effect
-	if j := s.jobs[m.Job.ID]; j != nil { // its asker restarted and asks again
-		if m.Job.Key == j.Key && m.Job.Code == j.Code {
-			j.reply = m.Reply
-			s.lift(j, m.Job.Priority)
-			return nil
-		}
-		out = s.giveUp(j, fault.CanceledStopped) // or begins its numbers anew
+	if j := s.jobs[m.Job.ID]; j != nil { // its asker counts anew
+		out = s.giveUp(j, fault.CanceledStopped)
 	}
 	if s.numParked() >= s.limits.Queue {
 		s.refused++
 		return append(out, Answer{Reply: m.Reply, Err: fault.New(fault.BusyQueueFull, "prepare", "", nil).WithRetryAfter(retryAfter)})
 	}
-	j := &job{Job: m.Job, reply: m.Reply, since: now}
+	j := &job{Job: m.Job, reply: m.Reply, passed: m.Passed, since: now}
+	j.Budget, j.Marks = j.Budget.WithDefaults(), mark(nil, m.Job.Marks)
 	s.jobs[j.ID] = j
 	s.park(j)
 	return out
@@ -125,9 +146,15 @@ func (s *State) numParked() int {
 	return n
 }
 
-func (s *State) park(j *job) { s.parked[j.Priority] = append(s.parked[j.Priority], j) }
+func (s *State) park(j *job) {
+	s.parked[j.Priority] = append(s.parked[j.Priority], j)
+	if !j.notBefore.IsZero() {
+		s.off[j.ID] = j
+	}
+}
 
 func (s *State) unpark(j *job) {
+	delete(s.off, j.ID)
 	q := s.parked[j.Priority]
 	for i := range q {
 		if q[i] == j {
@@ -135,17 +162,6 @@ func (s *State) unpark(j *job) {
 			return
 		}
 	}
-}
-
-func (s *State) lift(j *job, to run.Priority) {
-	if to <= j.Priority || to > run.Critical {
-		return
-	}
-	if j.worker == 0 {
-		s.unpark(j)
-		defer s.park(j)
-	}
-	j.Priority = to
 }
 
 // giveUp answers a job before it has ended. A process that works on it is stopped and keeps its slot until it is gone.
@@ -177,15 +193,70 @@ func (s *State) ended(now time.Time, m ended) []Effect {
 		}
 		return nil
 	}
-	j.worker = 0
-	if f := m.Outcome.Fault; f != nil && f.Code == fault.HostSpawnFailed && j.spawns < maxSpawns {
-		delay := spawnBackoff << (j.spawns - 1)
-		j.notBefore = now.Add(delay)
-		s.parked[j.Priority] = append([]*job{j}, s.parked[j.Priority]...)
-		return []Effect{WakeAfter{Delay: delay}}
+	if f := m.Outcome.Fault; f != nil && f.Code == fault.HostSpawnFailed {
+		if s.backOff(now, j, m.Outcome) {
+			return nil
+		}
 	}
 	delete(s.jobs, j.ID)
 	return []Effect{Answer{Reply: j.reply, Outcome: m.Outcome}}
+}
+
+// backOff parks a job whose process could not be started, before its equals. The back-off ends at the latest when the
+// job's time for starts is up: then the job is answered. If that is now, backOff reports false.
+func (s *State) backOff(now time.Time, j *job, o Outcome) bool {
+	if j.failures++; j.failures == 1 {
+		j.failing = now
+	}
+	left := j.failing.Add(s.limits.SpawnWait).Sub(now)
+	if left <= 0 {
+		return false
+	}
+	delay := maxSpawnBackoff
+	if doubled := j.failures - 1; doubled < 8 {
+		delay = min(delay, spawnBackoff<<doubled)
+	}
+	if delay >= left {
+		delay, j.failed = left, &o
+	}
+	j.worker, j.started, j.steering, j.notBefore = 0, time.Time{}, steering{}, now.Add(delay)
+	s.parked[j.Priority] = slices.Insert(s.parked[j.Priority], 0, j)
+	s.off[j.ID] = j
+	return true
+}
+
+// expire answers the jobs for which no process could be started in time.
+func (s *State) expire(now time.Time) []Effect {
+	var out []Effect
+	for _, id := range slices.Sorted(maps.Keys(s.off)) {
+		if j := s.off[id]; j.failed != nil && !j.notBefore.After(now) {
+			s.unpark(j)
+			delete(s.jobs, j.ID)
+			out = append(out, Answer{Reply: j.reply, Outcome: *j.failed})
+		}
+	}
+	return out
+}
+
+// wake asks for the next wake, one at a time but for those that turn out to be needed sooner.
+func (s *State) wake(now time.Time) []Effect {
+	var next time.Time
+	sooner := func(at time.Time) {
+		if at.After(now) && (next.IsZero() || at.Before(next)) {
+			next = at
+		}
+	}
+	for _, j := range s.off {
+		sooner(j.notBefore)
+	}
+	for _, j := range s.running {
+		sooner(j.again)
+	}
+	if next.IsZero() || s.wakeAt.After(now) && !next.Before(s.wakeAt) {
+		return nil
+	}
+	s.wakeAt = next
+	return []Effect{WakeAfter{Delay: next.Sub(now)}}
 }
 
 // exited frees the slot of a worker that ended without a word.
@@ -216,8 +287,7 @@ func (s *State) schedule(now time.Time) []Effect {
 		}
 		s.unpark(j)
 		s.nextName++
-		j.worker = s.nextName
-		j.spawns++
+		j.worker, j.started = s.nextName, now
 		s.running[j.worker] = j
 		out = append(out, StartWorker{Worker: j.worker, Job: j.Job})
 	}
@@ -230,8 +300,8 @@ func (s *State) room(now time.Time, j *job) bool {
 		return len(s.running) < s.limits.Hard
 	}
 	kept := 0
-	for _, c := range s.parked[run.Critical] {
-		if c.notBefore.After(now) {
+	for _, c := range s.off {
+		if c.Priority == run.Critical && c.notBefore.After(now) {
 			kept++
 		}
 	}
@@ -247,18 +317,4 @@ func (s *State) next(now time.Time) *job {
 		}
 	}
 	return nil
-}
-
-func (s *State) show() inspect.Queue {
-	q := inspect.Queue{Name: "prepare", Cap: s.limits.Queue, Parked: map[string]int{}, Running: len(s.running), Workers: len(s.running),
-		Soft: s.limits.Soft, Hard: s.limits.Hard, Refused: s.refused}
-	for p := run.Background; p <= run.Critical; p++ {
-		q.Parked[p.String()] = len(s.parked[p])
-		for _, j := range s.parked[p] {
-			if q.OldestAt.IsZero() || j.since.Before(q.OldestAt) {
-				q.OldestAt = j.since
-			}
-		}
-	}
-	return q
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/kernel"
 	"github.com/troupehost/troupe/actors/run"
-	"github.com/troupehost/troupe/artifacts"
 )
 
 // bench drives a core and plays its shell.
@@ -26,17 +25,30 @@ type bench struct {
 	behind    []Message
 	discarded []uint64
 	err       map[uint64]error
+	steered   map[uint64]Steering // the last of each job
+	steers    int
+	turn      map[uint64]uint64
+	passed    map[uint64][]Budget
+	how       string // what the steered processes answer
 }
 
 func newBench(t *testing.T, l Limits) *bench {
 	return &bench{t: t, s: NewState(l), now: time.Unix(1_000_000, 0), worker: map[uint64]uint64{}, stopped: map[uint64]bool{},
-		outcome: map[uint64]Outcome{}, err: map[uint64]error{}}
+		outcome: map[uint64]Outcome{}, err: map[uint64]error{}, steered: map[uint64]Steering{}, turn: map[uint64]uint64{},
+		passed: map[uint64][]Budget{}, how: "nice"}
 }
 
 func (b *bench) step(m Message) {
 	b.t.Helper()
+	var news []Message
 	for _, e := range b.s.Step(b.now, m) {
 		switch e := e.(type) {
+		case Steer:
+			b.steers++
+			b.steered[e.Job], b.turn[e.Job] = e.Steering, e.Turn
+			news = append(news, steered{Worker: e.Worker, Turn: e.Turn, How: b.how})
+		case Tell:
+			e.Passed(e.Used)
 		case StartWorker:
 			b.started = append(b.started, e.Job.ID)
 			b.worker[e.Job.ID] = e.Worker
@@ -54,11 +66,15 @@ func (b *bench) step(m Message) {
 			}
 		}
 	}
+	for _, m := range news {
+		b.step(m)
+	}
 }
 
 func (b *bench) enqueue(id uint64, p run.Priority) {
 	b.t.Helper()
-	b.step(Enqueue{Job: Job{ID: id, Priority: p}, Reply: kernel.ReplyFunc(func(o Outcome, err error) {
+	told := func(used Budget) { b.passed[id] = append(b.passed[id], used) }
+	b.step(Enqueue{Job: Job{ID: id, Priority: p, Budget: Budget{CPU: time.Minute}}, Passed: told, Reply: kernel.ReplyFunc(func(o Outcome, err error) {
 		if _, twice := b.outcome[id]; twice {
 			b.t.Fatalf("job %d answered twice", id)
 		}
@@ -131,23 +147,47 @@ func TestCriticalBackOffOpensNothingAndFindsItsSlot(t *testing.T) {
 	}
 }
 
+// TestSpawnFailuresBackOffAndEnd lets no process start: the tries become rarer, and at the deadline the job is answered.
 func TestSpawnFailuresBackOffAndEnd(t *testing.T) {
-	b := newBench(t, Limits{Soft: 1})
+	const wait = 20 * time.Second
+	b := newBench(t, Limits{Soft: 1, SpawnWait: wait})
+	begin := b.now
+	var tries []time.Duration
 	b.enqueue(1, run.Normal)
-	for n := range maxSpawns {
-		if len(b.started) != n+1 {
-			t.Fatalf("%d starts, want %d", len(b.started), n+1)
+	for len(b.outcome) == 0 && len(tries) < 100 {
+		if len(b.started) > len(tries) {
+			tries = append(tries, b.now.Sub(begin))
+			b.end(1, fault.New(fault.HostSpawnFailed, "", "", nil))
+			b.step(wake{}) // too early: nothing happens
 		}
-		b.end(1, fault.New(fault.HostSpawnFailed, "", "", nil))
-		b.step(wake{}) // too early: nothing happens
-		if _, done := b.outcome[1]; done != (n == maxSpawns-1) {
-			t.Fatalf("after %d failures: answered %v", n+1, done)
-		}
-		b.now = b.now.Add(time.Minute)
+		b.now = b.now.Add(spawnBackoff)
 		b.step(wake{})
 	}
-	if f := b.outcome[1].Fault; f == nil || f.Code != fault.HostSpawnFailed {
-		t.Errorf("outcome %+v", b.outcome[1])
+	ms := time.Millisecond
+	if d := cmp.Diff([]time.Duration{0, 200 * ms, 600 * ms, 1400 * ms, 3000 * ms, 6200 * ms, 11200 * ms, 16200 * ms}, tries); d != "" {
+		t.Error(d)
+	}
+	if f := b.outcome[1].Fault; f == nil || f.Code != fault.HostSpawnFailed || b.now.Sub(begin) != wait {
+		t.Errorf("outcome %+v after %v", b.outcome[1], b.now.Sub(begin))
+	}
+}
+
+// TestSpawnDeadlineIsNoQueueLimit: a job whose process could not be started once waits for a slot as long as it must, and
+// is answered by the next failure after its deadline.
+func TestSpawnDeadlineIsNoQueueLimit(t *testing.T) {
+	b := newBench(t, Limits{Soft: 1})
+	b.enqueue(1, run.Normal)
+	b.enqueue(2, run.Normal)
+	b.end(1, fault.New(fault.HostSpawnFailed, "", "", nil)) // job 2 takes the slot
+	b.now = b.now.Add(time.Hour)
+	b.step(wake{})
+	if len(b.outcome) != 0 {
+		t.Fatalf("answered %v while it waits for a slot", b.outcome)
+	}
+	b.end(2, nil)
+	b.end(1, fault.New(fault.HostSpawnFailed, "", "", nil))
+	if f := b.outcome[1].Fault; f == nil || f.Code != fault.HostSpawnFailed || len(b.started) != 3 {
+		t.Errorf("outcome %+v, started %v", b.outcome[1], b.started)
 	}
 }
 
@@ -162,25 +202,21 @@ func TestUnknownPriorityIsRefused(t *testing.T) {
 	}
 }
 
-// TestJobThatIsAskedForAgainStartsOnce sends a parked and a running job a second time, and then other jobs by their names.
-func TestJobThatIsAskedForAgainStartsOnce(t *testing.T) {
+// TestNameThatIsTaken sends other jobs by the names of a parked and of a running one.
+func TestNameThatIsTaken(t *testing.T) {
 	b := newBench(t, Limits{Queue: 2, Soft: 1})
 	got := map[string][]error{}
-	ask := func(asker string, key byte, p run.Priority) {
+	ask := func(asker string) {
 		for id := uint64(1); id <= 2; id++ {
-			b.step(Enqueue{Job: Job{ID: id, Key: artifacts.Key{key}, Priority: p}, Reply: kernel.ReplyFunc(func(_ Outcome, err error) {
+			b.step(Enqueue{Job: Job{ID: id, Priority: run.Normal}, Reply: kernel.ReplyFunc(func(_ Outcome, err error) {
 				name := fmt.Sprint(asker, id)
 				got[name] = append(got[name], err)
 			})})
 		}
 	}
-	ask("old", 1, run.Normal)
-	ask("new", 1, run.High)
-	if len(got) != 0 || len(b.started) != 1 || len(b.s.parked[run.High]) != 1 {
-		t.Fatalf("answers %v, started %v, parked %v", got, b.started, b.s.parked)
-	}
-	ask("other", 2, run.Normal)
-	for _, name := range []string{"new1", "new2"} {
+	ask("old")
+	ask("new")
+	for _, name := range []string{"old1", "old2"} {
 		if errs := got[name]; len(errs) != 1 || !errors.Is(errs[0], fault.CanceledStopped) {
 			t.Errorf("%s: %v", name, errs)
 		}
@@ -191,7 +227,7 @@ func TestJobThatIsAskedForAgainStartsOnce(t *testing.T) {
 	b.end(1, nil)
 	b.end(1, nil)
 	b.end(2, nil)
-	for _, name := range []string{"other1", "other2"} {
+	for _, name := range []string{"new1", "new2"} {
 		if errs := got[name]; len(errs) != 1 || errs[0] != nil {
 			t.Errorf("%s: %v", name, errs)
 		}

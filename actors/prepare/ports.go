@@ -1,6 +1,7 @@
 package prepare
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -9,11 +10,27 @@ import (
 	"github.com/troupehost/troupe/artifacts"
 )
 
-// Budget is what one preparation may use.
+// Budget is what one preparation may use, or what it has used. Time for which a process was held back is not wall time.
 type Budget struct {
 	CPU         time.Duration
-	Wall        time.Duration
+	Wall        time.Duration // of a budget, zero means run.WallFactor times CPU
 	MemoryBytes int64
+}
+
+// WithDefaults fills in what is zero.
+func (b Budget) WithDefaults() Budget {
+	b.Wall = cmp.Or(b.Wall, run.WallFactor*b.CPU)
+	return b
+}
+
+// Raised returns the larger of each field.
+func (b Budget) Raised(to Budget) Budget {
+	return Budget{CPU: max(b.CPU, to.CPU), Wall: max(b.Wall, to.Wall), MemoryBytes: max(b.MemoryBytes, to.MemoryBytes)}
+}
+
+// Reached reports whether this use reaches a mark, of which zero fields do not count.
+func (b Budget) Reached(mark Budget) bool {
+	return mark.CPU > 0 && b.CPU >= mark.CPU || mark.Wall > 0 && b.Wall >= mark.Wall
 }
 
 // Job is one preparation.
@@ -35,11 +52,25 @@ type Outcome struct {
 	CPU     time.Duration // of the worker process, by the host's account
 	Wall    time.Duration
 	PeakRSS int64
+	Budget  Budget // under which it ended: that of the job, or one to which it was raised in time
 }
 
-// Preparer runs one preparation in a process of its own, from its start until it is reaped. The end of ctx kills it.
+// Steering is what may change while a job runs. It is the whole of it, each time.
+type Steering struct {
+	Budget Budget   // never smaller than before
+	Marks  []Budget // those told to Prepare, and more
+	Held   bool     // held back: as little of the cores as can be, while others want them
+}
+
+// Preparer runs preparations, each in a process of its own.
 type Preparer interface {
-	Prepare(ctx context.Context, job Job) Outcome
+	// Prepare runs one job, from the start of its process until that is reaped. The end of ctx kills it. passed is called
+	// with what the job has used each time that this reaches one of its marks, before Prepare returns; it must not block.
+	Prepare(ctx context.Context, job Job, passed func(used Budget)) Outcome
+	// Steer changes a job that runs. It returns by what the process is held back, mechanisms joined by "+"; "none" if it
+	// cannot be held back or is not to be; "" if there is no process yet, or none any more: then it must be told again.
+	// It must not block.
+	Steer(job uint64, s Steering) (how string)
 	// Discard gives up the parts of a ticket that nobody will ask for. It must not block.
 	Discard(ticket uint64)
 }

@@ -15,8 +15,7 @@ type Message interface{ prepareMessage() }
 // Sent by: cache, once per artifact that is being prepared.
 // Answer: the outcome, exactly once; busy.queue_full at once if there is no room,
 // caller.invalid_request for a priority that does not exist.
-// Again: a job that is known, priority aside, is not started twice; the newer reply takes over. Another job under a known
-// id takes the place of the older one, which is answered canceled.host_stopped: its asker counts anew.
+// Again: a job under a known id takes the place of the older one, which is answered canceled.host_stopped.
 // Races: a Raise or a Cancel may overtake it; that waits behind it then.
 type Enqueue struct {
 	Job   Job
@@ -31,7 +30,9 @@ type Enqueue struct {
 // Sent by: cache, when somebody else waits for the same artifact: with a higher priority, more budget, or less.
 // Answer: none.
 // Races: on the control lane it may overtake the Enqueue. A job that is unknown is looked for once more, behind all work
-// that waits; what is unknown still has ended.
+// that waits; what is unknown still has ended. The process may end under the smaller budget before it hears of it: the
+// outcome names the one it had.
+// Limits: 256 different marks per job; those of more are told with the outcome.
 type Raise struct {
 	Job      uint64
 	Priority run.Priority
@@ -77,7 +78,22 @@ type exited struct {
 	Failed bool
 }
 
-// wake says that a back-off is over.
+// passed says that the process of a worker has reached a mark.
+// Sent by: the port, through worker-N, before ended. Races: as for ended.
+type passed struct {
+	Worker uint64
+	Used   Budget
+}
+
+// steered says what became of a Steer.
+// Sent by: the shell. Races: a later Steer may be out already; then Turn is not that of the job any more.
+type steered struct {
+	Worker uint64
+	Turn   uint64
+	How    string // "": the process is not there yet
+}
+
+// wake says that a back-off is over, or that a process should be there by now.
 // Sent by: the shell's timer.
 type wake struct{}
 
@@ -88,6 +104,8 @@ func (CancelAll) prepareMessage() {}
 func (Inspect) prepareMessage()   {}
 func (ended) prepareMessage()     {}
 func (exited) prepareMessage()    {}
+func (passed) prepareMessage()    {}
+func (steered) prepareMessage()   {}
 func (wake) prepareMessage()      {}
 
 // Failed answers the sender when the message could not be handled.
@@ -118,6 +136,20 @@ type StartWorker struct {
 // StopWorker kills the process of worker-N.
 type StopWorker struct{ Worker uint64 }
 
+// Steer tells the process of worker-N what it may use, and whether it is held back. It comes again until the process is there.
+type Steer struct {
+	Worker   uint64
+	Turn     uint64 // goes into steered
+	Job      uint64
+	Steering Steering
+}
+
+// Tell tells the asker of a job that a mark was reached.
+type Tell struct {
+	Passed func(used Budget)
+	Used   Budget
+}
+
 // Discard gives up the parts of a ticket.
 type Discard struct{ Ticket uint64 }
 
@@ -145,6 +177,8 @@ type WakeAfter struct{ Delay time.Duration }
 
 func (StartWorker) prepareEffect() {}
 func (StopWorker) prepareEffect()  {}
+func (Steer) prepareEffect()       {}
+func (Tell) prepareEffect()        {}
 func (Discard) prepareEffect()     {}
 func (Answer) prepareEffect()      {}
 func (Requeue) prepareEffect()     {}

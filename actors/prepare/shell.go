@@ -50,6 +50,11 @@ func (sh *shell) do(c *kernel.Ctx[Message], e Effect) {
 			return
 		}
 		e.Reply.Answer(e.Outcome)
+	case Steer:
+		how := sh.cfg.Preparer.Steer(e.Job, e.Steering)
+		_ = c.Self().Control(steered{Worker: e.Worker, Turn: e.Turn, How: how})
+	case Tell:
+		e.Passed(e.Used)
 	case Discard:
 		sh.cfg.Preparer.Discard(e.Ticket)
 	case Requeue:
@@ -75,7 +80,8 @@ func (sh *shell) start(c *kernel.Ctx[Message], e StartWorker) {
 		New: func(w *kernel.Ctx[workerMessage]) kernel.Handler[workerMessage] {
 			w.Log().Debug().Uint64("job", e.Job.ID).Str("code_hash", e.Job.Code.String()).Stringer("priority", e.Job.Priority).Msg("preparing")
 			w.Go(func(ctx context.Context) workerMessage {
-				return workerMessage{ended{Worker: e.Worker, Outcome: sh.cfg.Preparer.Prepare(ctx, e.Job), discard: sh.cfg.Preparer.Discard}}
+				o := sh.cfg.Preparer.Prepare(ctx, e.Job, func(used Budget) { _ = self.Control(passed{Worker: e.Worker, Used: used}) })
+				return workerMessage{ended{Worker: e.Worker, Outcome: o, discard: sh.cfg.Preparer.Discard}}
 			})
 			return kernel.HandlerFunc[workerMessage](func(w *kernel.Ctx[workerMessage], m workerMessage) {
 				_ = self.Control(m.ended)

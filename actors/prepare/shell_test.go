@@ -45,7 +45,7 @@ func (p *port) enter(id uint64) {
 	p.most = max(p.most, p.live)
 }
 
-func (p *port) Prepare(ctx context.Context, j Job) Outcome {
+func (p *port) Prepare(ctx context.Context, j Job, _ func(Budget)) Outcome {
 	p.enter(j.ID)
 	defer func() {
 		p.mu.Lock()
@@ -71,6 +71,8 @@ func (p *port) success() Outcome {
 	p.tickets[p.next] = true
 	return Outcome{Ticket: p.next}
 }
+
+func (p *port) Steer(uint64, Steering) string { return "none" }
 
 func (p *port) Discard(ticket uint64) {
 	p.mu.Lock()

@@ -1,6 +1,7 @@
 package prepare
 
 import (
+	"flag"
 	"fmt"
 	"testing"
 	"time"
@@ -10,6 +11,8 @@ import (
 	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/actors/sim"
 )
+
+var update = flag.Bool("update", false, "rewrite the table in doc.go")
 
 // client asks for one job after the other.
 type client struct{ left int }
@@ -24,52 +27,32 @@ func (c *client) Step(_ time.Time, in any) []any {
 	return []any{turn{}}
 }
 
-// audit steps a core and checks after each step what must hold whatever happens.
-type audit struct {
-	*State
-	flying map[uint64]bool // tickets on their way to the core
-	broken *error
-}
-
-func (a *audit) Step(now time.Time, m Message) []Effect {
-	if e, ok := m.(ended); ok {
-		delete(a.flying, e.Outcome.Ticket)
-	}
-	out := a.State.Step(now, m)
-	for _, e := range out {
-		e, ok := e.(StartWorker)
-		if ok && e.Job.Priority < run.Critical && len(a.running) > a.limits.Soft && a.jobs[e.Job.ID] != nil {
-			*a.broken = fmt.Errorf("%d jobs run, soft limit %d, and a %s one starts", len(a.running), a.limits.Soft, e.Job.Priority)
-		}
-	}
-	if j := a.next(now); j != nil && a.room(now, j) {
-		*a.broken = fmt.Errorf("job %d waits beside a free slot", j.ID)
-	}
-	for n, j := range a.running {
-		if j.worker != n || !j.answered && a.jobs[j.ID] != j {
-			*a.broken = fmt.Errorf("worker %d and its job %d differ", n, j.ID)
-		}
-	}
-	return out
-}
-
 // TestSimulation runs the core with models of its clients and of the processes, in random orders: processes that do not
-// start, die, or succeed though they were told to stop; cancellations and lifts that overtake; jobs that are asked for
-// twice; caches that begin anew; crashes of the queue. Every job is answered exactly once, there are never more processes
-// than allowed, no job waits beside a slot that it may have, and in the end no slot and no ticket is left.
+// start, die, are not there yet when they are steered, or succeed though they were told to stop; cancellations and raises
+// that overtake; jobs that are asked for by a name that is taken; caches that begin anew; crashes of the queue between any
+// two effects. In the end no slot and no ticket is left; the rest is said by audit and world. What the core was seen to do
+// is the table in its documentation.
 func TestSimulation(t *testing.T) {
-	for _, inbox := range []int{1, 64} {
-		sim.Explore(t, sim.Options{Seeds: 300, Rate: 0.05}, func(w *sim.World) sim.Check { return world(w, inbox) })
+	table := sim.NewTable("Job")
+	for n, inbox := range []int{1, 64} {
+		o := sim.Options{Seeds: 5000, First: uint64(n) << 32, Rate: 0.03}
+		sim.Explore(t, o, func(w *sim.World) sim.Check { return world(w, inbox, table) })
+	}
+	if err := table.CompareDoc("doc.go", *update); err != nil {
+		t.Error(err)
 	}
 }
 
 type process struct {
 	job           uint64
+	at            time.Time // from when on it can be steered
+	budget        Budget
+	held          bool
 	stopped, gone bool
 }
 
-func world(w *sim.World, inbox int) sim.Check {
-	const clients, each = 8, 10
+func world(w *sim.World, inbox int, table *sim.Table) sim.Check {
+	const clients, each = 6, 8
 	var broken error
 	var core *audit
 	procs := map[uint64]*process{}
@@ -77,18 +60,27 @@ func world(w *sim.World, inbox int) sim.Check {
 	answered := map[uint64]int{}                         // by job
 	replied := map[kernel.Reply[Outcome]]bool{}
 	ticket := uint64(0)
-	limits := Limits{Queue: 1 + w.Rand().IntN(8), Soft: 1 + w.Rand().IntN(3)}
+	limits := Limits{Queue: 1 + w.Rand().IntN(8), Soft: 1 + w.Rand().IntN(3), SpawnWait: time.Duration(1+w.Rand().IntN(3000)) * time.Millisecond}
 	limits.Hard = limits.Soft + w.Rand().IntN(3)
+	unlucky := w.Rand().IntN(4) == 0 // hardly any process starts
 
+	some := func(s *sim.Shell) Budget {
+		return Budget{CPU: time.Duration(s.Rand().IntN(4)) * time.Second, Wall: time.Duration(s.Rand().IntN(4)) * time.Second, MemoryBytes: s.Rand().Int64N(4)}
+	}
 	start := func(s *sim.Shell, e StartWorker) {
-		p, fails := &process{job: e.Job.ID}, s.Err() != nil || s.Rand().IntN(6) == 0
+		p, fails := &process{job: e.Job.ID, budget: e.Job.Budget}, s.Err() != nil || s.Rand().IntN(6) == 0 || unlucky && s.Rand().IntN(20) != 0
 		for n, o := range procs {
 			if o.job == p.job && !o.gone && !o.stopped {
 				broken = fmt.Errorf("job %d is on worker %d and on %d", p.job, n, e.Worker)
 			}
 		}
 		procs[e.Worker] = p
-		s.Go(time.Duration(s.Rand().IntN(40))*time.Millisecond, func() any {
+		length := time.Duration(s.Rand().IntN(150)) * time.Millisecond
+		p.at = s.Now().Add(time.Duration(s.Rand().IntN(100)) * time.Millisecond)
+		if s.Rand().IntN(4) == 0 {
+			s.Go(length/2, func() any { return passed{Worker: e.Worker, Used: Budget{CPU: time.Second}} })
+		}
+		s.Go(length, func() any {
 			if p.gone {
 				return nil
 			}
@@ -101,13 +93,27 @@ func world(w *sim.World, inbox int) sim.Check {
 			}
 			ticket++
 			held[ticket], flying[ticket] = true, true
-			return ended{Worker: e.Worker, Outcome: Outcome{Ticket: ticket}}
+			return ended{Worker: e.Worker, Outcome: Outcome{Ticket: ticket, Budget: p.budget}, discard: func(n uint64) { delete(held, n) }}
 		})
 	}
 	do := func(s *sim.Shell, e Effect) {
 		switch e := e.(type) {
 		case StartWorker:
 			start(s, e)
+		case Steer:
+			p, how := procs[e.Worker], ""
+			if s.Err() == nil && !p.gone && !p.at.After(s.Now()) {
+				how = "none"
+				if e.Steering.Budget.Raised(p.budget) != e.Steering.Budget {
+					broken = fmt.Errorf("worker %d had %v and is lowered to %v", e.Worker, p.budget, e.Steering.Budget)
+				}
+				if p.budget, p.held = e.Steering.Budget, e.Steering.Held; p.held {
+					how = "nice"
+				}
+			}
+			_ = s.Control(s.Name(), steered{Worker: e.Worker, Turn: e.Turn, How: how})
+		case Tell:
+			e.Passed(e.Used)
 		case StopWorker:
 			p := procs[e.Worker]
 			p.stopped = true
@@ -146,15 +152,16 @@ func world(w *sim.World, inbox int) sim.Check {
 				delete(held, t)
 			}
 			clear(flying)
-			core = &audit{State: NewState(limits), flying: flying, broken: &broken}
+			core = newAudit(limits, flying, &broken, table)
 			return core
 		},
 		Do: do, Crashes: true, Inbox: inbox,
 		Faults: func(e Effect) sim.Kind {
-			if _, ok := e.(StartWorker); ok {
-				return sim.Fail
+			switch e.(type) {
+			case StartWorker, Steer:
+				return sim.Fail | sim.Crash
 			}
-			return 0
+			return sim.Crash
 		},
 	})
 	id := uint64(0)
@@ -164,10 +171,19 @@ func world(w *sim.World, inbox int) sim.Check {
 			New: func() sim.Core[any, any] { return &client{left: each} },
 			Do: func(s *sim.Shell, _ any) {
 				id++
-				j := Job{ID: id, Priority: run.Priority(1 + s.Rand().IntN(4))}
-				for range 1 + s.Rand().IntN(8)/7 { // now and then twice: then one answer is enough
+				j := Job{ID: id, Priority: run.Priority(1 + s.Rand().IntN(4)), Budget: some(s), Marks: []Budget{some(s)}}
+				for range 1 + s.Rand().IntN(8)/7 { // now and then two by one name: then one answer is enough
+					var reply kernel.Reply[Outcome] // of the last attempt
 					sim.Request(s, "prepare",
-						func(answer func(Outcome, error)) any { return Enqueue{Job: j, Reply: kernel.ReplyFunc(answer)} },
+						func(answer func(Outcome, error)) any {
+							reply = kernel.ReplyFunc(answer)
+							mine := reply
+							return Enqueue{Job: j, Reply: mine, Passed: func(Budget) {
+								if replied[mine] {
+									broken = fmt.Errorf("job %d passes a mark after its answer", j.ID)
+								}
+							}}
+						},
 						func(Outcome, error) any {
 							if answered[j.ID]++; answered[j.ID] == 1 {
 								return turn{}
@@ -178,10 +194,13 @@ func world(w *sim.World, inbox int) sim.Check {
 				switch s.Rand().IntN(16) {
 				case 0, 1, 2:
 					_ = s.Control("prepare", Cancel{Job: j.ID})
-				case 3, 4, 5:
-					_ = s.Control("prepare", Raise{Job: j.ID, Priority: run.Priority(1 + s.Rand().IntN(4))})
-				case 6:
+				case 3, 4, 5, 6, 7:
+					raise := Raise{Job: j.ID, Priority: run.Priority(s.Rand().IntN(5)), Budget: some(s), Marks: []Budget{some(s)}, By: name}
+					w.At(time.Duration(s.Rand().IntN(2)*s.Rand().IntN(100))*time.Millisecond, func() { _ = s.Control("prepare", raise) })
+				case 8:
 					_ = s.Control("prepare", CancelAll{})
+				case 9:
+					_ = s.Control("prepare", Inspect{})
 				}
 			},
 		})
@@ -190,9 +209,14 @@ func world(w *sim.World, inbox int) sim.Check {
 	return sim.Check{
 		Always: func() error {
 			live := 0
-			for _, p := range procs {
-				if !p.gone {
-					live++
+			for n, p := range procs {
+				if p.gone {
+					continue
+				}
+				live++
+				// A process does what its queue last told it, unless it could not hear that yet.
+				if j := core.running[n]; j != nil && !j.answered && j.how != "" && (p.held != j.held || p.budget != j.Budget) {
+					return fmt.Errorf("worker %d runs held %v with %v, the queue says %v, %v", n, p.held, p.budget, j.held, j.Budget)
 				}
 			}
 			if live > limits.Hard {
@@ -204,8 +228,8 @@ func world(w *sim.World, inbox int) sim.Check {
 			if len(answered) != clients*each {
 				return fmt.Errorf("%d of %d jobs were answered", len(answered), clients*each)
 			}
-			if len(core.jobs) != 0 || core.numParked() != 0 || len(core.running) != 0 || len(held) != 0 {
-				return fmt.Errorf("left: %d jobs, %d parked, %d running, %d tickets", len(core.jobs), core.numParked(), len(core.running), len(held))
+			if len(core.jobs) != 0 || core.numParked() != 0 || len(core.off) != 0 || len(core.running) != 0 || len(held) != 0 {
+				return fmt.Errorf("left: %d jobs, %d parked, %d in back-off, %d running, %d tickets", len(core.jobs), core.numParked(), len(core.off), len(core.running), len(held))
 			}
 			return nil
 		},

@@ -128,6 +128,11 @@ type rig struct {
 	next  uint64
 }
 
+// Prepare is for tests that pass no marks.
+func (r *rig) Prepare(ctx context.Context, job prepare.Job) prepare.Outcome {
+	return r.Pool.Prepare(ctx, job, func(prepare.Budget) {})
+}
+
 // newRig starts a pool; mode names a fake worker, "" the real one. At the end of the test it closes the pool and looks
 // for whatever was left behind.
 func newRig(t testing.TB, mode string) *rig {

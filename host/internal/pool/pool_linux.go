@@ -42,7 +42,10 @@ const (
 type Pool struct {
 	cfg   Config
 	spawn *spawner
+	brake *brake
 	facts Facts
+
+	prepares preparations
 
 	mu       sync.Mutex
 	closed   bool
@@ -76,7 +79,8 @@ func New(ctx context.Context, cfg Config) (*Pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Pool{cfg: cfg, spawn: s, seq: map[string]int{}, workers: map[*worker]struct{}{}, stopped: make(chan struct{})}
+	p := &Pool{cfg: cfg, spawn: s, seq: map[string]int{}, workers: map[*worker]struct{}{},
+		brake: newBrake("/proc", "/sys/fs/cgroup", isDelegated), stopped: make(chan struct{})}
 	if err := p.probe(ctx); err != nil {
 		_ = p.Close()
 		return nil, err
@@ -159,6 +163,7 @@ func (p *Pool) Close() error {
 		p.stopErr = fault.New(fault.BugNoAnswer, "stop workers", "", worded("some did not die in time"))
 	}
 	p.spawn.close()
+	p.brake.close()
 	return p.stopErr
 }
 
@@ -217,6 +222,9 @@ func (p *Pool) start(ctx context.Context, kind string, l rlimits) (*worker, erro
 	if err := p.register(w); err != nil {
 		w.bury()
 		return nil, err
+	}
+	if kind == kindPrepare {
+		w.proc.openSession(p.brake)
 	}
 	if err := w.hello(ctx); err != nil {
 		return nil, err

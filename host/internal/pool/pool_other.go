@@ -29,9 +29,12 @@ func (p *Pool) Facts() Facts { return Facts{} }
 func (p *Pool) Workers() []inspect.Worker { return nil }
 
 // Prepare is refused.
-func (p *Pool) Prepare(context.Context, prepare.Job) prepare.Outcome {
+func (p *Pool) Prepare(context.Context, prepare.Job, func(prepare.Budget)) prepare.Outcome {
 	return prepare.Outcome{Fault: unsupported()}
 }
+
+// Steer has nothing to do.
+func (p *Pool) Steer(uint64, prepare.Steering) string { return "" }
 
 // Discard has nothing to do.
 func (p *Pool) Discard(uint64) {}

@@ -1,16 +1,15 @@
 package pool
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"io"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/prepare"
-	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/artifacts"
 	"github.com/troupehost/troupe/artifacts/sealed"
 	"github.com/troupehost/troupe/host/wire"
@@ -25,20 +24,64 @@ const (
 // lookEvery is how often the memory of a prepare worker is looked at: a look takes some 20 µs.
 const lookEvery = 10 * time.Millisecond
 
+// largestCPU is the largest budget of CPU time that a preparation can be raised to.
+const largestCPU = time.Hour
+
 // Prepare implements prepare.Preparer: one process, from its start until it is reaped.
-func (p *Pool) Prepare(ctx context.Context, job prepare.Job) prepare.Outcome {
+func (p *Pool) Prepare(ctx context.Context, job prepare.Job, passed func(prepare.Budget)) prepare.Outcome {
 	begin := time.Now()
 	if err := p.enter(); err != nil {
-		return prepare.Outcome{Fault: fault.From(err)}
+		return prepare.Outcome{Fault: fault.From(err), Budget: job.Budget}
 	}
 	defer p.calls.Done()
-	j := &preparation{pool: p, job: job, maxOut: outputFactor*p.cfg.MaxInflatedBytes + outputRoom}
+	job.Budget = job.Budget.WithDefaults()
+	j := &preparation{pool: p, job: job, maxOut: outputFactor*p.cfg.MaxInflatedBytes + outputRoom, passed: passed,
+		budget: job.Budget, steering: prepare.Steering{Budget: job.Budget, Marks: job.Marks}}
+	p.prepares.put(j)
+	defer p.prepares.remove(j)
 	err := j.do(ctx)
-	out := prepare.Outcome{Meta: j.meta, Ticket: j.ticket, CPU: j.cpu, Wall: time.Since(begin), PeakRSS: j.peak}
+	out := prepare.Outcome{Meta: j.meta, Ticket: j.ticket, CPU: j.cpu, Wall: time.Since(begin), PeakRSS: j.peak, Budget: j.budget}
 	if err != nil {
 		out.Fault, out.Meta, out.Ticket = fault.From(err), artifacts.Meta{}, 0
 	}
 	return out
+}
+
+// Steer implements prepare.Preparer.
+func (p *Pool) Steer(job uint64, s prepare.Steering) string {
+	if j := p.prepares.get(job); j != nil {
+		return j.steer(s)
+	}
+	return ""
+}
+
+// preparations are those under way, by job. Of two by one name, of which the older is dying, the newer counts.
+type preparations struct {
+	mu   sync.Mutex
+	jobs map[uint64]*preparation
+}
+
+func (p *preparations) put(j *preparation) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.jobs == nil {
+		p.jobs = map[uint64]*preparation{}
+	}
+	p.jobs[j.job.ID] = j
+}
+
+func (p *preparations) remove(j *preparation) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.jobs[j.job.ID] == j {
+		delete(p.jobs, j.job.ID)
+	}
+}
+
+func (p *preparations) get(job uint64) *preparation {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.jobs[job]
 }
 
 // Discard implements prepare.Preparer.
@@ -52,6 +95,12 @@ type preparation struct {
 	pool   *Pool
 	job    prepare.Job
 	maxOut int64 // bytes of all parts
+	passed func(prepare.Budget)
+
+	mu       sync.Mutex
+	steering prepare.Steering // what was said last
+	watch    *watch           // nil: the process is not there yet, or not any more
+	budget   prepare.Budget   // that the process really has
 
 	cpu    time.Duration
 	peak   int64
@@ -73,10 +122,7 @@ func (j *preparation) do(ctx context.Context) error {
 	}
 	defer func() { _ = out.Close() }() // a no-op once it is sealed
 
-	b := j.job.Budget
-	w, err := j.pool.start(ctx, kindPrepare, rlimits{
-		dataBytes: runtimeBytes + b.MemoryBytes, fileBytes: j.maxOut, cpuSeconds: int64(b.CPU/time.Second) + 2,
-	})
+	w, err := j.pool.start(ctx, kindPrepare, j.limits(j.budget))
 	if err != nil {
 		return err
 	}
@@ -97,13 +143,58 @@ func (j *preparation) do(ctx context.Context) error {
 	return nil
 }
 
+// limits are the net below the watch.
+func (j *preparation) limits(b prepare.Budget) rlimits {
+	return rlimits{
+		dataBytes: runtimeBytes + b.MemoryBytes, fileBytes: j.maxOut,
+		cpuSeconds: netSeconds(b.CPU), cpuMost: netSeconds(largestCPU),
+	}
+}
+
+func netSeconds(cpu time.Duration) int64 { return int64(cpu/time.Second) + 2 }
+
+// steer takes a new steering. Before the process is there it is only noted.
+func (j *preparation) steer(s prepare.Steering) string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.steering = s
+	if j.watch == nil {
+		return ""
+	}
+	return j.steerLocked()
+}
+
+// steerLocked lifts the limits of the process first, so that the net is never below the watch. Memory stays as it is
+// where the host may not raise that of a process: then the outcome says so by its budget.
+func (j *preparation) steerLocked() string {
+	b := j.budget.Raised(j.steering.Budget)
+	if b != j.budget && !j.watch.w.proc.raise(j.limits(b)) {
+		b.MemoryBytes = j.budget.MemoryBytes
+	}
+	how := j.watch.steer(b, j.steering.Marks, j.steering.Held)
+	if how != "" {
+		j.budget = b
+	}
+	return how
+}
+
+// observe begins or, with nil, ends the time in which the process can be steered.
+func (j *preparation) observe(t *watch) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.watch = t; t != nil {
+		_ = j.steerLocked()
+	}
+}
+
 // talk gives the worker its job and returns its answer. The worker is dead and reaped when talk returns.
 func (j *preparation) talk(ctx context.Context, w *worker, code *sealed.File, out *os.File) (wire.Prepared, error) {
 	var none wire.Prepared
-	b := j.job.Budget
 	t := w.watch(ctx, opPrepare, bounds{
-		cpu: b.CPU, wall: cmp.Or(b.Wall, run.WallFactor*b.CPU), cpuCode: fault.GuestPrepareCPU, wallCode: fault.SuspectPrepareWall, look: lookEvery,
+		cpu: j.budget.CPU, wall: j.budget.Wall, cpuCode: fault.GuestPrepareCPU, wallCode: fault.SuspectPrepareWall, look: lookEvery,
+		passed: j.passed,
 	})
+	j.observe(t)
 	err := w.conn.Send(wire.Prepare{MaxInflatedBytes: j.pool.cfg.MaxInflatedBytes}, code.Fd(), out.Fd())
 	var m wire.Message
 	if err == nil {
@@ -112,6 +203,7 @@ func (j *preparation) talk(ctx context.Context, w *worker, code *sealed.File, ou
 	own := err == nil || w.diesOfItself(err)
 	w.proc.look() // it may live yet
 	reason := t.end()
+	j.observe(nil)
 	w.bury()
 	j.cpu, j.peak = t.used(), w.proc.peakRSS()
 	switch {
@@ -121,8 +213,8 @@ func (j *preparation) talk(ctx context.Context, w *worker, code *sealed.File, ou
 		return none, t.fault(fault.SuspectBadReply, err)
 	case err != nil:
 		return none, t.autopsy(fault.SuspectPrepareDied, fault.GuestPrepareMemory)
-	case j.cpu >= b.CPU: // the account counts, not the luck of the clock that we looked at
-		return none, t.fault(fault.GuestPrepareCPU, worded("used "+j.cpu.String()+" of "+b.CPU.String()))
+	case j.cpu >= j.budget.CPU: // the account counts, not the luck of the clock that we looked at
+		return none, t.fault(fault.GuestPrepareCPU, worded("used "+j.cpu.String()+" of "+j.budget.CPU.String()))
 	}
 	switch m := m.(type) {
 	case wire.Prepared:

@@ -34,6 +34,7 @@ type process struct {
 	peak   int64         // largest resident size that was seen
 	data   int64         // largest size of what RLIMIT_DATA counts that was seen
 	limits rlimits
+	braked
 }
 
 // adopt takes over a child that was just started, its pidfd and the reading end of its stderr. gone is called once,
@@ -88,6 +89,9 @@ func (p *process) reap() {
 	}
 	p.reaped = true
 	_ = p.file.Close()
+	if p.session != nil {
+		_ = p.session.Close()
+	}
 }
 
 // exited reports whether the child is a zombie now.
@@ -146,6 +150,20 @@ func (p *process) limit(l rlimits) error {
 	}
 	p.limits = l
 	return l.apply(p.pid)
+}
+
+// raise lifts limits of the child, and reports whether it has them all now.
+func (p *process) raise(l rlimits) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if raceDetector {
+		l.dataBytes = 0
+	}
+	if p.reaped || l.raise(p.pid) != nil {
+		return false
+	}
+	p.limits.dataBytes = max(p.limits.dataBytes, l.dataBytes)
+	return true
 }
 
 // cpu returns the CPU time of the child's whole life, all threads, user and system.

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"errors"
 	"os"
 	"runtime"
 	"strconv"
@@ -21,6 +22,7 @@ type rlimits struct {
 	dataBytes  int64 // writable private memory; the Go runtime aborts when it is refused more
 	fileBytes  int64 // size of a file that it writes
 	cpuSeconds int64 // CPU time of its whole life, the net below the host's own watch
+	cpuMost    int64 // to which cpuSeconds may be raised
 }
 
 // spawner starts children. They die with the thread that started them (PR_SET_PDEATHSIG follows the thread, not the
@@ -128,29 +130,63 @@ func (s *spawner) start(gone func()) (*process, *wire.HostConn, error) {
 
 // apply limits a process that was not reaped.
 func (l rlimits) apply(pid int) error {
-	for _, r := range []struct {
-		what int
-		n    int64
-		set  bool
-	}{
-		{unix.RLIMIT_CORE, 0, true},
-		{unix.RLIMIT_DATA, l.dataBytes, l.dataBytes > 0},
-		{unix.RLIMIT_FSIZE, l.fileBytes, l.fileBytes > 0},
-		{unix.RLIMIT_CPU, l.cpuSeconds, l.cpuSeconds > 0},
-	} {
-		if !r.set {
-			continue
-		}
-		var old unix.Rlimit
-		if err := unix.Prlimit(pid, r.what, nil, &old); err != nil {
-			return err
-		}
-		n := min(uint64(r.n), old.Max) // raising the hard limit is not ours to do
-		if err := unix.Prlimit(pid, r.what, &unix.Rlimit{Cur: n, Max: n}, nil); err != nil {
+	if err := lower(pid, unix.RLIMIT_CORE, 0, 0); err != nil {
+		return err
+	}
+	if l.dataBytes > 0 {
+		if err := lower(pid, unix.RLIMIT_DATA, l.dataBytes, l.dataBytes); err != nil {
 			return err
 		}
 	}
+	if l.fileBytes > 0 {
+		if err := lower(pid, unix.RLIMIT_FSIZE, l.fileBytes, l.fileBytes); err != nil {
+			return err
+		}
+	}
+	if l.cpuSeconds > 0 {
+		// What kills is the hard limit; a Go program ignores the signal of the soft one. Without the privilege to raise a
+		// hard limit, it must be from the beginning where it may have to be later.
+		most := l.cpuSeconds
+		if l.cpuMost > most && !raisesHardLimits(pid) {
+			most = l.cpuMost
+		}
+		return lower(pid, unix.RLIMIT_CPU, l.cpuSeconds, most)
+	}
 	return nil
+}
+
+func lower(pid, what int, soft, hard int64) error {
+	var old unix.Rlimit
+	if err := unix.Prlimit(pid, what, nil, &old); err != nil {
+		return err
+	}
+	most := min(uint64(hard), old.Max) // raising the hard limit is not ours to do
+	return unix.Prlimit(pid, what, &unix.Rlimit{Cur: min(uint64(soft), most), Max: most}, nil)
+}
+
+// raisesHardLimits tries it with a limit of no consequence.
+func raisesHardLimits(pid int) bool {
+	if unix.Prlimit(pid, unix.RLIMIT_CORE, &unix.Rlimit{Max: 1}, nil) != nil {
+		return false
+	}
+	return unix.Prlimit(pid, unix.RLIMIT_CORE, &unix.Rlimit{}, nil) == nil
+}
+
+// raise lifts the limits on CPU time and memory, where they are smaller, to at most what this program has itself.
+func (l rlimits) raise(pid int) error {
+	return errors.Join(lift(pid, unix.RLIMIT_CPU, l.cpuSeconds), lift(pid, unix.RLIMIT_DATA, l.dataBytes))
+}
+
+func lift(pid, what int, to int64) error {
+	var own, old unix.Rlimit
+	if err := errors.Join(unix.Prlimit(0, what, nil, &own), unix.Prlimit(pid, what, nil, &old)); err != nil {
+		return err
+	}
+	n := min(uint64(to), own.Max)
+	if old.Cur >= n {
+		return nil
+	}
+	return unix.Prlimit(pid, what, &unix.Rlimit{Cur: n, Max: max(n, old.Max)}, nil)
 }
 
 // raise moves fd to a number of at least lowestDup.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/prepare"
 )
 
 // bounds are what one job may use, and what going over them is called.
@@ -15,11 +16,13 @@ type bounds struct {
 	look      time.Duration // how often to look at the memory of the process; 0: never
 	cpuCode   fault.Code
 	wallCode  fault.Code
-	waits     func() bool // the job waits for its caller now; nil: it never does
-	waitCode  fault.Code  // of the wall limit, while the job waits or sleeps
+	waits     func() bool               // the job waits for its caller now; nil: it never does
+	waitCode  fault.Code                // of the wall limit, while the job waits or sleeps
+	passed    func(used prepare.Budget) // called at each mark; nil: there are none
 }
 
 // watch kills a worker whose job goes over its bounds, is canceled, or breaks the rules. The first reason is the verdict.
+// It may be steered: bounds rise, marks come, and the worker is held back, which does not count as wall time.
 type watch struct {
 	w      *worker
 	op     string
@@ -28,8 +31,13 @@ type watch struct {
 	before time.Duration // CPU time of the process at the beginning
 	ended  chan struct{} // closed by the first reason
 
-	mu     sync.Mutex
-	over   bool // no reason counts any more
+	mu     sync.Mutex       // guards b too, once the watch has begun
+	marks  []prepare.Budget // not reached yet
+	told   int              // how many marks were ever taken over
+	held   time.Time        // since when the worker is held back; zero: it is not
+	wasted time.Duration    // for how long it was before
+	braked bool             // something is left to be released
+	over   bool             // no reason counts any more
 	reason *fault.Error
 	timer  *time.Timer
 	leave  func() bool
@@ -43,7 +51,7 @@ func (w *worker) watch(ctx context.Context, op string, b bounds) *watch {
 	t := &watch{w: w, op: op, b: b, begin: time.Now(), before: w.proc.cpu(), ended: make(chan struct{})}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.timer = time.AfterFunc(t.next(0), t.tick)
+	t.timer = time.AfterFunc(t.nextLocked(0), t.tick)
 	t.leave = context.AfterFunc(ctx, func() { t.stop(canceled(ctx)) })
 	return t
 }
@@ -51,13 +59,78 @@ func (w *worker) watch(ctx context.Context, op string, b bounds) *watch {
 // used returns the CPU time since the beginning.
 func (t *watch) used() time.Duration { return max(0, t.w.proc.cpu()-t.before) }
 
-// next returns when the job can have reached a bound at the earliest, all cores being its own.
-func (t *watch) next(used time.Duration) time.Duration {
+// steer changes what may change while the job runs, and returns how the worker is held back. "" is: too late. Marks are all
+// that there ever were.
+func (t *watch) steer(b prepare.Budget, marks []prepare.Budget, held bool) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.over || t.reason != nil {
+		return ""
+	}
+	t.b.cpu, t.b.wall = max(t.b.cpu, b.CPU), max(t.b.wall, b.Wall)
+	if len(marks) > t.told {
+		t.marks = append(t.marks, marks[t.told:]...)
+		t.told = len(marks)
+		t.passLocked(t.used())
+	}
+	if held != !t.held.IsZero() {
+		if now := time.Now(); held {
+			t.held = now
+		} else {
+			t.wasted += now.Sub(t.held)
+			t.held = time.Time{}
+		}
+	}
+	return t.brakeLocked()
+}
+
+// brakeLocked holds the worker back, or undoes what is left of it.
+func (t *watch) brakeLocked() string {
+	p := t.w.proc
+	if !t.held.IsZero() {
+		t.braked = true
+		return p.hold(t.w.pool.brake)
+	}
+	if t.braked {
+		t.braked = !p.release(t.w.pool.brake)
+	}
+	return brakeNone
+}
+
+// wallLocked returns the time since the beginning for which the worker was not held back.
+func (t *watch) wallLocked() time.Duration {
+	wall := time.Since(t.begin) - t.wasted
+	if !t.held.IsZero() {
+		wall -= time.Since(t.held)
+	}
+	return wall
+}
+
+// passLocked tells of the marks that are reached.
+func (t *watch) passLocked(cpu time.Duration) {
+	if len(t.marks) == 0 || t.b.passed == nil {
+		return
+	}
+	used := prepare.Budget{CPU: cpu, Wall: t.wallLocked(), MemoryBytes: t.w.proc.peakRSS()}
+	left := t.marks[:0:0]
+	for _, m := range t.marks {
+		if !used.Reached(m) {
+			left = append(left, m)
+		}
+	}
+	if len(left) < len(t.marks) {
+		t.marks = left
+		t.b.passed(used)
+	}
+}
+
+// nextLocked returns when the job can have reached a bound at the earliest, all cores being its own.
+func (t *watch) nextLocked(used time.Duration) time.Duration {
 	cpu := max((t.b.cpu-used)/time.Duration(runtime.NumCPU()), minTick)
 	if t.b.look > 0 {
 		cpu = min(cpu, t.b.look)
 	}
-	return max(min(cpu, t.b.wall-time.Since(t.begin)), 0)
+	return max(min(cpu, t.b.wall-t.wallLocked()), 0)
 }
 
 func (t *watch) tick() {
@@ -65,31 +138,42 @@ func (t *watch) tick() {
 		t.w.proc.look()
 	}
 	used := t.used()
-	switch {
-	case used >= t.b.cpu:
-		t.stop(t.fault(t.b.cpuCode, worded("used "+used.String()+" of "+t.b.cpu.String())))
-		return
-	case time.Since(t.begin) >= t.b.wall:
-		code := t.b.wallCode
-		if t.waiting() {
-			code = t.b.waitCode
-		}
-		t.stop(t.fault(code, worded("after "+t.b.wall.String())))
+	if t.tickOn(used) {
 		return
 	}
+	// The wall limit of a job that may wait: whether it does takes some looks.
+	code := t.b.wallCode
+	if t.waiting() {
+		code = t.b.waitCode
+	}
+	t.stop(t.fault(code, worded("after "+t.b.wall.String())))
+}
+
+// tickOn looks at the bounds, and reports whether that was all.
+func (t *watch) tickOn(used time.Duration) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.over {
-		t.timer.Reset(t.next(used))
+	if t.over || t.reason != nil {
+		return true
 	}
+	t.passLocked(used)
+	switch {
+	case used >= t.b.cpu:
+		t.stopLocked(t.fault(t.b.cpuCode, worded("used "+used.String()+" of "+t.b.cpu.String())))
+	case t.wallLocked() < t.b.wall:
+		_ = t.brakeLocked()
+		t.timer.Reset(t.nextLocked(used))
+	case t.b.waits != nil:
+		return false
+	default:
+		t.stopLocked(t.fault(t.b.wallCode, worded("after "+t.b.wall.String())))
+	}
+	return true
 }
 
 // waiting reports whether the job waits for its caller or sleeps of its own accord. Threads wake for a moment now and
 // then, so a few looks must agree.
 func (t *watch) waiting() bool {
-	if t.b.waits == nil {
-		return false
-	}
 	if t.b.waits() {
 		return true
 	}
@@ -106,6 +190,10 @@ func (t *watch) waiting() bool {
 func (t *watch) stop(f *fault.Error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.stopLocked(f)
+}
+
+func (t *watch) stopLocked(f *fault.Error) {
 	if t.over || t.reason != nil {
 		return
 	}
