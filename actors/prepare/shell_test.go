@@ -25,6 +25,7 @@ const (
 // port is a fake of Preparer. Each success leaves a ticket that somebody must take or discard.
 type port struct {
 	prepare func(ctx context.Context, j Job) Outcome // in place of a success after length
+	half    bool                                     // a mark is reached after half of length
 
 	mu      sync.Mutex
 	next    uint64
@@ -32,6 +33,7 @@ type port struct {
 	starts  map[uint64]int  // by job
 	live    int
 	most    int
+	steered map[uint64][]Steering
 }
 
 func (p *port) enter(id uint64) {
@@ -45,8 +47,11 @@ func (p *port) enter(id uint64) {
 	p.most = max(p.most, p.live)
 }
 
-func (p *port) Prepare(ctx context.Context, j Job, _ func(Budget)) Outcome {
+func (p *port) Prepare(ctx context.Context, j Job, passed func(Budget)) Outcome {
 	p.enter(j.ID)
+	if p.half {
+		defer time.AfterFunc(length/2, func() { passed(Budget{Wall: length / 2}) }).Stop()
+	}
 	defer func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -72,7 +77,17 @@ func (p *port) success() Outcome {
 	return Outcome{Ticket: p.next}
 }
 
-func (p *port) Steer(uint64, Steering) string { return "none" }
+func (p *port) Steer(job uint64, s Steering) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.steered == nil {
+		p.steered = map[uint64][]Steering{}
+	}
+	if p.steered[job] = append(p.steered[job], s); len(p.steered[job]) == 1 {
+		return "" // its process is not there yet
+	}
+	return "nice"
+}
 
 func (p *port) Discard(ticket uint64) {
 	p.mu.Lock()
@@ -220,6 +235,38 @@ func TestShellControlThatOvertakes(t *testing.T) {
 		close(gate)
 		pass(time.Minute)
 		s.want(map[uint64]answer{9: {At: length}, 1: {Code: fault.CanceledCaller}, 3: {At: 2 * length}, 2: {At: 3 * length}})
+	})
+}
+
+// TestShellSteersAndTells raises a job beside another: that is held back, at the second try, until the first has ended.
+func TestShellSteersAndTells(t *testing.T) {
+	p := &port{half: true}
+	onStage(t, Limits{Soft: 2}, p, func(t *testing.T, s *stage) {
+		var told []time.Duration
+		job := Job{ID: 1, Priority: run.Background, Budget: Budget{CPU: time.Second}}
+		err := s.ref.Send(Enqueue{Job: job, Passed: func(used Budget) { told = append(told, used.Wall, time.Since(s.begin)) },
+			Reply: kernel.ReplyFunc(func(o Outcome, err error) { s.answer(1, o, err) })})
+		if err != nil {
+			t.Fatal(err)
+		}
+		pass(length / 4)
+		s.enqueue(2, run.Background)
+		s.control(Raise{Job: 1, Priority: run.Critical, Budget: Budget{CPU: time.Minute}})
+		pass(length / 4)
+		q, err := kernel.Ask(t.Context(), s.ref, func(r kernel.Reply[inspect.Queue]) Message { return Inspect{Reply: r} })
+		if err != nil || len(q.Preparations) != 2 || q.Preparations[1].Held != "nice" || q.Preparations[0].Priority != "critical" {
+			t.Errorf("shown %+v, %v", q, err)
+		}
+		pass(time.Minute)
+		s.want(map[uint64]answer{1: {At: length}, 2: {At: length/4 + length}})
+		if d := cmp.Diff([]time.Duration{length / 2, length / 2}, told); d != "" {
+			t.Error(d)
+		}
+		raised := Steering{Budget: Budget{CPU: time.Minute, Wall: 4 * time.Minute}}
+		held := Steering{Held: true}
+		if d := cmp.Diff(map[uint64][]Steering{1: {raised, raised}, 2: {held, held, {}}}, p.steered); d != "" {
+			t.Error(d)
+		}
 	})
 }
 
