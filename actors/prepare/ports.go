@@ -53,6 +53,7 @@ type Outcome struct {
 	Wall    time.Duration
 	PeakRSS int64
 	Budget  Budget // under which it ended: that of the job, or one to which it was raised in time
+	Clock   string // which clock ended it, see run.ClockHost; "" for none
 }
 
 // Steering is what may change while a job runs. It is the whole of it, each time.

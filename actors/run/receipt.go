@@ -28,7 +28,16 @@ type Outcome struct {
 	Delivered int64 // output bytes that reached the caller while the run was going on; a retry is only possible at 0
 	Usage     Usage
 	Sandbox   string // the layers that held for this run, joined by "+"
+	Clock     string // which clock ended it: ClockHost, ClockWorker or ClockWall; "" for none
 }
+
+// The clocks that end runs and preparations. Whichever strikes, what a job used is judged by the account that the operating
+// system keeps of its process.
+const (
+	ClockHost   = "host"   // the host saw the CPU clock of the process reach the limit
+	ClockWorker = "worker" // the worker ended itself, by its own clock of CPU time or of time
+	ClockWall   = "wall"   // the host saw the wall limit pass
+)
 
 // Receipt is what a run used and how it ended. The JSON form is a contract: fields are added, never renamed. A host knows
 // all but the gas and the memory; who did not wait for its answer knows only the code.

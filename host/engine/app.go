@@ -171,23 +171,18 @@ func (a *App) Run(ctx context.Context, s Spec, streams IO) (out Outcome) {
 	out = a.run(ctx, s, streams, mem)
 	out.MemoryPeak = mem.peak
 	if f := out.Fault; f != nil && mem.refused {
-		switch trap := f.Code == fault.GuestTrap || f.Code == fault.GuestStartTrap; {
-		case trap && strings.HasPrefix(f.Subject, unreachable):
+		switch f.Code {
+		case fault.GuestTrap, fault.GuestStartTrap, fault.GuestExit:
 			out.Fault = fault.New(fault.GuestMemory, f.Op, f.Subject, errRefused)
-		case trap, f.Code == fault.GuestExit:
-			out.Fault = fault.New(f.Code, f.Op, f.Subject, errRefused)
 		}
 	}
 	return out
 }
 
-// unreachable is how the text of the trap begins by which compiled code gives up.
-const unreachable = "unreachable"
-
-// errRefused stands in the message of a guest that ended itself after it was told that there is no more memory. That is why
-// if it gives up the way that allocators do, by unreachable. Else it may be why, and the guest may have dealt with it long
-// ago, so it does not change what the end is called.
-var errRefused = errors.New(wire.GrowthRefused)
+// errRefused stands in the message of a guest that ended itself after it was told that there is no more memory, beside how
+// it ended. It may have dealt with that long ago and have failed for another reason, but nobody can tell from outside, and
+// its owner must know of the limit first of all.
+var errRefused = errors.New("after a growth of memory past its limit was refused")
 
 func (a *App) run(ctx context.Context, s Spec, streams IO, mem *linearMemory) Outcome {
 	if f := a.judge(&s); f != nil {

@@ -213,36 +213,55 @@ func TestOnlyCommandsExit(t *testing.T) {
 	}
 }
 
-// TestARefusedGrowthIsNotTheEnd: a guest that goes on after memory.grow said -1 ends as it ends.
-func TestARefusedGrowthIsNotTheEnd(t *testing.T) {
+// TestARefusedGrowth: a guest that goes on after memory.grow said -1 and ends well is well. One that ends badly wanted
+// memory, however much later and in whatever way, and how it ended is told. What its own maximum refuses is its own.
+func TestARefusedGrowth(t *testing.T) {
 	grow := []byte{opI32Const, 0xb8, 0x17, opGrow, 0, opDrop} // 3,000 pages more
-	a := loadCode(t, binaryModule(
-		section(secType, funcType("\x7f", ""), funcType("", "")),
-		section(secImport, importFunc(abi.WASI, "proc_exit", 0)),
-		section(secFunc, []byte{1}, []byte{1}, []byte{1}, []byte{1}),
-		section(secMemory, []byte{0, 1}),
-		section(secExport, exportFunc("_start", 1), exportFunc("give up", 2), exportFunc("return", 3), exportFunc("divide", 4)),
-		section(secCode, body(append(grow, opI32Const, 3, opCall, 0)...), body(append(grow, opUnreachable)...), body(grow...),
-			body(append(grow, opI32Const, 1, opI32Const, 0, opDivS, opDrop)...)),
-	))
+	less := []byte{opI32Const, 1, opGrow, 0, opDrop}
+	divide := []byte{opI32Const, 1, opI32Const, 0, opDivS, opDrop}
+	guest := func(memory []byte) *App {
+		return loadCode(t, binaryModule(
+			section(secType, funcType("\x7f", ""), funcType("", "")),
+			section(secImport, importFunc(abi.WASI, "proc_exit", 0)),
+			section(secFunc, []byte{1}, []byte{1}, []byte{1}, []byte{1}, []byte{1}, []byte{1}),
+			section(secMemory, memory),
+			section(secExport, exportFunc("_start", 1), exportFunc("give up", 2), exportFunc("return", 3), exportFunc("divide", 4),
+				exportFunc("go on with less", 5), exportFunc("divide at once", 6)),
+			section(secCode, body(append(grow, opI32Const, 3, opCall, 0)...), body(append(grow, opUnreachable)...), body(grow...),
+				body(slices.Concat(grow, divide)...), body(slices.Concat(grow, less, divide)...), body(divide...)),
+		))
+	}
+	a, own := guest([]byte{0, 1}), guest([]byte{1, 1, 2})
 	for _, row := range []struct {
+		app    *App
 		spec   Spec
 		want   fault.Code
+		cause  string
 		exited bool
 		exit   int32
 	}{
-		{Spec{}, fault.GuestExit, true, 3},
-		{invoked("give up"), fault.GuestMemory, false, 0},
-		{invoked("divide"), fault.GuestTrap, false, 0},
-		{invoked("return"), "", false, 0},
+		{a, Spec{}, fault.GuestMemory, "exit code 3", true, 3},
+		{a, invoked("give up"), fault.GuestMemory, "unreachable in", false, 0},
+		{a, invoked("divide"), fault.GuestMemory, "integer divide by zero in", false, 0},
+		{a, invoked("go on with less"), fault.GuestMemory, "integer divide by zero in", false, 0},
+		{a, invoked("return"), "", "", false, 0},
+		{own, Spec{}, fault.GuestExit, "exit code 3", true, 3},
+		{own, invoked("give up"), fault.GuestTrap, "unreachable in", false, 0},
 	} {
-		out, _ := call(a, row.spec)
+		out, _ := call(row.app, row.spec)
 		if got := fault.CodeOf(asError(out.Fault)); got != row.want || out.Exited != row.exited || out.Exit != row.exit {
 			t.Errorf("%q: %+v", row.spec.Entry.Name, out)
 		}
-		if out.Fault != nil && !strings.Contains(out.Fault.Error(), "the last growth of memory was refused") {
+		if out.Fault == nil {
+			continue
+		}
+		if text := out.Fault.Error(); !strings.Contains(text, row.cause) || strings.Contains(text, "growth of memory past its limit") != (row.app == a) {
 			t.Errorf("%q: %v", row.spec.Entry.Name, out.Fault)
 		}
+	}
+	// Of one run nothing is left to the next.
+	if out, _ := call(a, invoked("divide at once")); fault.CodeOf(asError(out.Fault)) != fault.GuestTrap {
+		t.Errorf("nothing of one run is left to the next, but: %+v", out)
 	}
 }
 

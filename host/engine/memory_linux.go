@@ -15,7 +15,7 @@ type linearMemory struct {
 	reserved []byte
 	size     int64
 	peak     int64
-	refused  bool // the last growth
+	refused  bool // a growth, past the limit
 }
 
 // Allocate implements experimental.MemoryAllocator.
@@ -32,15 +32,17 @@ func (m *linearMemory) Allocate(_, _ uint64) experimental.LinearMemory {
 // Reallocate implements experimental.LinearMemory.
 func (m *linearMemory) Reallocate(size uint64) []byte {
 	n := int64(size)
-	if n < m.size || n > int64(len(m.reserved)) {
+	if n > int64(len(m.reserved)) {
 		m.refused = true
+	}
+	if n < m.size || n > int64(len(m.reserved)) {
 		return nil
 	}
 	if n > m.size {
 		if err := unix.Mprotect(m.reserved[m.size:n], unix.PROT_READ|unix.PROT_WRITE); err != nil {
 			panic(fault.New(fault.HostMemory, "commit linear memory", "", err))
 		}
-		m.size, m.peak, m.refused = n, max(m.peak, n), false
+		m.size, m.peak = n, max(m.peak, n)
 	}
 	return m.reserved[:n:len(m.reserved)]
 }

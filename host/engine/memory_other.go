@@ -9,7 +9,7 @@ type linearMemory struct {
 	limit   int64
 	buf     []byte
 	peak    int64
-	refused bool // the last growth
+	refused bool // a growth, past the limit
 }
 
 // Allocate implements experimental.MemoryAllocator.
@@ -22,7 +22,7 @@ func (m *linearMemory) Reallocate(size uint64) []byte {
 		return nil
 	}
 	m.buf = append(m.buf, make([]byte, int(size)-len(m.buf))...)
-	m.peak, m.refused = max(m.peak, int64(size)), false
+	m.peak = max(m.peak, int64(size))
 	return m.buf
 }
 

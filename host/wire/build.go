@@ -20,7 +20,7 @@ const (
 	// InstrumentVersion is the version of the instrumentation; 0: code is compiled as it is.
 	InstrumentVersion = 0
 	// Version is the version of the messages in this package.
-	Version = 3
+	Version = 4
 )
 
 // BuildID names everything that a host and its workers must agree on.

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"math"
+	"time"
 
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/run"
@@ -19,6 +20,7 @@ const (
 	TypeRun
 	TypeInput
 	TypeStdin
+	TypeExtend
 )
 
 // The frames of a worker.
@@ -55,11 +57,24 @@ type Ready struct {
 	Held    []string // the layers of the sandbox that hold
 }
 
+// Clock is what a job may use by the clocks inside the worker, which end the process by themselves. They are nets below
+// the host's own watch, so they strike a little later. Zero: no such clock.
+type Clock struct {
+	CPU  time.Duration // CPU time of the process, from the message on
+	Wall time.Duration // time, from the message on
+}
+
 // Prepare asks for one preparation. Files: the code (sealed), the output (empty, writable).
 // Sent by: the host, once per prepare worker. Answer: Prepared or Failed, then the worker exits.
 type Prepare struct {
 	MaxInflatedBytes int64
+	Clock            Clock
 }
+
+// Extend gives a preparation more to use. Clock counts from the Prepare on; it never lowers what that gave.
+// Sent by: the host, while a Prepare is not answered. Answer: none.
+// Races: the worker may have answered, or be about to end; then it is lost, and nobody needs it.
+type Extend struct{ Clock Clock }
 
 // Prepared says where in the output file the parts stand.
 type Prepared struct {
@@ -97,6 +112,7 @@ type Run struct {
 	InputBytes  int64
 	Imports     run.Imports
 	Determinism run.Determinism
+	Clock       Clock
 }
 
 // Input is a piece of the input of a bytes entry.
@@ -120,9 +136,6 @@ type NeedStdin struct{ Max int64 }
 // Result is a piece of the result; it is never empty.
 type Result struct{ Data []byte }
 
-// GrowthRefused ends the message of a guest that ended itself after it was told that there is no more memory.
-const GrowthRefused = "the last growth of memory was refused"
-
 // Finished ends a run.
 type Finished struct {
 	Run             uint64
@@ -138,6 +151,7 @@ func (Hello) Type() Type     { return TypeHello }
 func (Ready) Type() Type     { return TypeReady }
 func (Prepare) Type() Type   { return TypePrepare }
 func (Prepared) Type() Type  { return TypePrepared }
+func (Extend) Type() Type    { return TypeExtend }
 func (Load) Type() Type      { return TypeLoad }
 func (Loaded) Type() Type    { return TypeLoaded }
 func (Failed) Type() Type    { return TypeFailed }
@@ -156,7 +170,14 @@ func (m Ready) encode(e *encoder) {
 	e.list(m.Held, "layers")
 }
 
-func (m Prepare) encode(e *encoder) { e.size(m.MaxInflatedBytes) }
+func (m Prepare) encode(e *encoder) { e.size(m.MaxInflatedBytes); m.Clock.encode(e) }
+func (m Extend) encode(e *encoder)  { m.Clock.encode(e) }
+
+func (c Clock) encode(e *encoder) { e.size(int64(c.CPU)); e.size(int64(c.Wall)) }
+
+func decodeClock(d *decoder) Clock {
+	return Clock{CPU: time.Duration(d.size(math.MaxInt64, "CPU time")), Wall: time.Duration(d.size(math.MaxInt64, "wall time"))}
+}
 
 func (m Prepared) encode(e *encoder) {
 	encodeModule(e, m.Module)
@@ -189,6 +210,7 @@ func (m Run) encode(e *encoder) {
 	e.size(m.InputBytes)
 	e.u64(uint64(m.Imports))
 	e.u64(uint64(m.Determinism))
+	m.Clock.encode(e)
 }
 func (m Input) encode(e *encoder)     { e.bytes(m.Data, MaxChunk, "input") }
 func (m Stdin) encode(e *encoder)     { e.bytes(m.Data, MaxChunk, "stdin"); e.flag(m.EOF) }
@@ -238,7 +260,9 @@ func Decode(t Type, p []byte) (Message, error) {
 	case TypeReady:
 		m = Ready{BuildID: d.text(MaxText, "build id"), CPU: d.text(MaxText, "cpu"), Held: d.list("layers")}
 	case TypePrepare:
-		m = Prepare{MaxInflatedBytes: d.size(math.MaxInt64, "size")}
+		m = Prepare{MaxInflatedBytes: d.size(math.MaxInt64, "size"), Clock: decodeClock(&d)}
+	case TypeExtend:
+		m = Extend{Clock: decodeClock(&d)}
 	case TypePrepared:
 		m = decodePrepared(&d)
 	case TypeLoad:
@@ -300,5 +324,6 @@ func decodeRun(d *decoder) Run {
 	m.InputBytes = d.size(math.MaxInt64, "input")
 	m.Imports = run.Imports(d.size(2, "imports"))
 	m.Determinism = run.Determinism(d.size(2, "determinism"))
+	m.Clock = decodeClock(d)
 	return m
 }

@@ -25,7 +25,8 @@ func messages() []Message {
 	return []Message{
 		Hello{BuildID: BuildID(), Probe: true},
 		Ready{BuildID: BuildID(), CPU: "amd64-00", Held: []string{"env", "fds"}},
-		Prepare{MaxInflatedBytes: 64 << 20},
+		Prepare{MaxInflatedBytes: 64 << 20, Clock: Clock{CPU: math.MaxInt64, Wall: 1}},
+		Extend{Clock: Clock{CPU: 1, Wall: math.MaxInt64}},
 		Prepared{
 			Module: artifacts.Module{
 				Imports:     []artifacts.Import{{Module: "env", Name: "memory", Kind: "memory", Type: "1 pages", Known: true}, {Name: "\xff\x00"}},
@@ -39,6 +40,7 @@ func messages() []Message {
 		Run{
 			Run: math.MaxUint64, Entry: run.Entry{Mode: run.Command, Name: "n", Args: []string{"", "b"}, Env: []string{"K=V"}},
 			MemoryBytes: 1, OutputBytes: 2, InputBytes: 3, Imports: run.TrapMissing, Determinism: run.RealWorld,
+			Clock: Clock{CPU: 4, Wall: 5},
 		},
 		Input{Data: []byte("in")},
 		Stdin{Data: []byte("x"), EOF: true},
@@ -109,7 +111,8 @@ func TestSenderIsHeldToTheLimits(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for _, m := range []Message{NeedStdin{Max: -1}, NeedStdin{Max: MaxChunk + 1}, Finished{MemoryPeakBytes: -1}, Prepare{MaxInflatedBytes: -1}} {
+	for _, m := range []Message{NeedStdin{Max: -1}, NeedStdin{Max: MaxChunk + 1}, Finished{MemoryPeakBytes: -1}, Prepare{MaxInflatedBytes: -1},
+		Extend{Clock{CPU: -1}}, Run{Clock: Clock{Wall: -1}}} {
 		b, err := Encode(m)
 		if err != nil {
 			t.Fatal(err)

@@ -5,9 +5,12 @@
 // Lifecycle: Main returns at once in a process that is not a worker. In a worker it confines the process, serves the
 // socket that it inherited until the host closes it, and exits; it never returns.
 //
-// Concurrency: a worker does one thing at a time, on one goroutine.
+// Concurrency: a worker does one thing at a time, on one goroutine. While a prepare worker compiles, another one listens
+// for more time.
 //
 // Failure: what goes wrong is told to the host, which judges; a worker that cannot even do that exits with 1.
 //
-// Limits: the host holds them from outside, by killing.
+// Limits: the host holds them from outside, by killing. Below that net the worker winds clocks of the kernel for each job,
+// which end the process: 50 ms of CPU time after the CPU limit with SIGXCPU, and 1 s after the wall limit with SIGALRM. They
+// strike while a guest spins in compiled code, which nothing inside of the Go runtime can be relied upon to do.
 package worker

@@ -25,6 +25,7 @@ type session struct {
 	conn *wire.WorkerConn
 	app  *engine.App
 	out  *output
+	time *clock // nil: none
 }
 
 func serve(fd int) int {
@@ -33,6 +34,10 @@ func serve(fd int) int {
 		runtime.GOMAXPROCS(2) // one is for the timer of output while the guest computes
 	}
 	s := &session{conn: wire.NewWorkerConn(fd)}
+	var err error
+	if s.time, err = newClock(); err != nil {
+		_, _ = os.Stderr.WriteString("worker: no clock: " + err.Error() + "\n")
+	}
 	if err := s.serve(held); err != nil && !errors.Is(err, io.EOF) {
 		_, _ = os.Stderr.WriteString("worker: " + err.Error() + "\n")
 		return 1
@@ -94,6 +99,10 @@ func (s *session) prepare(m wire.Prepare) error {
 	if err != nil {
 		return err
 	}
+	if err := s.time.set(m.Clock); err != nil {
+		return err
+	}
+	go s.extend(m.Clock)
 	c, err := engine.Compile(context.Background(), code, m.MaxInflatedBytes)
 	if err != nil {
 		return s.failed(err)
@@ -111,6 +120,20 @@ func (s *session) prepare(m wire.Prepare) error {
 		at += int64(len(p.bytes))
 	}
 	return s.conn.Send(done)
+}
+
+// extend winds the clock of a preparation anew when the host says so, until the host closes the socket.
+func (s *session) extend(have wire.Clock) {
+	for {
+		m, err := s.conn.Receive()
+		if err != nil {
+			return
+		}
+		if more, ok := m.(wire.Extend); ok {
+			have.CPU, have.Wall = max(have.CPU, more.Clock.CPU), max(have.Wall, more.Clock.Wall)
+			_ = s.time.extend(have)
+		}
+	}
 }
 
 // load makes this the worker of one artifact.
@@ -164,6 +187,9 @@ func (s *session) runs() error {
 }
 
 func (s *session) run(r wire.Run) error {
+	if err := s.time.set(r.Clock); err != nil {
+		return err
+	}
 	input, err := s.input(r)
 	if err != nil {
 		return err
@@ -175,6 +201,9 @@ func (s *session) run(r wire.Run) error {
 		Imports: r.Imports, Determinism: r.Determinism, Input: input,
 	}, engine.IO{Stdin: in.read, Output: s.out.write, Result: s.out.result})
 	if err := s.out.flush(); err != nil {
+		return err
+	}
+	if err := s.time.stop(); err != nil {
 		return err
 	}
 	if input != nil {

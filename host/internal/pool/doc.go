@@ -15,5 +15,7 @@
 // how it ended is judged by the first thing that the host saw. Doubt between guest and machine is suspect.
 //
 // Limits: CPU time by the clock of the process, wall time, output and artifact size by the host; memory by RLIMIT_DATA,
-// except in builds with the race detector.
+// except in builds with the race detector. Three clocks can end a job: the host's look at the CPU clock, the clocks inside
+// the worker, and the wall limit. The verdict is that of the account which the operating system keeps of the process,
+// whichever strikes first; Outcome.Clock names it.
 package pool

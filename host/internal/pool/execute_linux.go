@@ -200,6 +200,7 @@ func (s *session) run(ctx context.Context) (run.Outcome, bool) {
 	out := &s.out
 	out.Sandbox = x.pool.facts.Sandbox
 	out.Usage.CPU, out.Usage.Wall = s.watch.used(), wall
+	out.Clock = s.watch.struck()
 	switch {
 	case reason != nil:
 		out.Fault = reason
@@ -208,7 +209,7 @@ func (s *session) run(ctx context.Context) (run.Outcome, bool) {
 	case err != nil:
 		out.Fault = s.watch.autopsy(fault.SuspectWorkerDied, fault.GuestMemory)
 	case out.Usage.CPU >= s.limits.CPU: // the account counts, not the luck of the clock that we looked at
-		out.Fault = s.watch.fault(fault.GuestCPULimit, worded("used "+out.Usage.CPU.String()+" of "+s.limits.CPU.String()))
+		out.Fault = s.watch.overCPU(out.Usage.CPU)
 	}
 	if out.Fault != nil {
 		out.Result = nil
@@ -216,7 +217,7 @@ func (s *session) run(ctx context.Context) (run.Outcome, bool) {
 			out.Fault = out.Fault.WithHint(hintMaxMemory)
 		}
 	}
-	if out.Fault != nil && out.Fault.Code != fault.GuestExit {
+	if out.Fault != nil && out.Fault.Code != fault.GuestExit && out.Fault.Code != fault.GuestMemory { // see finish
 		out.Exited, out.GuestExit = false, 0
 	}
 	return *out, alive

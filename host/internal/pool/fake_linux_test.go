@@ -104,6 +104,8 @@ func (l *liar) greet(r *wire.Ready) {
 		r.BuildID = "0123456789abcdef\x1b[2J"
 	case "greet: garbage":
 		l.raw([]byte("GET / HTTP/1.1\r\n\r\n")...)
+	case "greet: silence":
+		l.next()
 	case "greet: exit":
 		fmt.Fprintln(os.Stderr, "no room\x1b[31m here")
 		os.Exit(3)
@@ -302,8 +304,6 @@ func (l *liar) run(r wire.Run) {
 		l.sleep()
 	case "run: wants memory":
 		done.Code = fault.GuestMemory
-	case "run: refused memory":
-		done.Code, done.Message = fault.GuestTrap, "integer divide by zero: "+wire.GrowthRefused
 	case "run: evil message":
 		done.Code, done.Message = fault.GuestTrap, "\x1b[2J\u202e"
 	}

@@ -242,22 +242,14 @@ func TestIdleWorkersIdle(t *testing.T) {
 }
 
 func TestNobodyIsToldToRaiseTheLargestLimit(t *testing.T) {
-	for mode, row := range map[string]struct {
-		code fault.Code
-		hint string // with a smaller limit
-	}{
-		"run: wants memory":   {fault.GuestMemory, fault.Describe(fault.GuestMemory).Hint},
-		"run: refused memory": {fault.GuestTrap, hintRefused},
-	} {
-		r := newRig(t, mode)
-		b := r.pretended(t)
-		b.MemoryBytes = run.MaxMemoryBytes
-		w := r.worker(t, b)
-		for limit, want := range map[int64]string{1 << 20: row.hint, run.MaxMemoryBytes: hintMaxMemory} {
-			o, _ := w.Run(t.Context(), r.job(b, run.Entry{Mode: run.Command}, run.Limits{MemoryBytes: limit}, RunIO{}))
-			if wantFault(t, o.Fault, row.code); o.Fault.Hint != want {
-				t.Errorf("%s, limit %d: %q", mode, limit, o.Fault.Hint)
-			}
+	r := newRig(t, "run: wants memory")
+	b := r.pretended(t)
+	b.MemoryBytes = run.MaxMemoryBytes
+	w := r.worker(t, b)
+	for limit, want := range map[int64]string{1 << 20: fault.Describe(fault.GuestMemory).Hint, run.MaxMemoryBytes: hintMaxMemory} {
+		o, _ := w.Run(t.Context(), r.job(b, run.Entry{Mode: run.Command}, run.Limits{MemoryBytes: limit}, RunIO{}))
+		if wantFault(t, o.Fault, fault.GuestMemory); o.Fault.Hint != want {
+			t.Errorf("limit %d: %q", limit, o.Fault.Hint)
 		}
 	}
 }

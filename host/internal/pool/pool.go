@@ -5,9 +5,11 @@ import (
 	"io"
 	"time"
 
+	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/inspect"
 	"github.com/troupehost/troupe/artifacts"
 	"github.com/troupehost/troupe/artifacts/sealed"
+	"github.com/troupehost/troupe/host/wire"
 )
 
 // CodeSource has the code that jobs name. The caller of Open releases the file.
@@ -50,7 +52,7 @@ type RunIO struct {
 // Config is what a pool needs. All ports must be set before a method that uses them is called.
 type Config struct {
 	WorkerPath       string // the worker program; empty: see Locate
-	MaxInflatedBytes int64  // limit of decompression, part of what keys cover
+	MaxInflatedBytes int64  // limit of decompression
 	StopTimeout      time.Duration
 	Code             CodeSource
 	Handoff          Handoff
@@ -60,7 +62,24 @@ type Config struct {
 	// Warn is told that a worker was killed for what it did outside of any run. May be nil; it must not call the pool.
 	Warn func(w inspect.Worker, what string)
 
-	argv []string // of a worker; tests start their own kind
+	// Mismatched is told, once, that a worker of another build was met; no more workers are started from then on. May be nil;
+	// it must not call the pool.
+	Mismatched func(f *fault.Error)
+
+	argv      []string      // of a worker; tests start their own kind
+	helloWall time.Duration // from start to Ready; tests do not wait as long
+	clocks    clocksUsed    // what tests leave out
+}
+
+// clocksUsed says which nets are left out, so that tests see the next one hold.
+type clocksUsed struct{ noHost, noWorker bool }
+
+// inWorker is what the clocks inside a worker are told.
+func (c clocksUsed) inWorker(cpu, wall time.Duration) wire.Clock {
+	if c.noWorker {
+		return wire.Clock{}
+	}
+	return wire.Clock{CPU: cpu, Wall: wall}
 }
 
 // Facts are what the probe said about this build of the worker on this machine.

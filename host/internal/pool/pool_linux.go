@@ -74,7 +74,7 @@ func New(ctx context.Context, cfg Config) (*Pool, error) {
 	if cfg.argv == nil {
 		cfg.argv = []string{wire.Arg0, wire.Arg1}
 	}
-	cfg.StopTimeout = cmp.Or(cfg.StopTimeout, defaultStop)
+	cfg.StopTimeout, cfg.helloWall = cmp.Or(cfg.StopTimeout, defaultStop), cmp.Or(cfg.helloWall, helloWall)
 	s, err := newSpawner(exe, cfg.argv)
 	if err != nil {
 		return nil, err
@@ -268,7 +268,7 @@ func (p *Pool) mismatched(f *fault.Error) *fault.Error {
 
 // hello buries the worker if it returns an error.
 func (w *worker) hello(ctx context.Context) error {
-	m, err := w.ask(ctx, helloWall, wire.Hello{BuildID: wire.BuildID(), Probe: w.kind == kindProbe})
+	m, err := w.ask(ctx, w.pool.cfg.helloWall, wire.Hello{BuildID: wire.BuildID(), Probe: w.kind == kindProbe})
 	f := w.judgeHello(m, err)
 	if f == nil {
 		return nil
@@ -307,7 +307,7 @@ func (w *worker) judgeHello(m wire.Message, err error) *fault.Error {
 	case errors.Is(err, wire.ErrFrame):
 		return bad(fault.HostWorkerMismatch, err)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return bad(fault.HostSpawnFailed, worded("no answer in "+helloWall.String())).WithHint(hintNoWorker)
+		return bad(fault.HostSpawnFailed, worded("no answer in "+w.pool.cfg.helloWall.String())).WithHint(hintNoWorker)
 	case !w.diesOfItself(err):
 		return bad(fault.HostSpawnFailed, err).WithHint(hintNoWorker)
 	}

@@ -40,7 +40,7 @@ func (p *Pool) Prepare(ctx context.Context, job prepare.Job, passed func(prepare
 	p.prepares.put(j)
 	defer p.prepares.remove(j)
 	err := j.do(ctx)
-	out := prepare.Outcome{Meta: j.meta, Ticket: j.ticket, CPU: j.cpu, Wall: time.Since(begin), PeakRSS: j.peak, Budget: j.budget}
+	out := prepare.Outcome{Meta: j.meta, Ticket: j.ticket, CPU: j.cpu, Wall: time.Since(begin), PeakRSS: j.peak, Budget: j.budget, Clock: j.clock}
 	if err != nil {
 		out.Fault, out.Meta, out.Ticket = fault.From(err), artifacts.Meta{}, 0
 	}
@@ -101,11 +101,13 @@ type preparation struct {
 	steering prepare.Steering // what was said last
 	watch    *watch           // nil: the process is not there yet, or not any more
 	budget   prepare.Budget   // that the process really has
+	told     time.Duration    // CPU time that the clock in the worker allows
 
 	cpu    time.Duration
 	peak   int64
 	meta   artifacts.Meta
 	ticket uint64
+	clock  string
 }
 
 const opPrepare = "prepare"
@@ -171,6 +173,10 @@ func (j *preparation) steerLocked() string {
 	if b != j.budget && !j.watch.w.proc.raise(j.limits(b)) {
 		b.MemoryBytes = j.budget.MemoryBytes
 	}
+	if b.CPU > j.told { // more than asked for, so that few messages go to a worker which may not read them
+		j.told = min(2*b.CPU, largestCPU)
+		_ = j.watch.w.conn.Send(wire.Extend{Clock: j.pool.cfg.clocks.inWorker(j.told, 0)}) // lost only on one that dies
+	}
 	how := j.watch.steer(b, j.steering.Marks, j.steering.Held)
 	if how != "" {
 		j.budget = b
@@ -194,8 +200,9 @@ func (j *preparation) talk(ctx context.Context, w *worker, code *sealed.File, ou
 		cpu: j.budget.CPU, wall: j.budget.Wall, cpuCode: fault.GuestPrepareCPU, wallCode: fault.SuspectPrepareWall, look: lookEvery,
 		passed: j.passed,
 	})
-	j.observe(t)
-	err := w.conn.Send(wire.Prepare{MaxInflatedBytes: j.pool.cfg.MaxInflatedBytes}, code.Fd(), out.Fd())
+	j.told = j.budget.CPU
+	err := w.conn.Send(wire.Prepare{MaxInflatedBytes: j.pool.cfg.MaxInflatedBytes, Clock: j.pool.cfg.clocks.inWorker(j.told, 0)}, code.Fd(), out.Fd())
+	j.observe(t) // not earlier: the worker can be told of more only after its job
 	var m wire.Message
 	if err == nil {
 		m, err = w.conn.Receive()
@@ -205,7 +212,7 @@ func (j *preparation) talk(ctx context.Context, w *worker, code *sealed.File, ou
 	reason := t.end()
 	j.observe(nil)
 	w.bury()
-	j.cpu, j.peak = t.used(), w.proc.peakRSS()
+	j.cpu, j.peak, j.clock = t.used(), w.proc.peakRSS(), t.struck()
 	switch {
 	case reason != nil:
 		return none, reason
@@ -214,7 +221,7 @@ func (j *preparation) talk(ctx context.Context, w *worker, code *sealed.File, ou
 	case err != nil:
 		return none, t.autopsy(fault.SuspectPrepareDied, fault.GuestPrepareMemory)
 	case j.cpu >= j.budget.CPU: // the account counts, not the luck of the clock that we looked at
-		return none, t.fault(fault.GuestPrepareCPU, worded("used "+j.cpu.String()+" of "+j.budget.CPU.String()))
+		return none, t.overCPU(j.cpu)
 	}
 	switch m := m.(type) {
 	case wire.Prepared:

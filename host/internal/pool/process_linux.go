@@ -235,6 +235,14 @@ func (p *process) asleep() bool {
 	return true
 }
 
+// endedByClock reports whether the child ended as its own clocks end it. It may have sent itself that signal: the account
+// says whether it was time.
+func (p *process) endedByClock() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.known && p.status.Signaled() && (p.status.Signal() == unix.SIGXCPU || p.status.Signal() == unix.SIGALRM)
+}
+
 // epitaph says how the child ended, for the error that its death becomes. The words of the child are hostile.
 func (p *process) epitaph() error {
 	p.mu.Lock()

@@ -2,7 +2,6 @@ package pool
 
 import (
 	"io"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -130,6 +129,7 @@ func (s *session) send() error {
 	err := conn.Send(wire.Run{
 		Run: j.Run, Entry: j.Entry, MemoryBytes: s.limits.MemoryBytes, OutputBytes: s.limits.OutputBytes,
 		InputBytes: int64(len(in)), Imports: j.Imports, Determinism: j.Determinism,
+		Clock: s.x.pool.cfg.clocks.inWorker(s.limits.CPU, s.limits.Wall),
 	})
 	for err == nil && len(in) > 0 {
 		n := min(len(in), wire.MaxChunk)
@@ -269,14 +269,8 @@ func (s *session) finish(m wire.Finished) error {
 	out.Usage.MemoryPeakBytes = new(min(m.MemoryPeakBytes, s.limits.MemoryBytes))
 	if m.Code != "" {
 		out.Fault = fault.New(m.Code, opRun, "", said(m.Message))
-		switch {
-		case m.Code == fault.GuestUnknownImport && s.job.Imports == run.TrapMissing:
+		if m.Code == fault.GuestUnknownImport && s.job.Imports == run.TrapMissing {
 			out.Fault = out.Fault.WithHint(hintTrapped)
-		case m.Code == fault.GuestMemory, !strings.HasSuffix(m.Message, wire.GrowthRefused):
-		case s.limits.MemoryBytes >= run.MaxMemoryBytes:
-			out.Fault = out.Fault.WithHint(hintMaxMemory)
-		default:
-			out.Fault = out.Fault.WithHint(hintRefused)
 		}
 	} else if !command && out.Result == nil {
 		out.Result = []byte{}
@@ -287,7 +281,6 @@ func (s *session) finish(m wire.Finished) error {
 // Hints in place of those of the registry, where what these say has been done, or cannot be.
 const (
 	hintTrapped   = "the import may be missing, but not be called: remove the call, or use what the host offers"
-	hintRefused   = "it may have ended for want of memory: raise --memory if the work is honest"
 	hintMaxMemory = "the memory limit is the largest there is already: use less memory"
 	hintTooLarge  = "no memory limit is large enough: start with at most 65,535 pages, 1,024 tables and 1,048,576 table elements"
 )

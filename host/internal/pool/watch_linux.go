@@ -8,6 +8,7 @@ import (
 
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/prepare"
+	"github.com/troupehost/troupe/actors/run"
 )
 
 // bounds are what one job may use, and what going over them is called.
@@ -39,6 +40,7 @@ type watch struct {
 	braked bool             // something is left to be released
 	over   bool             // no reason counts any more
 	reason *fault.Error
+	clock  string // which clock the reason is owed to
 	timer  *time.Timer
 	leave  func() bool
 }
@@ -146,7 +148,7 @@ func (t *watch) tick() {
 	if t.waiting() {
 		code = t.b.waitCode
 	}
-	t.stop(t.fault(code, worded("after "+t.b.wall.String())))
+	t.strike(run.ClockWall, t.overWall(code))
 }
 
 // tickOn looks at the bounds, and reports whether that was all.
@@ -158,17 +160,38 @@ func (t *watch) tickOn(used time.Duration) bool {
 	}
 	t.passLocked(used)
 	switch {
-	case used >= t.b.cpu:
-		t.stopLocked(t.fault(t.b.cpuCode, worded("used "+used.String()+" of "+t.b.cpu.String())))
+	case used >= t.b.cpu && !t.w.pool.cfg.clocks.noHost:
+		t.strikeLocked(run.ClockHost, t.overCPU(used))
 	case t.wallLocked() < t.b.wall:
 		_ = t.brakeLocked()
 		t.timer.Reset(t.nextLocked(used))
+	case used >= t.b.cpu:
+		t.strikeLocked(run.ClockWall, t.overCPU(used))
 	case t.b.waits != nil:
 		return false
 	default:
-		t.stopLocked(t.fault(t.b.wallCode, worded("after "+t.b.wall.String())))
+		t.strikeLocked(run.ClockWall, t.overWall(t.b.wallCode))
 	}
 	return true
+}
+
+func (t *watch) overWall(code fault.Code) *fault.Error {
+	return t.fault(code, worded("after "+t.b.wall.String()))
+}
+
+// overCPU is the verdict of the account.
+func (t *watch) overCPU(used time.Duration) *fault.Error {
+	return t.fault(t.b.cpuCode, worded("used "+used.String()+" of "+t.b.cpu.String()))
+}
+
+// struck returns which clock ended the job, "" if none did. The watch has ended.
+func (t *watch) struck() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.reason == nil && t.w.proc.endedByClock() && (t.used() >= t.b.cpu || time.Since(t.begin) >= t.b.wall) {
+		return run.ClockWorker
+	}
+	return t.clock
 }
 
 // waiting reports whether the job waits for its caller or sleeps of its own accord. Threads wake for a moment now and
@@ -187,17 +210,20 @@ func (t *watch) waiting() bool {
 }
 
 // stop records why the job must end, unless there is a reason already or the job is over, and kills the worker.
-func (t *watch) stop(f *fault.Error) {
+func (t *watch) stop(f *fault.Error) { t.strike("", f) }
+
+// strike is a stop that is owed to a clock.
+func (t *watch) strike(clock string, f *fault.Error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.stopLocked(f)
+	t.strikeLocked(clock, f)
 }
 
-func (t *watch) stopLocked(f *fault.Error) {
+func (t *watch) strikeLocked(clock string, f *fault.Error) {
 	if t.over || t.reason != nil {
 		return
 	}
-	t.reason = f
+	t.reason, t.clock = f, clock
 	close(t.ended)
 	t.w.halt()
 }
@@ -223,6 +249,12 @@ func (t *watch) autopsy(died, memory fault.Code) *fault.Error {
 		return errStopped()
 	case t.used() >= t.b.cpu:
 		return t.fault(t.b.cpuCode, t.w.proc.epitaph())
+	case t.w.proc.endedByClock() && time.Since(t.begin) >= t.b.wall:
+		code := t.b.wallCode
+		if t.b.waits != nil && t.b.waits() {
+			code = t.b.waitCode
+		}
+		return t.fault(code, t.w.proc.epitaph())
 	case t.w.proc.ranOut():
 		return t.fault(memory, t.w.proc.epitaph())
 	}
