@@ -205,11 +205,7 @@ func (a *app) printReceipt(r run.Receipt, mode string) error {
 		message = fault.Describe(fault.Code(r.Fault)).Text
 	}
 	printError(a.err, message, fault.Code(r.Fault), r.Hint)
-	e := exit{code: exitOf(class, fault.Code(r.Fault))}
-	if fault.Code(r.Fault) == fault.GuestExit {
-		e.guest = r.GuestExit
-	}
-	return e
+	return exit{code: exitOf(class, fault.Code(r.Fault)), guest: r.GuestExit}
 }
 
 func (a *app) printResult(result []byte, mode string) {

@@ -130,15 +130,15 @@ func leb(n int) []byte {
 	return append(b, byte(n))
 }
 
-// quitter is a command that exits with 7.
-func quitter() []byte {
+// quitter is a command that exits with 7. It does first what is given.
+func quitter(first ...byte) []byte {
 	return module(
 		section(1, 2, 0x60, 1, i32, 0, 0x60, 0, 0),
 		section(2, join([]byte{1}, name("wasi_snapshot_preview1"), name("proc_exit"), []byte{0, 0})...),
 		section(3, 1, 1),
 		section(5, 1, 0, 1),
 		section(7, join([]byte{2}, name("memory"), []byte{2, 0}, name("_start"), []byte{0, 1})...),
-		section(10, join([]byte{1}, body(0x41, 7, 0x10, 0))...),
+		section(10, join([]byte{1}, body(append(first, 0x41, 7, 0x10, 0)...))...),
 	)
 }
 

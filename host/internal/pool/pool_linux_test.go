@@ -152,6 +152,12 @@ func TestExitCodeAndBytes(t *testing.T) {
 	if !alive || !o.Exited || o.GuestExit != 7 {
 		t.Errorf("exit %+v alive %v", o, alive)
 	}
+	b = r.prepared(t, quitter(0x41, 0xf0, 0x2e, 0x40, 0, 0x1a)) // memory.grow 6,000, drop
+	o, alive = r.worker(t, b).Run(t.Context(), r.job(b, run.Entry{Mode: run.Command}, run.Limits{}, RunIO{}))
+	wantFault(t, o.Fault, fault.GuestMemory)
+	if !alive || !o.Exited || o.GuestExit != 7 || !contains(o.Fault, "exit code 7") || !contains(o.Fault, "growth of memory") {
+		t.Errorf("exit for want of memory %+v alive %v", o, alive)
+	}
 	b = r.prepared(t, mirror())
 	input := bytes.Repeat([]byte("0123456789abcdef"), 40<<10) // more than two chunks
 	o, alive = r.worker(t, b).Run(t.Context(), r.job(b, run.Entry{Mode: run.Bytes, Name: "same"}, run.Limits{}, RunIO{Input: input}))
