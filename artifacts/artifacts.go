@@ -48,11 +48,6 @@ func parse32(s, what string) (out [32]byte, err error) {
 	return [32]byte(b), nil
 }
 
-// Params are the settings that change the produced bytes.
-type Params struct {
-	MaxInflatedBytes int64 // limit of decompression; a module that needs more is refused
-}
-
 // Build says what made an artifact; an artifact of another Build is a miss.
 type Build struct {
 	Engine     string // name and version of the engine, e.g. "wazero v1.12.0"
@@ -61,9 +56,9 @@ type Build struct {
 	CPU        string // architecture and the CPU features that the compiler uses
 }
 
-// KeyOf returns the key of the artifact that build makes of code under params. The hash covers, each length-prefixed:
-// a domain tag, the code hash, the parameters and the build.
-func KeyOf(code CodeHash, p Params, b Build) Key {
+// KeyOf returns the key of the artifact that build makes of code. The hash covers, each length-prefixed: a domain tag, the
+// code hash and the build. No setting changes the bytes, so none enters; the package comment has the table.
+func KeyOf(code CodeHash, b Build) Key {
 	h := sha256.New()
 	put := func(s []byte) {
 		var n [8]byte
@@ -76,9 +71,8 @@ func KeyOf(code CodeHash, p Params, b Build) Key {
 		binary.LittleEndian.PutUint64(n[:], v)
 		put(n[:])
 	}
-	put([]byte("troupe artifact v1"))
+	put([]byte("troupe artifact v2"))
 	put(code[:])
-	num(uint64(p.MaxInflatedBytes))
 	put([]byte(b.Engine))
 	num(uint64(b.Format))
 	num(uint64(b.Instrument))
@@ -134,6 +128,7 @@ type Part struct {
 type Meta struct {
 	Key         Key           `json:"-"`
 	Code        CodeHash      `json:"code_hash"`
+	GivenBytes  int64         `json:"given_bytes"` // of the code as given, maybe compressed
 	Build       Build         `json:"build"`
 	Module      Module        `json:"module"`
 	Parts       []Part        `json:"parts"`
@@ -163,6 +158,34 @@ type Failure struct {
 	CPU     time.Duration `json:"cpu"`             // what the attempt used
 	Budget  time.Duration `json:"budget"`          // the CPU budget under which it failed
 	Wall    time.Duration `json:"wall,omitempty"`  // the wall budget
+
+	MemoryBytes   int64 `json:"memory_bytes,omitempty"`   // the memory budget
+	InflatedBytes int64 `json:"inflated_bytes,omitempty"` // the limit of decompression
+}
+
+// Holds reports whether a failure is one under these limits too: code that was too large for more is too large for less.
+func (f Failure) Holds(memoryBytes, inflatedBytes int64) bool {
+	switch f.Fault {
+	case fault.GuestDecompressionBomb, fault.GuestCodeTooLarge:
+		return inflatedBytes <= f.InflatedBytes
+	case fault.GuestPrepareMemory: // which bounds the output by what the code may inflate to
+		return inflatedBytes <= f.InflatedBytes && memoryBytes <= f.MemoryBytes
+	}
+	return true
+}
+
+// TooLarge returns the fault of code that this artifact was made of, under limits of code as given and after
+// decompression, as its preparation would find it; "" if it fits.
+func (m Meta) TooLarge(givenBytes, inflatedBytes int64) fault.Code {
+	switch {
+	case m.GivenBytes > givenBytes:
+		return fault.GuestCodeTooLarge
+	case m.Module.WasmBytes <= inflatedBytes:
+		return ""
+	case m.GivenBytes != m.Module.WasmBytes: // it was compressed
+		return fault.GuestDecompressionBomb
+	}
+	return fault.GuestCodeTooLarge
 }
 
 // State is the state of an artifact in the cache.

@@ -6,5 +6,28 @@
 //
 // Failure: parsers report caller.invalid_request.
 //
+// # What changes an artifact, and what only changes a run
+//
+// There are two hashes. The key names the artifact: whatever changes its bytes enters it, and nothing else does, so that
+// nothing is compiled twice. The hash of run.Params names a run, and stands in its receipt. What is in neither changes
+// nothing that a guest can see, or is part of what it is given.
+//
+//	setting                                        key    run.Params   worker   how it acts
+//	code                                           yes    -            yes      its hash
+//	engine, format, instrumentation, processor     yes    -            yes      [Build]
+//	tenant, app                                    -      yes          yes      a worker serves one
+//	memory limit                                   -      yes          yes      RLIMIT_DATA of the worker, the reserve of a run
+//	CPU, wall and output limit                     -      yes          -        of one run
+//	entry: mode, name, arguments, environment      -      yes          -        of one run
+//	imports policy, determinism                    -      yes          -        judged, or chosen, as the run begins
+//	limits of code: as given, inflated             -      -            -        a verdict on the code; see [Meta.TooLarge], [Failure.Holds]
+//	budgets of preparation: CPU, wall, memory      -      -            -        a verdict on the code, by what its preparation used
+//	input, stdin                                   -      -            -        data
+//	priority, deadline, validity                   -      -            -        when it runs
+//	sizes of queues, pools, cache and disk; times  -      -            -        how much, and how long
+//
+// "worker" says that two runs which differ in it never share a process. A test prepares with a real worker under two values
+// of each and compares the bytes of all parts.
+//
 // Limits: everything that a worker reports was bounded by host/wire before it becomes a value of this package.
 package artifacts

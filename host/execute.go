@@ -55,7 +55,8 @@ func (h *Host) Execute(ctx context.Context, r Request) (run.Receipt, error) {
 		}
 	}()
 
-	receipt := run.Receipt{CodeHash: c.hash.String(), Artifact: c.key.String(), CPUMicros: new(int64), WallMicros: new(int64), Attempts: new(1), Cache: "miss"}
+	receipt := run.Receipt{CodeHash: c.hash.String(), Artifact: c.key.String(), CPUMicros: new(int64), WallMicros: new(int64), Attempts: new(1), Cache: "miss",
+		Params: run.Params{Tenant: or(r.Tenant, h.cfg.Tenant), Entry: r.Entry, Limits: limits, Imports: r.Imports, Determinism: r.Determinism}.Hash()}
 	if c.fault != nil {
 		return blame(receipt, c.fault), nil
 	}
@@ -250,7 +251,7 @@ func (h *Host) takeCode(code []byte, hash string) (*heldCode, error) {
 }
 
 func (h *Host) keyOf(code artifacts.CodeHash) artifacts.Key {
-	return artifacts.KeyOf(code, artifacts.Params{MaxInflatedBytes: h.cfg.MaxInflatedBytes}, h.pool.Facts().Build)
+	return artifacts.KeyOf(code, h.pool.Facts().Build)
 }
 
 func (r Request) validate(cfg Config) error {

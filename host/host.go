@@ -122,7 +122,8 @@ func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 	h.store = store.Open(store.Config{Cache: h.dir.Cache, State: h.dir.State, HostKey: h.dir.HostKey,
 		Build: h.pool.Facts().Build, MemoryBytes: cfg.CacheMemoryBytes, MaxFiles: openFiles() / 2})
 	ports.Store = h.store
-	h.kept = &storePort{Store: h.store, parts: h.parts, health: h.health, log: h.log, unstored: map[artifacts.Key]bool{}}
+	h.kept = &storePort{Store: h.store, parts: h.parts, health: h.health, log: h.log, unstored: map[artifacts.Key]bool{},
+		limits: storeLimits{given: cfg.MaxCodeBytes, inflated: cfg.MaxInflatedBytes, memory: cfg.PrepareMemoryBytes}}
 	if h.blobs, err = blob.Open(ctx, h.dir.State, cfg.JobBytes); err != nil {
 		return nil, err
 	}

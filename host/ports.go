@@ -24,10 +24,15 @@ type storePort struct {
 	parts  *handoff
 	health *health
 	log    zerolog.Logger
+	limits storeLimits
 
 	mu       sync.Mutex
 	unstored map[artifacts.Key]bool // served from memory, since they could not be written
 }
+
+// storeLimits are the settings that say which code is too large. They change nothing in an artifact, so what is stored was
+// judged under whatever they were then.
+type storeLimits struct{ given, inflated, memory int64 }
 
 const overLimit, unstored = "artifact.over_limit", "artifact.unstored"
 
@@ -36,11 +41,34 @@ func (p *storePort) Index(ctx context.Context) ([]cache.Entry, error) {
 	p.parts.clear() // what an earlier incarnation was answered and did not take
 	p.forgetAll()
 	entries, err := p.Store.Index(ctx)
-	out := make([]cache.Entry, len(entries))
-	for i, e := range entries {
-		out[i] = cache.Entry{Key: e.Key, Meta: e.Meta, Bytes: e.Bytes, Absent: e.Absent, Failure: e.Failure, LastNeeded: e.LastNeeded, Pins: e.Pins}
+	if err != nil {
+		return nil, err
 	}
-	return out, err
+	out := make([]cache.Entry, 0, len(entries))
+	var void []artifacts.Key
+	for _, e := range entries {
+		n := cache.Entry{Key: e.Key, Meta: e.Meta, Bytes: e.Bytes, Absent: e.Absent, Failure: e.Failure, LastNeeded: e.LastNeeded, Pins: e.Pins}
+		large := e.Meta.TooLarge(p.limits.given, p.limits.inflated)
+		switch {
+		case e.Absent:
+		case e.Failure != nil && !e.Failure.Holds(p.limits.memory, p.limits.inflated):
+			void = append(void, e.Key)
+			if n = (cache.Entry{Key: e.Key, Pins: e.Pins, Absent: true}); len(e.Pins) == 0 {
+				continue
+			}
+		case e.Failure == nil && large != "": // it stays where it is: a host with other limits can use it
+			n.Failure = &artifacts.Failure{Code: e.Meta.Code, Fault: large, Count: 1, At: e.Meta.PreparedAt}
+		}
+		out = append(out, n)
+	}
+	_ = p.Store.Delete(ctx, void...) // else they are found void again
+	return out, nil
+}
+
+// PutFailure implements cache.Store.
+func (p *storePort) PutFailure(ctx context.Context, k artifacts.Key, f artifacts.Failure) error {
+	f.MemoryBytes, f.InflatedBytes = p.limits.memory, p.limits.inflated
+	return p.Store.PutFailure(ctx, k, f)
 }
 
 // Put implements cache.Store. What cannot be written is served from memory, with a warning that stays until it is.

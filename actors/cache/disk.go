@@ -85,7 +85,7 @@ func (s *State) deleted(m deleted) []Effect {
 func (s *State) choose(now time.Time, room int64) (remove []*entry, over bool) {
 	var list []artifacts.PruneEntry
 	for _, e := range s.sorted() {
-		if e.state == artifacts.Prepared {
+		if e.state == artifacts.Prepared || e.state == artifacts.Failed && e.bytes > 0 { // the second: too large under the limits of today
 			list = append(list, artifacts.PruneEntry{Key: e.key, Bytes: e.bytes, LastNeeded: e.lastNeeded, Held: s.held(e)})
 		}
 	}

@@ -58,6 +58,7 @@ type Receipt struct {
 	Cache           string `json:"cache"`             // "hit" or "miss"; "" is unknown
 	CodeHash        string `json:"code_hash"`         // SHA-256 of the code as given, hex
 	Artifact        string `json:"artifact"`          // artifact key, hex; "" is unknown
+	Params          string `json:"params"`            // hash of what changes the run and not the artifact, see Params; "" is unknown
 	Sandbox         string `json:"sandbox"`           // the layers that held, joined by "+"
 	Attempts        *int   `json:"attempts"`          // 1, or 2 after a suspect run was repeated; null: unknown
 	Repeated        bool   `json:"repeated"`          // the verdict is suspect, and was so on a fresh worker too

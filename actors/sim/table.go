@@ -17,7 +17,9 @@ type Table struct {
 }
 
 // NewTable returns an empty table of the states of an entity, e.g. "Artifact". The name heads its first column.
-func NewTable(entity string) *Table { return &Table{entity: entity, rows: map[[3]string]map[string]bool{}} }
+func NewTable(entity string) *Table {
+	return &Table{entity: entity, rows: map[[3]string]map[string]bool{}}
+}
 
 // Saw records that an entity went from one state to the next, "-" being none, and which effects came with it.
 func (t *Table) Saw(state, event, next string, effects ...string) {

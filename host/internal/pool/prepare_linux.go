@@ -140,7 +140,7 @@ func (j *preparation) do(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	j.meta.PreparedAt, j.meta.PrepareWall = time.Now(), time.Since(begin)
+	j.meta.PreparedAt, j.meta.PrepareWall, j.meta.GivenBytes = time.Now(), time.Since(begin), code.Size()
 	j.ticket = j.pool.cfg.Handoff.Deposit(parts)
 	return nil
 }

@@ -1,0 +1,50 @@
+package run
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+)
+
+// Params is everything that changes a run, or which worker may do it, and nothing that changes the artifact. The table in
+// the package comment of artifacts says of each setting where it belongs.
+type Params struct {
+	Tenant      string
+	App         string // "" for bare code
+	Entry       Entry
+	Limits      Limits
+	Imports     Imports
+	Determinism Determinism
+}
+
+// Hash returns 64 hex digits that name the parameters, defaults filled in. Two runs with the same artifact, parameters and
+// input were asked for the same thing; those whose tenant, app and memory differ never share a worker.
+func (p Params) Hash() string {
+	if p.Entry.Mode == 0 {
+		p.Entry.Mode = Command
+	}
+	l := p.Limits.WithDefaults()
+	h := sha256.New()
+	num := func(v int64) { h.Write(binary.LittleEndian.AppendUint64(nil, uint64(v))) }
+	text := func(s string) { num(int64(len(s))); h.Write([]byte(s)) }
+	list := func(l []string) {
+		num(int64(len(l)))
+		for _, s := range l {
+			text(s)
+		}
+	}
+	text("troupe run v1")
+	text(p.Tenant)
+	text(p.App)
+	num(int64(p.Entry.Mode))
+	text(p.Entry.Name)
+	list(p.Entry.Args)
+	list(p.Entry.Env)
+	num(int64(l.CPU))
+	num(int64(l.Wall))
+	num(l.MemoryBytes)
+	num(l.OutputBytes)
+	num(int64(max(p.Imports, RefuseMissing)))
+	num(int64(max(p.Determinism, Deterministic)))
+	return hex.EncodeToString(h.Sum(nil))
+}
