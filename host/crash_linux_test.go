@@ -23,6 +23,7 @@ const crashEnv = "TROUPE_HOST_TEST_CRASH"
 
 // TestMain lets the test binary be its own worker, as an embedder's program is, and the host that is killed.
 func TestMain(m *testing.M) {
+	otherBuild()
 	worker.Main()
 	if dir := os.Getenv(crashEnv); dir != "" {
 		crashing(dir)

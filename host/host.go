@@ -54,9 +54,11 @@ type Host struct {
 	execute kernel.Ref[execute.Message]
 	cache   kernel.Ref[cache.Message]
 
-	life   context.Context // ends when the host stops waiting for what runs
-	end    context.CancelFunc
-	beside sync.WaitGroup // what the host does beside its actors, until life ends
+	life     context.Context // ends when the host stops waiting for what runs
+	end      context.CancelFunc
+	beside   sync.WaitGroup // what the host does beside its actors, until life ends
+	programs *programs
+	mismatch chan *fault.Error // a worker of another build was met
 
 	mu       sync.Mutex
 	draining bool
@@ -93,7 +95,7 @@ func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 	cfg = cfg.withDefaults()
 	h := &Host{cfg: cfg, started: time.Now(), health: newHealth(time.Now),
 		codes: newCodeTable(idleCodeBytes, openFiles()/8), parts: newHandoff(), runs: newRunTable(),
-		idle: make(chan struct{}), done: make(chan struct{})}
+		idle: make(chan struct{}), done: make(chan struct{}), mismatch: make(chan *fault.Error, 1)}
 	h.life, h.end = context.WithCancel(context.WithoutCancel(ctx))
 	h.log = cfg.Log.With().Str("host", cfg.Name).Logger()
 	defer func() {
@@ -115,10 +117,11 @@ func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 	h.pool, err = pool.New(ctx, pool.Config{WorkerPath: cfg.WorkerPath, MaxInflatedBytes: cfg.MaxInflatedBytes, StopTimeout: cfg.StopTimeout,
 		Code: h.codes, Handoff: h.parts, Artifacts: ports, Runs: h.runs, Warn: func(w inspect.Worker, what string) {
 			h.log.Warn().Str("worker", w.ID).Int("pid", w.PID).Str("tenant", w.Tenant).Str("artifact", w.Artifact).Msg("worker killed: " + what)
-		}})
+		}, Mismatched: func(f *fault.Error) { h.mismatch <- f }}) // once
 	if err != nil {
 		return nil, err
 	}
+	h.programs = newPrograms(h.pool.Program())
 	h.store = store.Open(store.Config{Cache: h.dir.Cache, State: h.dir.State, HostKey: h.dir.HostKey,
 		Build: h.pool.Facts().Build, MemoryBytes: cfg.CacheMemoryBytes, MaxFiles: openFiles() / 2})
 	ports.Store = h.store
@@ -170,19 +173,23 @@ func (h *Host) startActors() (err error) {
 	return err
 }
 
-// watchActors ends the host when a part of it was given up: a host that lacks a part answers nothing right.
+// watchActors ends the host when a part of it was given up, since a host that lacks a part answers nothing right, and when
+// its worker program has become that of another build: then what runs may end.
 func (h *Host) watchActors() {
 	select {
 	case <-h.done:
 	case <-h.system.Failed():
-		h.shut(h.system.Err())
+		h.shut(h.system.Err(), false)
+	case f := <-h.mismatch:
+		h.log.Error().Err(f).Str("hint", f.Hint).Msg("the host drains and stops")
+		h.shut(f, true)
 	}
 }
 
 // Close stops intake, waits for what runs up to Config.StopTimeout, kills the rest and releases the data directory. It
 // returns why the host ended, nil after an orderly stop. It may be called more than once.
 func (h *Host) Close() error {
-	h.shut(nil)
+	h.shut(nil, true)
 	return h.Wait()
 }
 
@@ -195,7 +202,8 @@ func (h *Host) Wait() error {
 	return h.err
 }
 
-func (h *Host) shut(why error) {
+// shut stops intake and ends the host. drain lets what runs end first, up to Config.StopTimeout.
+func (h *Host) shut(why error, drain bool) {
 	h.closing.Do(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), h.cfg.StopTimeout)
 		defer cancel()
@@ -206,7 +214,7 @@ func (h *Host) shut(why error) {
 		}
 		h.mu.Unlock()
 		h.end() // announcements are given up
-		if why == nil {
+		if drain {
 			select {
 			case <-h.idle:
 			case <-ctx.Done():

@@ -213,6 +213,7 @@ func (h *Host) watchDisk(ctx context.Context) {
 			return
 		case <-t.C:
 		}
+		h.watchPrograms()
 		if _, err := h.dir.Space.Poll(); err != nil {
 			h.health.set("disk.unreadable", "the free space of the data directory cannot be read: "+err.Error(), "check the disk")
 		} else {

@@ -20,6 +20,7 @@ import (
 	"github.com/troupehost/troupe/actors/inspect"
 	"github.com/troupehost/troupe/actors/prepare"
 	"github.com/troupehost/troupe/actors/run"
+	"github.com/troupehost/troupe/host/wire"
 )
 
 func TestHostilePrepareWorkers(t *testing.T) {
@@ -282,7 +283,8 @@ func TestHostileLoads(t *testing.T) {
 func TestMismatchStopsTheSpawning(t *testing.T) {
 	for _, mode := range []string{"greet: other build", "greet: garbage"} {
 		t.Run(mode, func(t *testing.T) {
-			r := newRig(t, mode)
+			var told []*fault.Error
+			r := newRigConfig(t, mode, Config{Mismatched: func(f *fault.Error) { told = append(told, f) }})
 			b := r.pretended(t)
 			for range 3 {
 				_, err := r.Start(t.Context(), b)
@@ -292,6 +294,12 @@ func TestMismatchStopsTheSpawning(t *testing.T) {
 			}
 			if r.seq[kindExecute]+r.seq[kindPrepare] != 1 {
 				t.Errorf("spawned %v", r.seq)
+			}
+			if len(told) != 1 {
+				t.Fatalf("told of %v", told)
+			}
+			if text := told[0].Error(); mode == "greet: other build" && (!strings.Contains(text, "0123456789abcdef") || !strings.Contains(text, wire.BuildID())) {
+				t.Errorf("%q does not name both builds", text)
 			}
 		})
 	}

@@ -54,3 +54,22 @@ func openProgram(path string) (*os.File, error) {
 	}
 	return os.NewFile(uintptr(fd), path), nil
 }
+
+// programOf says which file was opened at path. This executable is known by its own path: that of /proc always leads to the
+// file that runs.
+func programOf(exe *os.File, path string) (Program, error) {
+	var err error
+	if path == selfPath {
+		path, err = os.Executable()
+	} else {
+		path, err = filepath.Abs(path)
+	}
+	if err != nil {
+		return Program{}, fault.New(fault.HostWorkerMissing, "find worker", path, err)
+	}
+	st, err := exe.Stat()
+	if err != nil {
+		return Program{}, fault.New(fault.HostWorkerMissing, "open worker", path, err)
+	}
+	return Program{Path: path, File: st}, nil
+}

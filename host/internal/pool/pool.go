@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"io"
+	"os"
 	"time"
 
 	"github.com/troupehost/troupe/actors/fault"
@@ -80,6 +81,12 @@ func (c clocksUsed) inWorker(cpu, wall time.Duration) wire.Clock {
 		return wire.Clock{}
 	}
 	return wire.Clock{CPU: cpu, Wall: wall}
+}
+
+// Program is the worker program as it was opened: whatever happens to its path later, that file is what runs.
+type Program struct {
+	Path string // absolute
+	File os.FileInfo
 }
 
 // Facts are what the probe said about this build of the worker on this machine.

@@ -40,10 +40,11 @@ const (
 
 // Pool owns the worker processes of one host.
 type Pool struct {
-	cfg   Config
-	spawn *spawner
-	brake *brake
-	facts Facts
+	cfg     Config
+	spawn   *spawner
+	program Program
+	brake   *brake
+	facts   Facts
 
 	prepares preparations
 
@@ -71,6 +72,11 @@ func New(ctx context.Context, cfg Config) (*Pool, error) {
 	if err != nil {
 		return nil, err
 	}
+	program, err := programOf(exe, path)
+	if err != nil {
+		_ = exe.Close()
+		return nil, err
+	}
 	if cfg.argv == nil {
 		cfg.argv = []string{wire.Arg0, wire.Arg1}
 	}
@@ -79,7 +85,7 @@ func New(ctx context.Context, cfg Config) (*Pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Pool{cfg: cfg, spawn: s, seq: map[string]int{}, workers: map[*worker]struct{}{},
+	p := &Pool{cfg: cfg, spawn: s, program: program, seq: map[string]int{}, workers: map[*worker]struct{}{},
 		brake: newBrake("/proc", "/sys/fs/cgroup", isDelegated), stopped: make(chan struct{})}
 	if err := p.probe(ctx); err != nil {
 		_ = p.Close()
@@ -116,6 +122,9 @@ func (p *Pool) probe(ctx context.Context) error {
 
 // Facts returns what the probe said.
 func (p *Pool) Facts() Facts { return p.facts }
+
+// Program returns what workers are started from.
+func (p *Pool) Program() Program { return p.program }
 
 // Workers returns a snapshot of the living worker processes, oldest first.
 func (p *Pool) Workers() []inspect.Worker {
@@ -259,11 +268,16 @@ func (p *Pool) register(w *worker) error {
 // mismatched remembers f, if it is not nil, and returns the first mismatch.
 func (p *Pool) mismatched(f *fault.Error) *fault.Error {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.mismatch == nil {
+	first := p.mismatch == nil && f != nil
+	if first {
 		p.mismatch = f
 	}
-	return p.mismatch
+	known := p.mismatch
+	p.mu.Unlock()
+	if first && p.cfg.Mismatched != nil {
+		p.cfg.Mismatched(f)
+	}
+	return known
 }
 
 // hello buries the worker if it returns an error.
@@ -287,7 +301,7 @@ func (w *worker) judgeHello(m wire.Message, err error) *fault.Error {
 	case nil:
 	case wire.Ready:
 		if w.ready = m; m.BuildID != wire.BuildID() {
-			return bad(fault.HostWorkerMismatch, worded("build "+fault.Quote(m.BuildID)+", not "+wire.BuildID()))
+			return bad(fault.HostWorkerMismatch, worded("it is of build "+fault.Quote(m.BuildID)+", this host of build "+wire.BuildID()))
 		}
 		return nil
 	case wire.Failed:

@@ -25,6 +25,9 @@ func New(context.Context, Config) (*Pool, error) { return nil, unsupported() }
 // Facts returns nothing.
 func (p *Pool) Facts() Facts { return Facts{} }
 
+// Program returns nothing.
+func (p *Pool) Program() Program { return Program{} }
+
 // Workers returns none.
 func (p *Pool) Workers() []inspect.Worker { return nil }
 
