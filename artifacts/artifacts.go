@@ -136,6 +136,8 @@ type Meta struct {
 	PrepareCPU  time.Duration `json:"prepare_cpu"` // CPU time of the prepare worker, by the host's account
 	PrepareWall time.Duration `json:"prepare_wall"`
 	PeakRSS     int64         `json:"peak_rss_bytes"` // of the prepare worker
+
+	PrepareMemory int64 `json:"prepare_memory_bytes,omitempty"` // the memory budget that it was prepared under; 0: unknown
 }
 
 // Bytes returns the size of all parts.
@@ -155,7 +157,7 @@ type Failure struct {
 	Cause   string        `json:"cause,omitempty"` // already quoted
 	Count   int           `json:"count"`           // failures so far
 	At      time.Time     `json:"at"`              // of the last one
-	CPU     time.Duration `json:"cpu"`             // what the attempt used
+	CPU     time.Duration `json:"cpu"`             // the most that an attempt used
 	Budget  time.Duration `json:"budget"`          // the CPU budget under which it failed
 	Wall    time.Duration `json:"wall,omitempty"`  // the wall budget
 

@@ -79,7 +79,7 @@ func (h *Host) Execute(ctx context.Context, r Request) (run.Receipt, error) {
 // fill writes what is known of a run into its receipt.
 func fill(receipt run.Receipt, a cache.Answer, r Request) run.Receipt {
 	o := a.Outcome
-	receipt.Attempts = new(a.Attempts)
+	receipt.Attempts, receipt.Repeated, receipt.Counted = new(a.Attempts), a.Repeated, a.Counted
 	if a.Hit {
 		receipt.Cache = "hit"
 	}

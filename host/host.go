@@ -165,6 +165,8 @@ func (h *Host) startActors() (err error) {
 	}
 	h.cache, err = cache.Spawn(h.system, cache.Config{
 		Limits: cache.Limits{Pins: cfg.MaxPins, Preparing: jobs, Requests: max(maxRequests, 2*cfg.ExecuteQueue),
+			Cooldown: cfg.RetryCooldown, Retries: cfg.Retries,
+			Forgive: cfg.ForgiveSuspects, QuarantineAfter: cfg.QuarantineAfter, Quarantine: cfg.Quarantine,
 			Policy: artifacts.PrunePolicy{LimitBytes: cfg.CacheBytes, Age: cfg.CacheAge}},
 		PruneEvery: cfg.PruneEvery,
 		Store:      h.kept,

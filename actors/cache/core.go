@@ -3,21 +3,26 @@ package cache
 import (
 	"cmp"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/inspect"
 	"github.com/troupehost/troupe/actors/kernel"
 	"github.com/troupehost/troupe/actors/prepare"
 	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/artifacts"
 )
 
-// Limits are the settings of the core. Zero fields mean 15 min, 5, 30 s, 64, 1024, 4096, 256, 16384, 1024, 32 MiB, 10 GiB
-// and 30 days.
+// Limits are the settings of the core. Zero fields mean 15 min, 5, do not forgive, 3, 15 min, 30 s, 64, 1024, 4096, 256,
+// 16384, 1024, 32 MiB, 10 GiB and 30 days.
 type Limits struct {
-	Cooldown     time.Duration // before a suspect preparation is tried again
-	Retries      int           // how often
+	Cooldown time.Duration // before a suspect preparation is tried again
+	Retries  int           // how often; -1: always
+	Forgive  bool          // a run that was suspect twice does not count against its code
+
+	QuarantineAfter int           // runs in a row that count against the code of a tenant until it is refused; -1: never
+	Quarantine      time.Duration // how long it is refused
+
 	Persist      time.Duration // before an artifact that could not be written is written again
 	Pins         int           // per tenant
 	Announce     int           // heads-ups of a tenant that wait
@@ -44,6 +49,8 @@ type State struct {
 	described int64                      // bytes of the descriptions that are loaded
 	loading   bool                       // the index is not there yet
 	early     []Message                  // what came before the index
+	revoked   *revocations
+	suspicion map[artifacts.Key]map[string]*suspicion // by tenant
 }
 
 type entry struct {
@@ -53,8 +60,6 @@ type entry struct {
 	gen        uint64
 	waiting    []*ask         // Preparing
 	storing    bool           // Preparing: the artifact exists; Prepared: it is written once more
-	priority   run.Priority   // Preparing: the highest among those who wait
-	budget     prepare.Budget // Preparing
 	meta       artifacts.Meta // without the lists of its module
 	bytes      int64          // on disk; 0: served from memory only
 	reserved   int64          // storing: about what it will take there
@@ -69,6 +74,18 @@ type entry struct {
 	describing bool              // they are being loaded
 	toJudge    []*ask            // Prepared: wait for them
 	toShow     []kernel.Reply[Detail]
+
+	// Of the newest preparation.
+	tenant      string                  // who asked first
+	priority    run.Priority            // the highest of who waits or waited
+	escalations []inspect.Escalation    // of the priority
+	budget      prepare.Budget          // the largest of who waits or waited
+	earlier     []prepare.Budget        // what it was before it was extended, oldest first
+	marks       []prepare.Budget        // smaller budgets of who waits or waited
+	marked      map[prepare.Budget]bool // the same
+	verdict     *fault.Error            // that somebody was given before the end
+	lesson      artifacts.Failure       // the same, for the record
+	well        bool                    // Prepared: a run of it has ended by its own doing since one was suspect
 }
 
 // ask is a request under way.
@@ -79,6 +96,8 @@ type ask struct {
 	attempts int
 	entry    *entry // Execute: the entry that it uses, while it runs
 	departed bool   // while it ran
+	revoked  bool   // while it ran
+	suspect  bool   // the first attempt ended so
 }
 
 // NewState returns a cache that waits for its index. incarnation counts from 1: generations of different incarnations differ,
@@ -86,6 +105,8 @@ type ask struct {
 func NewState(l Limits, incarnation uint64) *State {
 	l.Cooldown = cmp.Or(l.Cooldown, 15*time.Minute)
 	l.Retries = cmp.Or(l.Retries, 5)
+	l.QuarantineAfter = cmp.Or(l.QuarantineAfter, 3)
+	l.Quarantine = cmp.Or(l.Quarantine, 15*time.Minute)
 	l.Persist = cmp.Or(l.Persist, 30*time.Second)
 	l.Pins = cmp.Or(l.Pins, 64)
 	l.Announce = cmp.Or(l.Announce, 1024)
@@ -97,18 +118,26 @@ func NewState(l Limits, incarnation uint64) *State {
 	l.Policy.LimitBytes = cmp.Or(l.Policy.LimitBytes, 10<<30)
 	l.Policy.Age = cmp.Or(l.Policy.Age, 30*24*time.Hour)
 	return &State{limits: l, entries: map[artifacts.Key]*entry{}, leaving: map[artifacts.Key]*entry{}, pins: map[artifacts.Key][]string{},
-		asks: map[uint64]*ask{}, jobs: map[uint64]*entry{}, gen: (incarnation - 1) << 32, loading: true}
+		asks: map[uint64]*ask{}, jobs: map[uint64]*entry{}, gen: (incarnation - 1) << 32, loading: true,
+		revoked: newRevocations(), suspicion: map[artifacts.Key]map[string]*suspicion{}}
 }
 
 // Step decides what one message means.
 func (s *State) Step(now time.Time, in Message) []Effect {
-	if m, ok := in.(indexed); ok {
+	switch m := in.(type) {
+	case indexed:
 		return s.indexed(now, m)
-	}
-	if s.loading {
-		if m, ok := in.(Ask); ok && len(s.early) >= s.limits.Requests {
+	case Revoke:
+		return s.revoke(now, m)
+	case Ask:
+		if r := m.Request; s.revoked.has(r.Tenant, r.Validity) {
+			return []Effect{Reply{To: m.Reply, Err: revoked(r.Validity)}}
+		}
+		if s.loading && len(s.early) >= s.limits.Requests {
 			return []Effect{Reply{To: m.Reply, Err: busy()}}
 		}
+	}
+	if s.loading {
 		s.early = append(s.early, in)
 		return nil
 	}
@@ -116,9 +145,13 @@ func (s *State) Step(now time.Time, in Message) []Effect {
 	case Ask:
 		return s.ask(now, m)
 	case Depart:
-		return s.depart(m)
+		return s.depart(now, m)
+	case Raise:
+		return s.raise(now, m)
 	case prepared:
 		return s.prepared(now, m)
+	case passed:
+		return s.passed(now, m)
 	case stored:
 		return s.stored(now, m)
 	case described:
@@ -157,6 +190,9 @@ func (s *State) indexed(now time.Time, m indexed) []Effect {
 				cause = errors.New(e.Failure.Cause)
 			}
 			n.fault = fault.New(e.Failure.Fault, "prepare", e.Failure.Message, cause)
+			if n.failure.At.After(now) { // the clock was set back: the cool-down must not last for ever
+				n.failure.At = now
+			}
 		}
 		s.entries[e.Key] = n
 	}
@@ -171,6 +207,7 @@ func (s *State) indexed(now time.Time, m indexed) []Effect {
 
 func (s *State) ask(now time.Time, m Ask) []Effect {
 	a := &ask{Request: m.Request, reply: m.Reply, attempts: 1}
+	a.Budget.Wall = cmp.Or(a.Budget.Wall, run.WallFactor*a.Budget.CPU)
 	e := s.entries[a.Key]
 	needed := e == nil || e.state == artifacts.Failed && s.retry(now, e, a) // a preparation
 	var err *fault.Error
@@ -185,6 +222,10 @@ func (s *State) ask(now time.Time, m Ask) []Effect {
 	if err != nil {
 		return []Effect{Reply{To: a.reply, Err: err}}
 	}
+	if f := s.quarantined(now, a); f != nil {
+		a.hit = e != nil && e.state == artifacts.Prepared
+		return s.refuse(a, f)
+	}
 	s.asks[a.ID] = a
 	var out []Effect
 	if a.Kind == HeadsUp {
@@ -194,7 +235,7 @@ func (s *State) ask(now time.Time, m Ask) []Effect {
 	case needed:
 		return append(out, s.prepare(now, a)...)
 	case e.state == artifacts.Preparing:
-		return append(out, s.join(e, a)...)
+		return append(out, s.join(now, e, a)...)
 	case e.state == artifacts.Failed:
 		a.hit = true
 		return append(out, s.answerFailed(e, a)...)
@@ -215,37 +256,14 @@ func (s *State) announced(tenant string) int {
 	return n
 }
 
-// answerFailed answers from the record of a failed preparation.
+// answerFailed answers from the record of a failed preparation. What used up more than this request's budget before it
+// failed would have failed for that.
 func (s *State) answerFailed(e *entry, a *ask) []Effect {
-	return s.answer(a, Answer{Outcome: run.Outcome{Fault: e.fault}, Meta: artifacts.Meta{Key: e.key, Code: e.code, PrepareCPU: e.failure.CPU}})
-}
-
-// depart takes a request back. It may have overtaken the request.
-func (s *State) depart(m Depart) []Effect {
-	a := s.asks[m.ID]
-	switch {
-	case a == nil && !m.again:
-		m.again = true
-		return []Effect{Requeue{m}}
-	case a == nil: // an earlier incarnation may have started it
-		return []Effect{CancelExecute{Run: m.ID}}
-	case a.entry != nil:
-		a.departed = true
-		return []Effect{CancelExecute{Run: a.ID}} // its answer answers the request
+	f := e.fault
+	if e.failure.CPU >= a.Budget.CPU && f.Code != fault.GuestPrepareCPU {
+		f = fault.New(fault.GuestPrepareCPU, "prepare", "", nil)
 	}
-	out := s.fail(a, fault.New(fault.CanceledCaller, "cache", "", nil))
-	e := s.entries[a.Key]
-	if e == nil {
-		return out
-	}
-	gone := func(w *ask) bool { return w == a }
-	e.toJudge = slices.DeleteFunc(e.toJudge, gone)
-	e.waiting = slices.DeleteFunc(e.waiting, gone)
-	if e.state == artifacts.Preparing && !e.storing && len(e.waiting) == 0 {
-		out = append(out, CancelPrepare{Job: e.gen})
-		s.fallBack(e)
-	}
-	return out
+	return s.answer(a, Answer{Outcome: run.Outcome{Fault: f}, Meta: artifacts.Meta{Key: e.key, Code: e.code, PrepareCPU: e.failure.CPU}})
 }
 
 func (s *State) answer(a *ask, ans Answer) []Effect {

@@ -20,11 +20,13 @@ type bench struct {
 	now      time.Time
 	jobs     []StartPrepare
 	canceled []uint64
-	raised   []run.Priority
+	raised   []RaisePrepare
+	lifted   []RaiseExecute
+	stopped  []uint64 // runs
+	stored   []artifacts.Failure
 	runs     []execute.Job
 	puts     []StorePut
 	deleted  []artifacts.Key
-	failures int
 	answer   map[uint64]Answer
 	err      map[uint64]error
 	done     map[uint64]int
@@ -84,13 +86,19 @@ func (b *bench) step(m Message) {
 		case CancelPrepare:
 			b.canceled = append(b.canceled, e.Job)
 		case RaisePrepare:
-			b.raised = append(b.raised, e.Priority)
+			b.raised = append(b.raised, e)
+		case RaiseExecute:
+			b.lifted = append(b.lifted, e)
+		case CancelExecute:
+			b.stopped = append(b.stopped, e.Run)
+		case HasRevoked:
+			e.To.Answer(e.N)
 		case StartExecute:
 			b.runs = append(b.runs, e.Job)
 		case StorePut:
 			b.puts = append(b.puts, e)
 		case StoreFailure:
-			b.failures++
+			b.stored = append(b.stored, e.Failure)
 		case Delete:
 			for _, g := range e.Gone {
 				b.deleted = append(b.deleted, g.Key)
@@ -135,8 +143,8 @@ func (b *bench) step(m Message) {
 
 var (
 	key    = artifacts.Key{1}
-	strict = prepare.Budget{CPU: time.Minute}
-	loose  = prepare.Budget{CPU: 6 * time.Minute}
+	strict = prepare.Budget{CPU: time.Minute, Wall: 4 * time.Minute, MemoryBytes: 1 << 30}
+	loose  = prepare.Budget{CPU: 6 * time.Minute, Wall: 24 * time.Minute, MemoryBytes: 1 << 30}
 	module = artifacts.Module{Exports: []artifacts.Export{{Name: "run", Kind: "func", Type: "() -> (i32)"}}}
 )
 
@@ -198,7 +206,7 @@ func TestOnePreparationForAllWhoAsk(t *testing.T) {
 	b.ask(Request{ID: 2, Kind: Precheck, Budget: strict})
 	b.ask(Request{ID: 3, Kind: Execute, Priority: run.Critical})
 	b.ask(Request{ID: 4, Kind: Execute})
-	if len(b.jobs) != 1 || len(b.raised) != 2 || b.raised[1] != run.Critical {
+	if len(b.jobs) != 1 || len(b.raised) != 2 || b.raised[1].Priority != run.Critical {
 		t.Fatalf("%d preparations, raised %v", len(b.jobs), b.raised)
 	}
 	b.prepared(prepare.Outcome{CPU: 2 * time.Minute})
@@ -250,8 +258,8 @@ func TestFailuresAreRememberedByBlame(t *testing.T) {
 	b.now = b.now.Add(time.Hour)
 	b.ask(Request{ID: 2, Kind: Execute})
 	b.wantFault(2, fault.GuestInvalid)
-	if len(b.jobs) != 1 || b.failures != 1 {
-		t.Errorf("%d preparations, %d stored failures", len(b.jobs), b.failures)
+	if len(b.jobs) != 1 || len(b.stored) != 1 {
+		t.Errorf("%d preparations, %d stored failures", len(b.jobs), len(b.stored))
 	}
 
 	other := artifacts.Key{2}
@@ -318,26 +326,6 @@ func TestArtifactsThatFailArePreparedAgainOnce(t *testing.T) {
 		if pins := b.s.pins[key]; len(pins) != 1 {
 			t.Errorf("%s: pins %v", code, pins)
 		}
-	}
-}
-
-func TestSuspectRunsAreRepeatedOnlyUnseen(t *testing.T) {
-	died := run.Outcome{Fault: fault.New(fault.SuspectWorkerDied, "", "", nil)}
-	b := newBench(t, Limits{}, Entry{Key: key, Bytes: 60, Meta: artifacts.Meta{Key: key}})
-	b.ask(Request{ID: 1, Kind: Execute})
-	b.executed(1, died)
-	b.executed(1, died)
-	b.wantFault(1, fault.SuspectWorkerDied)
-	if b.answer[1].Attempts != 2 || len(b.runs) != 2 {
-		t.Errorf("%+v, %d runs", b.answer[1], len(b.runs))
-	}
-	b.ask(Request{ID: 2, Kind: Execute})
-	seen := died
-	seen.Delivered = 1
-	b.executed(2, seen)
-	b.wantFault(2, fault.SuspectWorkerDied)
-	if b.answer[2].Attempts != 1 {
-		t.Error("a run whose output was seen was repeated")
 	}
 }
 

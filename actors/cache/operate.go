@@ -154,6 +154,7 @@ func (s *State) evict(m Evict) []Effect {
 	case s.pinned(m.Key):
 		return []Effect{Done{To: m.Reply, Err: fault.New(fault.CallerConflict, "evict", "pinned", nil).WithHint("unpin it first")}}
 	}
+	delete(s.suspicion, m.Key)
 	return s.remove([]*entry{e}, func(d *Delete) { d.Evict, d.Evicted = true, m.Reply })
 }
 
@@ -172,11 +173,15 @@ func (s *State) show(e *entry) inspect.Artifact {
 		Waiting: len(e.waiting) + len(e.toJudge), InUse: e.inUse, Pins: slices.Clone(s.pins[e.key]), PreparedAt: e.meta.PreparedAt, LastNeeded: e.lastNeeded,
 		PrepareCPU: e.meta.PrepareCPU.Microseconds(), Failures: e.failure.Count,
 	}
-	if e.state == artifacts.Preparing {
+	a.Escalations = slices.Clone(e.escalations)
+	switch e.state {
+	case artifacts.Preparing:
 		a.Priority = e.priority.String()
-	}
-	if e.state == artifacts.Failed {
+	case artifacts.Failed:
 		a.Fault, a.Message = string(e.failure.Fault), e.fault.Error()
+		a.RetryAt, _ = s.retryAt(e)
+	case artifacts.Prepared:
+		a.RetryAt = s.quarantineEnds(e.key)
 	}
 	return a
 }

@@ -7,45 +7,90 @@ import (
 	"time"
 
 	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/inspect"
 	"github.com/troupehost/troupe/actors/prepare"
 	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/artifacts"
 )
 
-// deserves says whether a failure under one budget says nothing about a larger one.
-func deserves(code fault.Code, had, b prepare.Budget) bool {
-	return code == fault.GuestPrepareCPU && b.CPU > had.CPU || code == fault.SuspectPrepareWall && b.Wall > had.Wall
-}
-
 // retry says whether a failed preparation is worth another try for this request.
 func (s *State) retry(now time.Time, e *entry, a *ask) bool {
-	if deserves(e.failure.Fault, prepare.Budget{CPU: e.failure.Budget, Wall: e.failure.Wall}, a.Budget) {
+	if deserves(e.failure.Fault, hadBudget(e.failure), a.Budget) && e.failure.CPU < a.Budget.CPU {
 		return true
 	}
-	return e.fault.Class != fault.Guest && a.Kind != Precheck && e.failure.Count <= s.limits.Retries && now.Sub(e.failure.At) >= s.limits.Cooldown
+	at, again := s.retryAt(e)
+	return again && a.Kind != Precheck && !now.Before(at)
 }
 
-// prepare begins a new generation with a as its first waiter.
-func (s *State) prepare(now time.Time, a *ask) []Effect {
-	s.gen++
-	e := s.entries[a.Key]
-	if e == nil {
-		e = &entry{key: a.Key, code: a.Code}
-		s.entries[a.Key] = e
+// retryAt says when a preparation that failed may be tried again.
+func (s *State) retryAt(e *entry) (at time.Time, again bool) {
+	if e.state != artifacts.Failed || e.fault.Class == fault.Guest || s.limits.Retries >= 0 && e.failure.Count > s.limits.Retries {
+		return time.Time{}, false
 	}
-	e.state, e.gen, e.waiting, e.priority, e.budget, e.lastNeeded = artifacts.Preparing, s.gen, []*ask{a}, a.Priority, a.Budget, now
-	s.jobs[e.gen] = e
-	return []Effect{StartPrepare{Gen: e.gen, Job: prepare.Job{ID: e.gen, Key: a.Key, Code: a.Code, Tenant: a.Tenant, Priority: a.Priority, Budget: a.Budget}}}
+	return e.failure.At.Add(s.limits.Cooldown), true
 }
 
-// join adds a waiter to the one preparation of its artifact.
-func (s *State) join(e *entry, a *ask) []Effect {
+// prepare begins a new generation for those who wait: at the highest of their priorities, under the largest of their budgets.
+func (s *State) prepare(now time.Time, waiting ...*ask) []Effect {
+	s.gen++
+	first := waiting[0]
+	e := s.entries[first.Key]
+	if e == nil {
+		e = &entry{key: first.Key, code: first.Code}
+		s.entries[first.Key] = e
+	}
+	e.state, e.gen, e.waiting, e.lastNeeded, e.well = artifacts.Preparing, s.gen, waiting, now, false
+	e.priority, e.escalations, e.tenant = 0, nil, first.Tenant
+	e.budget, e.earlier, e.marks, e.marked = prepare.Budget{}, nil, nil, nil
+	e.verdict, e.lesson = nil, artifacts.Failure{}
+	for _, w := range waiting {
+		e.priority, e.budget = max(e.priority, w.Priority), widest(e.budget, w.Budget)
+	}
+	e.newMarks()
+	s.jobs[e.gen] = e
+	return []Effect{StartPrepare{Gen: e.gen, Job: e.job()}}
+}
+
+func (e *entry) job() prepare.Job {
+	return prepare.Job{ID: e.gen, Key: e.key, Code: e.code, Tenant: e.tenant, Priority: e.priority, Budget: e.budget, Marks: slices.Clone(e.marks)}
+}
+
+// Current returns a job as it stands now: a prepare queue that was restarted is asked for that.
+func (s *State) Current(j prepare.Job) prepare.Job {
+	if e := s.jobs[j.ID]; e != nil && e.gen == j.ID {
+		return e.job()
+	}
+	return j
+}
+
+// join adds a waiter to the one preparation of its artifact. Who has more extends it, who has less marks it.
+func (s *State) join(now time.Time, e *entry, a *ask) []Effect {
 	e.waiting = append(e.waiting, a)
-	if a.Priority <= e.priority {
+	if e.storing { // it has ended
 		return nil
 	}
-	e.priority = a.Priority
-	return []Effect{RaisePrepare{Job: e.gen, Priority: a.Priority}}
+	raised := e.escalate(now, a.Priority, a.by())
+	wider := widest(e.budget, a.Budget)
+	extended := wider != e.budget
+	if extended {
+		e.earlier = append(e.earlier, e.budget)
+		e.budget = wider
+	}
+	marks := e.newMarks()
+	if !raised && !extended && len(marks) == 0 {
+		return nil
+	}
+	return []Effect{RaisePrepare{Job: e.gen, Priority: e.priority, Budget: e.budget, Marks: marks, By: a.by()}}
+}
+
+// escalate lifts the priority of a preparation and records it. As there are four priorities, it has three records at most.
+func (e *entry) escalate(now time.Time, to run.Priority, by string) bool {
+	if to <= e.priority || to > run.Critical {
+		return false
+	}
+	e.escalations = append(e.escalations, inspect.Escalation{At: now, From: e.priority.String(), To: to.String(), By: by})
+	e.priority = to
+	return true
 }
 
 // prepared takes the end of a preparation. Of an older generation only the parts are left, which nobody wants.
@@ -64,62 +109,64 @@ func (s *State) prepared(now time.Time, m prepared) []Effect {
 	if m.outcome.Fault != nil {
 		return s.prepareFailed(now, e, m.outcome)
 	}
+	// The wall time is a net against what hangs, and this has ended.
+	out := s.overdrawn(now, e, prepare.Budget{CPU: m.outcome.CPU, MemoryBytes: m.outcome.PeakRSS})
+	m.outcome.Meta.PrepareMemory = e.budget.MemoryBytes
 	e.meta, e.storing, e.triedAt = light(m.outcome.Meta), true, now
 	s.load(e, m.outcome.Meta.Module)
-	var out []Effect
 	size := e.meta.Bytes()
-	over := size > s.limits.Policy.LimitBytes
-	if !over { // else nothing that could be removed would make room
-		out, over = s.prune(now, size)
+	full := size > s.limits.Policy.LimitBytes
+	if !full { // else nothing that could be removed would make room
+		var freed []Effect
+		freed, full = s.prune(now, size)
+		out = append(out, freed...)
 	}
-	if !over {
+	if !full {
 		e.reserved = size
 	}
-	return append(out, StorePut{Gen: e.gen, Meta: m.outcome.Meta, Ticket: m.outcome.Ticket, MemoryOnly: over})
+	return append(out, StorePut{Gen: e.gen, Meta: m.outcome.Meta, Ticket: m.outcome.Ticket, MemoryOnly: full})
 }
 
+// prepareFailed judges each who waits by its own budget. Those who deserved more share another preparation: they are left
+// only if a limit was reached just before its extension came.
 func (s *State) prepareFailed(now time.Time, e *entry, o prepare.Outcome) []Effect {
-	f, had := o.Fault, e.budget
+	f := o.Fault
+	out := s.overdrawn(now, e, prepare.Budget{CPU: o.CPU, MemoryBytes: o.PeakRSS})
+	had := e.inForce(f.Code, prepare.Budget{CPU: o.CPU, Wall: o.Wall})
 	waiting := e.waiting
 	e.waiting = nil
-	var out []Effect
-	switch f.Class {
-	case fault.Guest, fault.Suspect:
-		e.state, e.fault = artifacts.Failed, f
-		e.failure = artifacts.Failure{Code: e.code, Fault: f.Code, Message: f.Subject, Count: e.failure.Count + 1, At: now, CPU: o.CPU,
-			Budget: had.CPU, Wall: had.Wall}
+	verdict := f.Class == fault.Guest || f.Class == fault.Suspect
+	if verdict {
+		failure := artifacts.Failure{Code: e.code, Fault: f.Code, Message: f.Subject, Count: e.failure.Count + 1, At: now,
+			CPU: max(o.CPU, e.failure.CPU), Budget: had.CPU, Wall: had.Wall, MemoryBytes: had.MemoryBytes}
 		if f.Err != nil {
-			e.failure.Cause = fault.Quote(f.Err.Error())
+			failure.Cause = fault.Quote(f.Err.Error())
 		}
-		if f.Class == fault.Guest {
-			out = append(out, StoreFailure{Key: e.key, Failure: e.failure})
-		}
-		out = append(out, s.forget()...)
-	default:
-		s.fallBack(e)
+		out = append(out, s.remember(e, f, failure)...)
+	} else {
+		out = append(out, s.abandon(now, e)...)
 	}
+	var more []*ask
 	for _, a := range waiting {
-		switch current := s.entries[a.Key]; {
-		case deserves(f.Code, had, a.Budget) && current != nil && current.state == artifacts.Preparing:
-			out = append(out, s.join(current, a)...)
+		switch {
 		case deserves(f.Code, had, a.Budget):
-			out = append(out, s.prepare(now, a)...)
-		case f.Class == fault.Guest || f.Class == fault.Suspect:
+			more = append(more, a)
+		case verdict:
 			out = append(out, s.answer(a, Answer{Outcome: run.Outcome{Fault: f}, Meta: artifacts.Meta{Key: e.key, Code: e.code, PrepareCPU: o.CPU}})...)
 		default:
 			out = append(out, s.fail(a, f)...)
 		}
 	}
+	if len(more) > 0 {
+		out = append(out, s.prepare(now, more...)...)
+	}
 	return out
 }
 
-// fallBack ends a preparation that came to nothing: what was known of an earlier one is still known.
-func (s *State) fallBack(e *entry) {
-	if e.fault == nil {
-		delete(s.entries, e.key)
-		return
-	}
-	e.state = artifacts.Failed
+// remember makes a failure what is known of the code, also after a restart.
+func (s *State) remember(e *entry, f *fault.Error, failure artifacts.Failure) []Effect {
+	e.state, e.fault, e.failure = artifacts.Failed, f, failure
+	return append([]Effect{StoreFailure{Key: e.key, Failure: failure}}, s.forget()...)
 }
 
 // forget drops the oldest failures over the limit.

@@ -2,10 +2,9 @@ package cache
 
 import (
 	"context"
+	"fmt"
 	"time"
 
-	"github.com/troupehost/troupe/actors/execute"
-	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/inspect"
 	"github.com/troupehost/troupe/actors/kernel"
 	"github.com/troupehost/troupe/actors/prepare"
@@ -23,6 +22,16 @@ const (
 	HeadsUp                  // have it prepared
 )
 
+var kindNames = [...]string{"", "execute", "precheck", "heads-up"}
+
+// String returns the lower-case name.
+func (k Kind) String() string {
+	if k == 0 || int(k) >= len(kindNames) {
+		return fmt.Sprintf("kind(%d)", uint8(k))
+	}
+	return kindNames[k]
+}
+
 // Request is one request for an artifact.
 type Request struct {
 	ID          uint64 // unique per host; also names the input and output of a run
@@ -32,7 +41,7 @@ type Request struct {
 	Tenant      string
 	App         string
 	Priority    run.Priority
-	Budget      prepare.Budget // of the preparation
+	Budget      prepare.Budget // of the preparation; Wall 0: run.WallFactor times the CPU time
 	Entry       run.Entry
 	Limits      run.Limits
 	Imports     run.Imports
@@ -40,7 +49,7 @@ type Request struct {
 	Deadline    time.Time // zero: none
 	NoCode      bool      // nobody has the code: only what is prepared already can be served
 	Validity    string    // a tag; Revoke of the same tenant and tag ends the request. Empty: none
-	By          string    // who asks, for the record of who raised what
+	By          string    // who asks, for the record of who raised what. Empty: kind and tenant
 
 	// Accepted, if set, is answered when a HeadsUp is admitted. It may be answered twice, if the cache restarts.
 	Accepted kernel.Reply[struct{}]
@@ -48,7 +57,7 @@ type Request struct {
 
 // Answer is what a request gets.
 type Answer struct {
-	Outcome  run.Outcome // of Execute; Outcome.Fault is also the verdict of a Precheck
+	Outcome  run.Outcome // of Execute; Outcome.Fault is the verdict, also that of a Precheck
 	Hit      bool        // the artifact was there already
 	Attempts int
 	Repeated bool           // Outcome.Fault is suspect, and was so on a fresh worker too
@@ -75,7 +84,8 @@ type Depart struct {
 	again bool // it stood behind all that was there when it came
 }
 
-// Raise lifts the priority of a request, and of whatever it waits for; it never lowers it.
+// Raise lifts the priority of a request, and of whatever it waits for now and later: its preparation, or its place in the
+// execute queue. It never lowers it.
 // Sent by: host and jobs, after the Ask. Answer: none. Races: as for Depart.
 type Raise struct {
 	ID       uint64
@@ -86,7 +96,10 @@ type Raise struct {
 
 // Revoke ends the requests of a tenant that carry a validity tag, whatever they wait for: each is answered
 // canceled.revoked, and so are those that come later, as long as the tag is remembered.
-// Sent by: host, on the control lane. Answer: how many were ended.
+// Sent by: host, on the control lane, so that it comes through while the cache refuses work or reads its index.
+// Answer: how many were ended, at once. Races: one that runs is answered when its worker is dead; a run that ended well
+// meanwhile keeps its result.
+// Limits: 4096 tags are remembered, also over a restart of the actor. Of more, the tenant with the most loses its oldest.
 type Revoke struct {
 	Tenant, Tag string
 	Reply       kernel.Reply[int]
@@ -159,6 +172,15 @@ type prepared struct {
 	err     error
 }
 
+// passed says what a preparation has used, when that reached the budget of somebody who waits.
+// Sent by: prepare, through Enqueue.Passed, on the control lane. Races: the preparation may have ended, or be of an older
+// generation; then it means nothing.
+type passed struct {
+	key  artifacts.Key
+	gen  uint64
+	used prepare.Budget
+}
+
 // stored says that an artifact can be executed. Sent by: the shell.
 type stored struct {
 	key   artifacts.Key
@@ -229,6 +251,7 @@ func (indexed) cacheMessage()   {}
 func (described) cacheMessage() {}
 func (deleted) cacheMessage()   {}
 func (prepared) cacheMessage()  {}
+func (passed) cacheMessage()    {}
 func (stored) cacheMessage()    {}
 func (executed) cacheMessage()  {}
 func (verified) cacheMessage()  {}
@@ -303,126 +326,3 @@ type Store interface {
 	Verify(ctx context.Context, k artifacts.Key) error
 	Pin(ctx context.Context, tenant string, k artifacts.Key, off bool) error
 }
-
-// Effect is what the core wants done.
-type Effect interface{ cacheEffect() }
-
-// The effects. Those that have an answer come back as a message.
-type (
-	// StartPrepare asks the prepare queue; answered by prepared.
-	StartPrepare struct {
-		Gen uint64
-		Job prepare.Job
-	}
-	// RaisePrepare lifts a preparation.
-	RaisePrepare struct {
-		Job      uint64
-		Priority run.Priority
-	}
-	// CancelPrepare ends a preparation.
-	CancelPrepare struct{ Job uint64 }
-	// StorePut stores what a preparation made; answered by stored.
-	StorePut struct {
-		Gen        uint64
-		Meta       artifacts.Meta
-		Ticket     uint64
-		MemoryOnly bool
-	}
-	// StoreAgain writes an artifact that is in memory only; answered by stored.
-	StoreAgain struct {
-		Key artifacts.Key
-		Gen uint64
-	}
-	// Describe reads a description; answered by described.
-	Describe struct {
-		Key artifacts.Key
-		Gen uint64
-	}
-	// Requeue puts a message behind the work that waits.
-	Requeue struct{ Message Message }
-	// Accept says that a HeadsUp is admitted.
-	Accept struct{ To kernel.Reply[struct{}] }
-	// Discard gives up what a preparation made.
-	Discard struct{ Ticket uint64 }
-	// StoreFailure remembers a failure.
-	StoreFailure struct {
-		Key     artifacts.Key
-		Failure artifacts.Failure
-	}
-	// Delete removes artifacts and failures; answered by deleted, which leads to the answer of an Evict or a Prune.
-	Delete struct {
-		Gone    []Gone
-		Evict   bool
-		Evicted kernel.Reply[struct{}]
-		Prune   bool
-		Report  Pruned
-		Pruned  kernel.Reply[Pruned]
-	}
-	// Touch records that an artifact was needed.
-	Touch struct{ Key artifacts.Key }
-	// StartExecute asks the execute queue; answered by executed.
-	StartExecute struct{ Job execute.Job }
-	// CancelExecute ends a run.
-	CancelExecute struct{ Run uint64 }
-	// Release closes the idle workers of an artifact.
-	Release struct{ Key artifacts.Key }
-	// StartVerify checks a stored artifact; answered by verified.
-	StartVerify struct {
-		Key   artifacts.Key
-		Gen   uint64
-		Reply kernel.Reply[struct{}]
-	}
-	// StartPin writes a pin; answered by pinned.
-	StartPin struct{ Pin Pin }
-	// Reply answers a request.
-	Reply struct {
-		To     kernel.Reply[Answer]
-		Answer Answer
-		Err    error
-	}
-	// Listed, Shown, Done and HasPruned answer an operator.
-	Listed struct {
-		To        kernel.Reply[[]inspect.Artifact]
-		Artifacts []inspect.Artifact
-	}
-	// Shown answers a Show.
-	Shown struct {
-		To     kernel.Reply[Detail]
-		Detail Detail
-		Err    *fault.Error
-	}
-	// Done answers a Verify, Pin or Evict.
-	Done struct {
-		To  kernel.Reply[struct{}]
-		Err error
-	}
-	// HasPruned answers a Prune.
-	HasPruned struct {
-		To     kernel.Reply[Pruned]
-		Pruned Pruned
-		Err    error
-	}
-)
-
-func (StartPrepare) cacheEffect()  {}
-func (RaisePrepare) cacheEffect()  {}
-func (CancelPrepare) cacheEffect() {}
-func (StorePut) cacheEffect()      {}
-func (StoreAgain) cacheEffect()    {}
-func (Describe) cacheEffect()      {}
-func (Requeue) cacheEffect()       {}
-func (Accept) cacheEffect()        {}
-func (Discard) cacheEffect()       {}
-func (StoreFailure) cacheEffect()  {}
-func (Delete) cacheEffect()        {}
-func (Touch) cacheEffect()         {}
-func (StartExecute) cacheEffect()  {}
-func (CancelExecute) cacheEffect() {}
-func (Release) cacheEffect()       {}
-func (StartVerify) cacheEffect()   {}
-func (StartPin) cacheEffect()      {}
-func (Reply) cacheEffect()         {}
-func (Listed) cacheEffect()        {}
-func (Shown) cacheEffect()         {}
-func (Done) cacheEffect()          {}
-func (HasPruned) cacheEffect()     {}

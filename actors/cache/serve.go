@@ -8,6 +8,7 @@ import (
 
 	"github.com/troupehost/troupe/actors/execute"
 	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/prepare"
 	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/artifacts"
 )
@@ -18,14 +19,17 @@ func (s *State) serve(now time.Time, e *entry, a *ask) []Effect {
 	switch {
 	case a.Kind == HeadsUp:
 		return s.answer(a, Answer{Meta: e.meta})
-	case a.Kind == Precheck && e.meta.PrepareCPU > a.Budget.CPU:
-		return s.answer(a, Answer{Outcome: run.Outcome{Fault: fault.New(fault.GuestPrepareCPU, "precheck", "", nil)}, Meta: e.full()})
+	case a.Kind == Precheck && e.exceeds(a.Budget) != nil:
+		return s.answer(a, Answer{Outcome: run.Outcome{Fault: e.exceeds(a.Budget)}, Meta: e.full()})
 	case e.module == nil:
 		e.toJudge = append(e.toJudge, a)
 		return s.describe(e)
 	}
 	if f := judge(*e.module, &a.Request); f != nil || a.Kind != Execute {
 		return s.answer(a, Answer{Outcome: run.Outcome{Fault: f}, Meta: e.full(), Stored: e.bytes > 0})
+	}
+	if f := s.quarantined(now, a); f != nil && a.attempts == 1 {
+		return s.refuse(a, f)
 	}
 	a.entry = e
 	e.inUse++
@@ -36,35 +40,9 @@ func (s *State) serve(now time.Time, e *entry, a *ask) []Effect {
 	}}}
 }
 
-func (s *State) executed(now time.Time, m executed) []Effect {
-	a := s.asks[m.id]
-	if a == nil || a.entry == nil {
-		return nil
-	}
-	e := a.entry
-	a.entry = nil
-	e.inUse--
-	if m.err != nil {
-		return s.fail(a, m.err)
-	}
-	f := m.outcome.Fault
-	if f != nil && a.departed { // nobody is left to repeat it for, and a verdict on the code would come too late
-		return s.fail(a, fault.New(fault.CanceledCaller, "cache", "", nil))
-	}
-	if f != nil && a.attempts == 1 && m.outcome.Delivered == 0 {
-		switch f.Code {
-		case fault.HostArtifactMissing, fault.HostArtifactCorrupt, fault.SuspectArtifact:
-			a.attempts++
-			return s.again(now, e, a)
-		case fault.SuspectWorkerDied, fault.SuspectBadReply:
-			a.attempts++
-			return s.lead(now, a)
-		}
-	}
-	if f == nil || f.Class == fault.Guest || f.Class == fault.Suspect {
-		return s.answer(a, Answer{Outcome: m.outcome, Meta: e.meta})
-	}
-	return s.fail(a, f) // no verdict on the code
+// exceeds says which limit of b the preparation of an artifact would have reached, by its record.
+func (e *entry) exceeds(b prepare.Budget) *fault.Error {
+	return over(b, prepare.Budget{CPU: e.meta.PrepareCPU, MemoryBytes: e.meta.PeakRSS}, prepare.Budget{MemoryBytes: e.meta.PrepareMemory})
 }
 
 // lead leads a request on from whatever is there by now.
@@ -74,28 +52,33 @@ func (s *State) lead(now time.Time, a *ask) []Effect {
 	case e == nil:
 		return s.prepare(now, a)
 	case e.state == artifacts.Preparing:
-		return s.join(e, a)
+		return s.join(now, e, a)
 	case e.state == artifacts.Failed:
 		return s.answerFailed(e, a)
 	}
 	return s.serve(now, e, a)
 }
 
-// again drops a generation that cannot be executed and prepares the next. Another request may have done so already.
-func (s *State) again(now time.Time, e *entry, a *ask) []Effect {
-	a.hit = false
-	if s.entries[a.Key] != e {
-		return s.lead(now, a)
+// again drops a generation that cannot be executed, and prepares the next for all who wait. Another request may have done so
+// already.
+func (s *State) again(now time.Time, e *entry, waiting ...*ask) []Effect {
+	var out []Effect
+	if s.entries[e.key] != e {
+		for _, a := range waiting {
+			a.hit = false
+			out = append(out, s.lead(now, a)...)
+		}
+		return out
 	}
-	asks, shows := e.toJudge, e.toShow // they waited for a description that does not come any more
+	waiting = append(waiting, e.toJudge...) // for a description that does not come any more
+	shows := e.toShow
 	e.toJudge, e.toShow, e.describing = nil, nil, false
-	out := append(s.remove([]*entry{e}, nil), s.prepare(now, a)...)
-	for _, w := range asks {
-		w.hit = false
-		out = append(out, s.join(s.entries[a.Key], w)...)
+	for _, a := range waiting {
+		a.hit = false
 	}
+	out = append(s.remove([]*entry{e}, nil), s.prepare(now, waiting...)...)
 	for _, r := range shows {
-		out = append(out, Shown{To: r, Err: notFound(a.Key)})
+		out = append(out, Shown{To: r, Err: notFound(e.key)})
 	}
 	return out
 }
@@ -183,14 +166,17 @@ func (s *State) takeDescription(now time.Time, m described) []Effect {
 		for _, r := range shows {
 			out = append(out, Shown{To: r, Err: fault.From(m.err)})
 		}
-		code := fault.CodeOf(m.err)
+		var more []*ask
 		for _, a := range asks {
-			if a.attempts > 1 || code != fault.HostArtifactMissing && code != fault.HostArtifactCorrupt {
+			if a.attempts > 1 || remedyFor(fault.CodeOf(m.err)) != newArtifact {
 				out = append(out, s.fail(a, m.err)...)
 				continue
 			}
 			a.attempts++
-			out = append(out, s.again(now, e, a)...)
+			more = append(more, a)
+		}
+		if len(more) > 0 {
+			out = append(out, s.again(now, e, more...)...)
 		}
 		return out
 	}

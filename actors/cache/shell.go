@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 type Config struct {
 	Limits
 	PruneEvery time.Duration
+	Mailbox    int // messages that may wait in the work lane; default 1024
 	Store      Store
 	Prepare    kernel.Ref[prepare.Message]
 	Execute    kernel.Ref[execute.Message]
@@ -23,22 +25,25 @@ type Config struct {
 
 // Spawn starts the cache actor and its pruner.
 func Spawn(parent kernel.Parent, cfg Config) (kernel.Ref[Message], error) {
-	var last chan struct{} // closed when the newest store operation has ended; it outlives incarnations
+	var last chan struct{}      // closed when the newest store operation has ended; it outlives incarnations
+	revoked := newRevocations() // these do, too
 	limits := NewState(cfg.Limits, 1).limits
 	return kernel.Spawn(parent, kernel.Options[Message]{
 		Name:     "cache",
-		Mailbox:  1024,
+		Mailbox:  cmp.Or(cfg.Mailbox, 1024),
 		Requests: limits.Requests + 2*limits.Preparing, // each belongs to an unanswered Ask or to a job
 		Tasks:    1 << 20,                              // each is a store operation of an Ask, a job or an operator
 		New: func(c *kernel.Ctx[Message]) kernel.Handler[Message] {
-			sh := &shell{cfg: cfg, last: &last}
+			state := NewState(cfg.Limits, c.Incarnation())
+			state.revoked = revoked
+			sh := &shell{cfg: cfg, state: state, last: &last}
 			// What an earlier incarnation asked for has nobody to come to. What it made is there when the index is read.
 			self, number := c.Self(), c.Incarnation()
 			_ = cfg.Prepare.Control(prepare.CancelAll{Reply: kernel.ReplyFunc(func(struct{}, error) { _ = self.Control(alone{number}) })})
 			if err := spawnPruner(c, cfg.PruneEvery); err != nil {
 				c.Log().Error().Err(err).Msg("the pruner could not be started")
 			}
-			core := kernel.RunCore(NewState(cfg.Limits, c.Incarnation()), sh.do)
+			core := kernel.RunCore(state, sh.do)
 			return kernel.HandlerFunc[Message](func(c *kernel.Ctx[Message], m Message) {
 				switch m := m.(type) {
 				case alone:
@@ -58,8 +63,9 @@ func Spawn(parent kernel.Parent, cfg Config) (kernel.Ref[Message], error) {
 }
 
 type shell struct {
-	cfg  Config
-	last *chan struct{}
+	cfg   Config
+	state *State // for what it is asked again
+	last  *chan struct{}
 }
 
 // done is the end of a store operation that nobody waits for.
@@ -96,19 +102,25 @@ func (sh *shell) index(c *kernel.Ctx[Message]) {
 func (sh *shell) do(c *kernel.Ctx[Message], e Effect) {
 	switch e := e.(type) {
 	case StartPrepare:
+		self := c.Self()
+		passed := func(used prepare.Budget) { _ = self.Control(passed{key: e.Job.Key, gen: e.Gen, used: used}) }
 		kernel.Request(c, sh.cfg.Prepare,
-			func(r kernel.Reply[prepare.Outcome]) prepare.Message { return prepare.Enqueue{Job: e.Job, Reply: r} },
+			func(r kernel.Reply[prepare.Outcome]) prepare.Message {
+				return prepare.Enqueue{Job: sh.state.Current(e.Job), Reply: r, Passed: passed}
+			},
 			func(o prepare.Outcome, err error) Message {
 				return prepared{key: e.Job.Key, gen: e.Gen, outcome: o, err: err}
 			})
 	case RaisePrepare:
-		_ = sh.cfg.Prepare.Control(prepare.Raise{Job: e.Job, Priority: e.Priority})
+		_ = sh.cfg.Prepare.Control(prepare.Raise{Job: e.Job, Priority: e.Priority, Budget: e.Budget, Marks: e.Marks, By: e.By})
 	case CancelPrepare:
 		_ = sh.cfg.Prepare.Control(prepare.Cancel{Job: e.Job})
 	case StartExecute:
 		kernel.Request(c, sh.cfg.Execute,
 			func(r kernel.Reply[run.Outcome]) execute.Message { return execute.Enqueue{Job: e.Job, Reply: r} },
 			func(o run.Outcome, err error) Message { return executed{id: e.Job.Run, outcome: o, err: err} })
+	case RaiseExecute:
+		_ = sh.cfg.Execute.Control(execute.Raise{Run: e.Run, Priority: e.Priority})
 	case CancelExecute:
 		_ = sh.cfg.Execute.Control(execute.Cancel{Run: e.Run})
 	case Release:
@@ -119,6 +131,8 @@ func (sh *shell) do(c *kernel.Ctx[Message], e Effect) {
 			return
 		}
 		e.To.Answer(e.Answer)
+	case HasRevoked:
+		e.To.Answer(e.N)
 	case Requeue:
 		c.Requeue(e.Message)
 	case Accept:

@@ -1,0 +1,159 @@
+package cache
+
+import (
+	"slices"
+	"time"
+
+	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/prepare"
+	"github.com/troupehost/troupe/actors/run"
+	"github.com/troupehost/troupe/artifacts"
+)
+
+// widest returns the larger of two budgets, each resource for itself.
+func widest(a, b prepare.Budget) prepare.Budget {
+	return prepare.Budget{CPU: max(a.CPU, b.CPU), Wall: max(a.Wall, b.Wall), MemoryBytes: max(a.MemoryBytes, b.MemoryBytes)}
+}
+
+// newMarks returns the budgets of those who wait that the preparation outlasts, and that the prepare queue does not know.
+func (e *entry) newMarks() []prepare.Budget {
+	var out []prepare.Budget
+	for _, w := range e.waiting {
+		b := w.Budget
+		if (b.CPU < e.budget.CPU || b.Wall < e.budget.Wall) && !e.marked[b] {
+			if e.marked == nil {
+				e.marked = map[prepare.Budget]bool{}
+			}
+			e.marked[b] = true
+			out = append(out, b)
+		}
+	}
+	e.marks = append(e.marks, out...)
+	return out
+}
+
+// over says which limit of b is reached by what was used under a budget of ran, nil if none. Memory is judged only where
+// more was allowed: what is resident and what a limit counts are not the same to the byte.
+func over(b, used, ran prepare.Budget) *fault.Error {
+	code := fault.Code("")
+	switch {
+	case used.CPU >= b.CPU:
+		code = fault.GuestPrepareCPU
+	case used.Wall >= b.Wall:
+		code = fault.SuspectPrepareWall
+	case b.MemoryBytes < ran.MemoryBytes && used.MemoryBytes > b.MemoryBytes:
+		code = fault.GuestPrepareMemory
+	default:
+		return nil
+	}
+	return fault.New(code, "prepare", "", nil)
+}
+
+// deserves says whether a failure under one budget says nothing about a larger one.
+func deserves(code fault.Code, had, b prepare.Budget) bool {
+	switch code {
+	case fault.GuestPrepareCPU:
+		return b.CPU > had.CPU
+	case fault.SuspectPrepareWall:
+		return b.Wall > had.Wall
+	case fault.GuestPrepareMemory:
+		return b.MemoryBytes > had.MemoryBytes
+	}
+	return false
+}
+
+// hadBudget is the budget that a failure was judged under.
+func hadBudget(f artifacts.Failure) prepare.Budget {
+	return prepare.Budget{CPU: f.Budget, Wall: f.Wall, MemoryBytes: f.MemoryBytes}
+}
+
+// passed answers those whose own budget is used up, while the preparation goes on for the others.
+func (s *State) passed(now time.Time, m passed) []Effect {
+	e := s.entries[m.key]
+	if e == nil || e.gen != m.gen || e.state != artifacts.Preparing || e.storing {
+		return nil
+	}
+	m.used.MemoryBytes = 0
+	out := s.overdrawn(now, e, m.used)
+	return append(out, s.unwanted(now, e)...)
+}
+
+// overdrawn answers those who wait and whose budget is used up.
+func (s *State) overdrawn(now time.Time, e *entry, used prepare.Budget) []Effect {
+	var out []Effect
+	e.waiting = slices.DeleteFunc(e.waiting, func(w *ask) bool {
+		f := over(w.Budget, used, e.budget)
+		if f == nil {
+			return false
+		}
+		e.learn(now, f, w.Budget, used)
+		out = append(out, s.answer(w, Answer{Outcome: run.Outcome{Fault: f}, Meta: artifacts.Meta{Key: e.key, Code: e.code, PrepareCPU: used.CPU}})...)
+		return true
+	})
+	return out
+}
+
+// learn notes the largest budget that a preparation was judged under before it ended. What the code did beats what may have
+// been the machine.
+func (e *entry) learn(now time.Time, f *fault.Error, b, used prepare.Budget) {
+	switch {
+	case e.verdict == nil || e.verdict.Class != fault.Guest && f.Class == fault.Guest:
+		e.verdict = f
+		e.lesson = artifacts.Failure{Code: e.code, Fault: f.Code, Count: e.failure.Count + 1, At: now, CPU: used.CPU,
+			Budget: b.CPU, Wall: b.Wall, MemoryBytes: b.MemoryBytes}
+	case e.verdict.Code == f.Code:
+		had := widest(hadBudget(e.lesson), b)
+		e.lesson.Budget, e.lesson.Wall, e.lesson.MemoryBytes = had.CPU, had.Wall, had.MemoryBytes
+		e.lesson.CPU = max(e.lesson.CPU, used.CPU)
+	}
+}
+
+// unwanted cancels a preparation that nobody waits for any more.
+func (s *State) unwanted(now time.Time, e *entry) []Effect {
+	if e.state != artifacts.Preparing || e.storing || len(e.waiting) > 0 {
+		return nil
+	}
+	return append([]Effect{CancelPrepare{Job: e.gen}}, s.abandon(now, e)...)
+}
+
+// abandon ends a preparation that came to nothing: what was learned before its end is remembered, else what was known of an
+// earlier one is still known.
+func (s *State) abandon(now time.Time, e *entry) []Effect {
+	switch {
+	case e.verdict != nil:
+		return s.remember(e, e.verdict, e.lesson)
+	case e.fault == nil:
+		delete(s.entries, e.key)
+	default:
+		e.state = artifacts.Failed
+	}
+	return nil
+}
+
+// inForce is the budget that a preparation had when it reached a limit: an extension may have come too late. It is the
+// largest that the use accounts for, up to 1 % of what clocks differ by; an error here costs one more preparation.
+func (e *entry) inForce(code fault.Code, used prepare.Budget) prepare.Budget {
+	best := e.budget
+	for n, b := range e.earlier {
+		if n == 0 {
+			best = b
+		}
+		if reached(code, b, used) {
+			best = b
+		}
+	}
+	if reached(code, e.budget, used) {
+		best = e.budget
+	}
+	return best
+}
+
+func reached(code fault.Code, b, used prepare.Budget) bool {
+	switch code {
+	case fault.GuestPrepareCPU:
+		return used.CPU+used.CPU/100 >= b.CPU
+	case fault.SuspectPrepareWall:
+		return used.Wall+used.Wall/100 >= b.Wall
+	}
+	return code != fault.GuestPrepareMemory // what is resident does not tell
+}
