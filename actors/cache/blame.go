@@ -60,7 +60,7 @@ func (s *State) executed(now time.Time, m executed) []Effect {
 		if o.Delivered == 0 {
 			a.attempts++
 			a.suspect = f.Class == fault.Suspect
-			if r == newAttempt && (a.NoCode || works) {
+			if r == newAttempt && (works || a.NoCode || e.exceeds(a.Budget) != nil) { // else it could not be had again
 				return s.lead(now, a)
 			}
 			return s.again(now, e, a)

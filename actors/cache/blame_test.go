@@ -285,6 +285,28 @@ func TestAnArtifactThatWorksForOthersStays(t *testing.T) {
 	if len(b.jobs) != 0 || len(b.runs) != 2 {
 		t.Errorf("nobody has the code: %d preparations, %d runs", len(b.jobs), len(b.runs))
 	}
+	costly := one(1)
+	costly.Meta.PrepareCPU = 2 * time.Minute
+	b = newBench(t, Limits{}, costly)
+	b.ask(Request{ID: 1, Kind: Execute, Budget: strict})
+	b.executed(1, run.Outcome{Fault: fault.New(fault.SuspectWorkerDied, "", "", nil)})
+	if len(b.jobs) != 0 || len(b.runs) != 2 {
+		t.Errorf("its budget does not suffice: %d preparations, %d runs", len(b.jobs), len(b.runs))
+	}
+}
+
+// TestASecondAttemptDeservesItsOwnBudget has the artifact be lost, and prepared in vain for somebody with less.
+func TestASecondAttemptDeservesItsOwnBudget(t *testing.T) {
+	b := newBench(t, Limits{}, one(1))
+	b.ask(Request{ID: 1, Kind: Execute, Budget: loose})
+	b.ask(Request{ID: 2, Kind: Execute, Budget: strict})
+	b.executed(2, run.Outcome{Fault: fault.New(fault.HostArtifactCorrupt, "", "", nil)})
+	b.prepared(prepare.Outcome{Fault: fault.New(fault.GuestPrepareCPU, "", "", nil), CPU: strict.CPU})
+	b.wantFault(2, fault.GuestPrepareCPU)
+	b.executed(1, run.Outcome{Fault: fault.New(fault.HostArtifactCorrupt, "", "", nil)})
+	if len(b.jobs) != 2 || b.done[1] != 0 {
+		t.Errorf("%d preparations, answered %d times", len(b.jobs), b.done[1])
+	}
 }
 
 // condemn has a run of a tenant be suspect twice.
@@ -431,4 +453,3 @@ func TestRetriesWithoutEnd(t *testing.T) {
 		t.Errorf("%d preparations", len(b.jobs))
 	}
 }
-

@@ -53,6 +53,8 @@ func (s *State) lead(now time.Time, a *ask) []Effect {
 		return s.prepare(now, a)
 	case e.state == artifacts.Preparing:
 		return s.join(now, e, a)
+	case e.state == artifacts.Failed && s.retry(now, e, a):
+		return s.prepare(now, a)
 	case e.state == artifacts.Failed:
 		return s.answerFailed(e, a)
 	}

@@ -1,12 +1,14 @@
 package cache
 
 import (
+	"errors"
 	"fmt"
-	"slices"
-	"sync"
+	"os"
+	"strconv"
 	"testing"
 	"time"
 
+	"github.com/troupehost/troupe/actors/execute"
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/kernel"
 	"github.com/troupehost/troupe/actors/prepare"
@@ -14,6 +16,56 @@ import (
 	"github.com/troupehost/troupe/actors/sim"
 	"github.com/troupehost/troupe/artifacts"
 )
+
+// seeds is how many seeds a simulation tries: n, or what TROUPE_SIM_SEEDS says.
+func seeds(t *testing.T, n int) int {
+	t.Helper()
+	v := os.Getenv("TROUPE_SIM_SEEDS")
+	if v == "" {
+		return n
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// TestSimulation runs the core of the cache with models of the store and of both queues, in random orders, with failing
+// preparations, runs, writes and removals, with operators, departures, raises and revocations, with crashes at every step and
+// every effect, and with inboxes of one. Everything gets one answer, by its own budget; a generation is prepared once, and
+// one of an artifact at a time; priorities never fall; what is revoked does not start; the disk is never over its limit; and
+// in the end the table accounts for each byte on it.
+func TestSimulation(t *testing.T) {
+	for inbox, rate := range map[int]float64{1: 0.1, 64: 0.03} {
+		sim.Explore(t, sim.Options{Seeds: seeds(t, 10_000), Rate: rate}, func(w *sim.World) sim.Check { return newWorld(w, inbox).check() })
+	}
+}
+
+// TestBar03InSimulation has many ask for one new module while nothing fails and nobody leaves. There is one preparation,
+// but for those that ended at the budget of everyone who waited by then.
+func TestBar03InSimulation(t *testing.T) {
+	single := 0
+	sim.Explore(t, sim.Options{Seeds: seeds(t, 10_000)}, func(w *sim.World) sim.Check {
+		x := newWorld(w, 64)
+		x.calm = true
+		c := x.check()
+		end := c.AtEnd
+		c.AtEnd = func() error {
+			if x.compiler.started > 1+x.canceled+x.compiler.limited {
+				return fmt.Errorf("%d preparations, %d of them at a limit, %d canceled", x.compiler.started, x.compiler.limited, x.canceled)
+			}
+			if x.compiler.started == 1 {
+				single++
+			}
+			return end()
+		}
+		return c
+	})
+	if single < seeds(t, 10_000)/10 {
+		t.Errorf("in %d seeds only there was one preparation for all", single)
+	}
+}
 
 // client asks again and again, for one of three codes and in one of three ways.
 type client struct{ left int }
@@ -26,143 +78,6 @@ func (c *client) Step(time.Time, any) []any {
 	}
 	c.left--
 	return []any{turn{}}
-}
-
-// TestSimulation runs the core of the cache with models of the store and of both queues, in random orders, with failing
-// preparations, runs, writes and removals, with operators, with crashes of the cache, and with an inbox of one. Everything
-// gets one answer; no two preparations of one artifact that anybody waits for are under way at a time; the disk is never
-// over its limit; and in the end the table accounts for each byte on it.
-func TestSimulation(t *testing.T) {
-	for _, inbox := range []int{1, 64} {
-		sim.Explore(t, sim.Options{Seeds: 1000, Rate: 0.15}, func(w *sim.World) sim.Check { return world(w, inbox) })
-	}
-}
-
-const size, limit = 60, 130 // of an artifact, of the store: two of three fit
-
-// disk is the store: operations end in the order in which they began, whatever happens to those who began them.
-type disk struct {
-	w         *sim.World
-	artifacts map[artifacts.Key]int64
-	memory    map[artifacts.Key]bool
-	pins      map[artifacts.Key][]string
-	pending   []func()
-	free      time.Time // when the last of them ends
-	stuck     bool      // a removal failed
-}
-
-func (d *disk) do(s *sim.Shell, op func() Message) {
-	d.free = later(d.free, s.Now()).Add(time.Duration(1+s.Rand().IntN(5)) * time.Millisecond)
-	var m Message
-	once := sync.OnceFunc(func() { m = op() })
-	d.pending = append(d.pending, once)
-	d.w.At(d.free.Sub(s.Now()), once)
-	s.Go(d.free.Sub(s.Now()), func() any { once(); return m })
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
-}
-
-func (d *disk) bytes() (n int64) {
-	for _, b := range d.artifacts {
-		n += b
-	}
-	return n
-}
-
-// index ends what is under way, as the shell does before it reads the index.
-func (d *disk) index() indexed {
-	for _, op := range d.pending {
-		op()
-	}
-	d.pending = nil
-	var m indexed
-	for n := range byte(3) {
-		k := artifacts.Key{n}
-		if b, ok := d.artifacts[k]; ok {
-			m.entries = append(m.entries, Entry{Key: k, Bytes: b, Pins: slices.Clone(d.pins[k]), LastNeeded: d.w.Now(), Meta: artifacts.Meta{Key: k, Parts: []artifacts.Part{{Bytes: size}}}})
-		} else if len(d.pins[k]) > 0 {
-			m.entries = append(m.entries, Entry{Key: k, Absent: true, Pins: slices.Clone(d.pins[k])})
-		}
-	}
-	return m
-}
-
-// perform carries out the effects that go to the store.
-func (d *disk) perform(s *sim.Shell, e Effect) {
-	failed := s.Err() != nil
-	switch e := e.(type) {
-	case StorePut:
-		d.do(s, func() Message {
-			m := stored{key: e.Meta.Key, gen: e.Gen}
-			d.memory[e.Meta.Key] = true
-			if !failed && !e.MemoryOnly {
-				m.bytes = size
-				d.artifacts[e.Meta.Key] = size
-			}
-			return m
-		})
-	case StoreAgain:
-		d.do(s, func() Message {
-			m := stored{key: e.Key, gen: e.Gen}
-			if !d.memory[e.Key] {
-				m.err = fault.New(fault.HostArtifactMissing, "", "", nil)
-			} else if !failed {
-				m.bytes = size
-				d.artifacts[e.Key] = size
-			}
-			return m
-		})
-	case Describe:
-		s.Go(time.Millisecond, func() any {
-			m := described{key: e.Key, gen: e.Gen, meta: artifacts.Meta{Key: e.Key, Module: module}}
-			if failed || d.artifacts[e.Key] == 0 && !d.memory[e.Key] {
-				m.err = fault.New(fault.HostArtifactMissing, "", "", nil)
-			}
-			return m
-		})
-	case Delete:
-		d.do(s, func() Message {
-			m := deleted{gone: e.Gone, evict: e.Evict, evicted: e.Evicted, prune: e.Prune, report: e.Report, pruned: e.Pruned}
-			for n, g := range e.Gone {
-				delete(d.memory, g.Key)
-				if failed && n%2 == 0 { // it breaks off
-					m.kept = append(m.kept, g.Key)
-				} else {
-					delete(d.artifacts, g.Key)
-				}
-			}
-			if failed {
-				d.stuck, m.err = true, fault.New(fault.BusyDisk, "", "", nil)
-			}
-			return m
-		})
-	case StartVerify:
-		d.do(s, func() Message {
-			m := verified{key: e.Key, gen: e.Gen, reply: e.Reply}
-			if failed {
-				delete(d.artifacts, e.Key)
-				m.err = fault.New(fault.HostArtifactCorrupt, "", "", nil)
-			}
-			return m
-		})
-	case StartPin:
-		d.do(s, func() Message {
-			p := e.Pin
-			if failed {
-				return pinned{pin: p, err: fault.New(fault.BusyDisk, "", "", nil)}
-			}
-			d.pins[p.Key] = slices.DeleteFunc(d.pins[p.Key], func(t string) bool { return t == p.Tenant })
-			if !p.Off {
-				d.pins[p.Key] = append(d.pins[p.Key], p.Tenant)
-			}
-			return pinned{pin: p}
-		})
-	}
 }
 
 // booting is a core whose index is there before its first message.
@@ -179,188 +94,234 @@ func (b booting) Step(now time.Time, in Message) []Effect {
 	return append(out, b.State.Step(now, in)...)
 }
 
-func world(w *sim.World, inbox int) sim.Check {
-	const clients, each = 3, 8
-	answered, id, incarnations := 0, uint64(0), uint64(0)
-	d := &disk{w: w, artifacts: map[artifacts.Key]int64{}, memory: map[artifacts.Key]bool{}, pins: map[artifacts.Key][]string{}}
-	compiling := map[artifacts.Key]map[uint64]bool{}
-	var core *State
-	var broken error
+const clients, each = 3, 10
 
-	do := func(s *sim.Shell, e Effect) {
-		switch e := e.(type) {
-		case StartPrepare:
-			f := s.Err()
-			k := e.Job.Key
-			if compiling[k] == nil {
-				compiling[k] = map[uint64]bool{}
-			}
-			compiling[k][e.Gen] = true
-			if len(compiling[k]) > 1 {
-				broken = fmt.Errorf("%d preparations of one artifact", len(compiling[k]))
-			}
-			s.Go(time.Duration(1+s.Rand().IntN(30))*time.Millisecond, func() any {
-				delete(compiling[k], e.Gen)
-				m := prepared{key: k, gen: e.Gen, outcome: prepare.Outcome{Meta: artifacts.Meta{Key: k, Module: module, PreparedAt: s.Now(),
-					Parts: []artifacts.Part{{Bytes: size}}}}}
-				if f != nil {
-					m.outcome = prepare.Outcome{Fault: fault.New([]fault.Code{fault.HostSpawnFailed, fault.GuestInvalid}[e.Gen%2], "", "", nil)}
-				}
-				return m
-			})
-		case CancelPrepare:
-			for _, m := range compiling { // the real queue kills the worker; here it only stops to count
-				delete(m, e.Job)
-			}
-		case StartExecute:
-			f := s.Err()
-			s.Go(time.Duration(1+s.Rand().IntN(10))*time.Millisecond, func() any {
-				var out run.Outcome
-				if f != nil {
-					out.Fault = fault.New([]fault.Code{fault.HostArtifactCorrupt, fault.SuspectWorkerDied, fault.BusyQueueFull}[int(e.Job.Run)%3], "", "", nil)
-				}
-				return executed{id: e.Job.Run, outcome: out}
-			})
-		case Requeue:
-			s.Requeue(e.Message)
-		case Reply:
-			settle(e.To, e.Answer, e.Err)
-		case Done:
-			settle(e.To, struct{}{}, e.Err)
-		case HasPruned:
-			settle(e.To, e.Pruned, e.Err)
-		case Shown:
-			var err error
-			if e.Err != nil {
-				err = e.Err
-			}
-			settle(e.To, e.Detail, err)
-		default:
-			d.perform(s, e)
-		}
+// world is a cache among its models.
+type world struct {
+	w        *sim.World
+	calm     bool // one module, no faults, nobody leaves or revokes
+	disk     *disk
+	compiler *compiler
+	runner   *runner
+	core     *State
+	revoked  *revocations
+	requests map[uint64]Request
+	counted  map[string]int // runs that counted against code, by key, of this incarnation
+
+	id, incarnations  uint64
+	answered, revokes int
+	canceled          int
+	err               error
+}
+
+func (x *world) broken(format string, args ...any) {
+	if x.err == nil {
+		x.err = fmt.Errorf(format, args...)
 	}
+}
+
+func newWorld(w *sim.World, inbox int) *world {
+	x := &world{w: w, requests: map[uint64]Request{}, revoked: newRevocations(), counted: map[string]int{},
+		disk: &disk{w: w, artifacts: map[artifacts.Key]int64{}, memory: map[artifacts.Key]bool{}, pins: map[artifacts.Key][]string{},
+			failures: map[artifacts.Key]artifacts.Failure{}, metas: map[artifacts.Key]artifacts.Meta{}}}
+	x.compiler = newCompiler(w, x.broken)
+	x.runner = &runner{broken: x.broken}
 	sim.Add(w, "cache", sim.Node[Message, Effect]{
 		New: func() sim.Core[Message, Effect] {
-			clear(compiling)
-			incarnations++
-			core = NewState(Limits{Policy: artifacts.PrunePolicy{LimitBytes: limit, Age: time.Hour}, Unstored: 1, Descriptions: 200,
-				Persist: 5 * time.Millisecond}, incarnations)
-			return booting{core, d.index}
+			x.incarnations++
+			x.runner.jobs, x.runner.canceled = map[uint64]*execute.Job{}, map[uint64]bool{}
+			clear(x.counted)
+			x.core = NewState(Limits{Policy: artifacts.PrunePolicy{LimitBytes: limit, Age: time.Hour}, Unstored: 1, Descriptions: 200,
+				Persist: 5 * time.Millisecond, Cooldown: 20 * time.Millisecond, Retries: 2, QuarantineAfter: 2, Quarantine: 20 * time.Millisecond}, x.incarnations)
+			x.core.revoked = x.revoked
+			return booting{State: x.core, index: x.disk.index}
 		},
-		Do: do, Crashes: true, Inbox: inbox,
+		Do: x.do, Crashes: true, Inbox: inbox, // at a rate of 0 nothing crashes
 		Faults: func(e Effect) sim.Kind {
 			switch e.(type) {
-			case StartPrepare, StorePut, StoreAgain, StartExecute, Delete, StartVerify, StartPin, Describe:
-				return sim.Fail
+			case StartPrepare, StorePut, StoreAgain, StoreFailure, StartExecute, Delete, StartVerify, StartPin, Describe:
+				return sim.Fail | sim.Crash
 			}
-			return 0
+			return sim.Crash
 		},
 	})
 	for n := range clients {
 		name := fmt.Sprint("client-", n)
 		sim.Add(w, name, sim.Node[any, any]{
-			New: func() sim.Core[any, any] { return &client{left: each} },
-			Do: func(s *sim.Shell, _ any) {
-				id++
-				k := artifacts.Key{byte(s.Rand().IntN(3))}
-				if s.Rand().IntN(3) == 0 {
-					operator(s, k, &answered)
-					return
-				}
-				r := Request{ID: id, Kind: Kind(1 + s.Rand().IntN(3)), Key: k, Priority: run.Priority(1 + s.Rand().IntN(4)),
-					Budget: loose, Entry: run.Entry{Mode: run.Invoke, Name: "run"}, Limits: run.Limits{}.WithDefaults()}
-				leaves := s.Rand().IntN(4) == 0
-				sim.Request(s, "cache",
-					func(answer func(Answer, error)) any { return Ask{Request: r, Reply: kernel.ReplyFunc(answer)} },
-					func(Answer, error) any { answered++; return turn{} })
-				if leaves {
-					_ = s.Control("cache", Depart{ID: r.ID})
-				}
-			},
+			New: func() sim.Core[any, any] { return &client{left: each} }, Inbox: 1,
+			Do: func(s *sim.Shell, _ any) { x.act(s) },
 		})
 		_ = w.Send("", name, turn{})
 	}
+	return x
+}
+
+// act is one turn of a client.
+func (x *world) act(s *sim.Shell) {
+	x.id++
+	r := Request{ID: x.id, Kind: Kind(max(1, s.Rand().IntN(6)-2)), Key: artifacts.Key{byte(max(0, s.Rand().IntN(6)-3))}, Tenant: string(rune('a' + s.Rand().IntN(2))),
+		Priority: run.Priority(1 + s.Rand().IntN(4)), Entry: run.Entry{Mode: run.Invoke, Name: "run"}, Limits: run.Limits{}.WithDefaults()}
+	cpu := time.Duration([]int{3, 10, 20, 50, 50, 50}[s.Rand().IntN(6)]) * time.Millisecond
+	r.Budget = prepare.Budget{CPU: cpu, Wall: time.Duration(2+s.Rand().IntN(6)) * cpu, MemoryBytes: 1}
+	if s.Rand().IntN(3) == 0 {
+		r.Validity = strconv.Itoa(int(x.id) / 4)
+	}
+	if x.calm {
+		r.Key, r.Kind, r.Budget.Wall = artifacts.Key{1}, Kind(2+s.Rand().IntN(2)), time.Hour
+	} else if s.Rand().IntN(3) == 0 {
+		operator(s, r.Key, &x.answered)
+		return
+	}
+	x.requests[r.ID] = r
+	leaves := !x.calm && s.Rand().IntN(4) == 0
+	raised := s.Rand().IntN(4) == 0
+	sim.Request(s, "cache",
+		func(answer func(Answer, error)) any { return Ask{Request: r, Reply: kernel.ReplyFunc(answer)} },
+		func(a Answer, err error) any { x.judge(r, a, err); return turn{} })
+	if leaves {
+		_ = s.Control("cache", Depart{ID: r.ID})
+	}
+	if raised {
+		_ = s.Control("cache", Raise{ID: r.ID, Priority: run.Priority(1 + s.Rand().IntN(4))})
+	}
+	if !x.calm && s.Rand().IntN(8) == 0 {
+		x.revokes++
+		tenant, tag := "a", strconv.Itoa(int(x.id)/4)
+		_ = s.Control("cache", Revoke{Tenant: tenant, Tag: tag, Reply: kernel.ReplyFunc(func(int, error) { x.revokes-- })})
+	}
+}
+
+// judge checks an answer against what its request asked for.
+func (x *world) judge(r Request, a Answer, err error) {
+	x.answered++
+	need, code := x.compiler.need[r.Key], fault.Code("")
+	if a.Outcome.Fault != nil {
+		code = a.Outcome.Fault.Code
+	}
+	switch {
+	case err != nil:
+		if errors.Is(err, fault.CanceledRevoked) && !x.revoked.has(r.Tenant, r.Validity) {
+			x.broken("request %d was revoked by nobody", r.ID)
+		}
+	case code == fault.GuestPrepareCPU && need < r.Budget.CPU:
+		x.broken("request %d: %v of CPU time would have been enough", r.ID, r.Budget.CPU)
+	case code == fault.SuspectPrepareWall && x.compiler.maxWall[r.Key] < r.Budget.Wall:
+		x.broken("request %d: no preparation took %v", r.ID, r.Budget.Wall)
+	case code == "" && r.Kind == Precheck && need >= r.Budget.CPU:
+		x.broken("request %d: a precheck with %v passed what needs %v", r.ID, r.Budget.CPU, need)
+	case a.Counted && !a.Repeated, a.Repeated && (a.Attempts != 2 || a.Outcome.Fault.Class != fault.Suspect):
+		x.broken("request %d: %+v", r.ID, a)
+	}
+}
+
+func (x *world) do(s *sim.Shell, e Effect) {
+	switch e := e.(type) {
+	case StartPrepare:
+		x.compiler.start(s, e)
+	case RaisePrepare:
+		x.compiler.raise(e)
+	case CancelPrepare:
+		x.canceled++
+		x.compiler.cancel(e.Job)
+	case StartExecute:
+		if r := x.requests[e.Job.Run]; x.revoked.has(r.Tenant, r.Validity) {
+			x.broken("run %d begins, and is revoked", r.ID)
+		} else if e.Job.Priority < r.Priority {
+			x.broken("run %d begins at %s, not %s", r.ID, e.Job.Priority, r.Priority)
+		}
+		x.runner.start(s, e)
+	case RaiseExecute:
+		x.runner.raise(e)
+	case CancelExecute:
+		x.runner.canceled[e.Run] = true
+	case Requeue:
+		s.Requeue(e.Message)
+	case Reply:
+		x.count(e)
+		settle(e.To, e.Answer, e.Err)
+	case HasRevoked:
+		settle(e.To, e.N, nil)
+	case Done:
+		settle(e.To, struct{}{}, e.Err)
+	case HasPruned:
+		settle(e.To, e.Pruned, e.Err)
+	case Shown:
+		var err error
+		if e.Err != nil {
+			err = e.Err
+		}
+		settle(e.To, e.Detail, err)
+	default:
+		x.disk.perform(s, e)
+	}
+}
+
+// count follows what counts against code: nobody is refused without that.
+func (x *world) count(e Reply) {
+	f := e.Answer.Outcome.Fault
+	k := string(e.Answer.Meta.Key[:])
+	switch {
+	case e.Err != nil:
+	case e.Answer.Counted:
+		x.counted[k]++
+	case f != nil && f.Code == fault.GuestQuarantined && x.counted[k] < 2:
+		x.broken("artifact %x is in quarantine after %d runs that counted", k[:1], x.counted[k])
+	}
+}
+
+func (x *world) check() sim.Check {
 	return sim.Check{
 		Always: func() error {
-			if n := d.bytes(); n > limit && !d.stuck && broken == nil {
-				broken = fmt.Errorf("%d bytes on disk", n)
+			if n := x.disk.bytes(); n > limit && !x.disk.stuck {
+				x.broken("%d bytes on disk", n)
 			}
-			return broken
+			if x.err != nil {
+				return x.err
+			}
+			return consistent(x.core)
 		},
 		AtEnd: func() error {
-			if answered != clients*each {
-				return fmt.Errorf("%d of %d requests were answered", answered, clients*each)
+			if x.answered != clients*each || x.revokes != 0 {
+				return fmt.Errorf("%d of %d requests were answered, %d revocations were not", x.answered, clients*each, x.revokes)
 			}
-			if core.loading {
+			if x.core.loading {
 				return nil
 			}
-			for k, b := range d.artifacts {
-				if e := core.entries[k]; (e == nil || e.bytes != b) && core.leaving[k] == nil {
-					return fmt.Errorf("artifact %x is on disk, and the table does not know it", k[:1])
-				}
-			}
-			if n, want := core.total(), d.bytes(); n != want && !d.stuck {
-				return fmt.Errorf("the table counts %d bytes, the disk has %d", n, want)
-			}
-			for k, tenants := range d.pins {
-				if len(core.pins[k]) != len(tenants) {
-					return fmt.Errorf("pins of %x: %v in the table, %v on disk", k[:1], core.pins[k], tenants)
-				}
-			}
-			var described int64
-			for k, e := range core.entries {
-				if e.storing || e.describing || e.reserved != 0 || e.inUse != 0 || len(e.waiting)+len(e.toJudge)+len(e.toShow) > 0 {
-					return fmt.Errorf("artifact %x is not at rest: %+v", k[:1], e)
-				}
-				if e.module != nil {
-					described += weight(*e.module)
-				}
-			}
-			if described != core.described {
-				return fmt.Errorf("%d bytes of descriptions are counted, there are %d", core.described, described)
-			}
-			if len(core.asks)+len(core.pinning) > 0 {
-				return fmt.Errorf("%d asks, %d pins are left", len(core.asks), len(core.pinning))
-			}
-			return nil
+			return errors.Join(x.err, x.atRest())
 		},
 	}
 }
 
-func settle[R any](to kernel.Reply[R], r R, err error) {
-	if err != nil {
-		to.Fail(err)
-		return
-	}
-	to.Answer(r)
-}
-
-// operator asks for one thing that operators ask for.
-func operator(s *sim.Shell, k artifacts.Key, answered *int) {
-	verb := s.Rand().IntN(6)
-	if s.Rand().IntN(2) == 0 {
-		_ = s.Control("cache", Persist{})
-	}
-	if verb == 0 {
-		sim.Request(s, "cache",
-			func(answer func(Pruned, error)) any { return Prune{Reply: kernel.ReplyFunc(answer)} },
-			func(Pruned, error) any { *answered++; return turn{} })
-		return
-	}
-	if verb == 1 {
-		sim.Request(s, "cache",
-			func(answer func(Detail, error)) any { return Show{Key: k, Reply: kernel.ReplyFunc(answer)} },
-			func(Detail, error) any { *answered++; return turn{} })
-		return
-	}
-	sim.Request(s, "cache", func(answer func(struct{}, error)) any {
-		to := kernel.ReplyFunc(answer)
-		switch verb {
-		case 2:
-			return Verify{Key: k, Reply: to}
-		case 3:
-			return Evict{Key: k, Reply: to}
+// atRest compares the table with the disk when nothing is under way.
+func (x *world) atRest() error {
+	core, d := x.core, x.disk
+	for k, b := range d.artifacts {
+		if e := core.entries[k]; (e == nil || e.bytes != b) && core.leaving[k] == nil {
+			return fmt.Errorf("artifact %x is on disk, and the table does not know it", k[:1])
 		}
-		return Pin{Key: k, Tenant: "a", Off: verb == 4, Reply: to}
-	}, func(struct{}, error) any { *answered++; return turn{} })
+	}
+	if n, want := core.total(), d.bytes(); n != want && !d.stuck {
+		return fmt.Errorf("the table counts %d bytes, the disk has %d", n, want)
+	}
+	for k, tenants := range d.pins {
+		if len(core.pins[k]) != len(tenants) {
+			return fmt.Errorf("pins of %x: %v in the table, %v on disk", k[:1], core.pins[k], tenants)
+		}
+	}
+	var described int64
+	for k, e := range core.entries {
+		if e.storing || e.describing || e.reserved != 0 || e.inUse != 0 || len(e.waiting)+len(e.toJudge)+len(e.toShow) > 0 {
+			return fmt.Errorf("artifact %x is not at rest: %+v", k[:1], e)
+		}
+		if e.module != nil {
+			described += weight(*e.module)
+		}
+	}
+	if described != core.described {
+		return fmt.Errorf("%d bytes of descriptions are counted, there are %d", core.described, described)
+	}
+	if len(core.asks)+len(core.pinning)+len(core.jobs) > 0 {
+		return fmt.Errorf("%d asks, %d pins, %d jobs are left", len(core.asks), len(core.pinning), len(core.jobs))
+	}
+	return nil
 }
