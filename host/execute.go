@@ -36,17 +36,20 @@ func pid() int { return os.Getpid() }
 // busy.queue_full, busy.draining, caller.*, canceled.*, host.*, bug.*: there is no verdict on the code.
 func (h *Host) Execute(ctx context.Context, r Request) (run.Receipt, error) {
 	if err := r.validate(h.cfg); err != nil {
-		return run.Receipt{}, err
+		return run.Receipt{}, h.refused(err)
 	}
 	if err := h.enter(); err != nil {
-		return run.Receipt{}, err
+		return run.Receipt{}, h.refused(err)
 	}
 	defer h.leave()
 	c, err := h.takeCode(r.Code, r.CodeHash)
 	if err != nil {
-		return run.Receipt{}, err
+		return run.Receipt{}, h.refused(err)
 	}
 	defer c.release()
+	if r.Input != nil {
+		h.metrics.Input(len(r.Input))
+	}
 	limits := r.Limits.WithDefaults()
 	id := h.runs.add(pool.RunIO{Input: r.Input, Stdin: r.Stdin, Stdout: r.Stdout, Stderr: r.Stderr})
 	defer func() {
@@ -115,15 +118,15 @@ func blame(receipt run.Receipt, f *fault.Error) run.Receipt {
 // busy.queue_full, busy.draining, caller.*, canceled.*, host.*, bug.*: there is no verdict on the code.
 func (h *Host) Precheck(ctx context.Context, r CodeRequest) (Judgement, error) {
 	if err := h.validateCode(r); err != nil {
-		return Judgement{}, err
+		return Judgement{}, h.refused(err)
 	}
 	if err := h.enter(); err != nil {
-		return Judgement{}, err
+		return Judgement{}, h.refused(err)
 	}
 	defer h.leave()
 	c, err := h.takeCode(r.Code, r.CodeHash)
 	if err != nil {
-		return Judgement{}, err
+		return Judgement{}, h.refused(err)
 	}
 	defer c.release()
 	a := cache.Answer{Outcome: run.Outcome{Fault: c.fault}}
@@ -156,18 +159,19 @@ func (h *Host) HeadsUp(ctx context.Context, r CodeRequest) error {
 		return fault.From(err)
 	}
 	if err := h.validateCode(r); err != nil {
-		return err
+		return h.refused(err)
 	}
 	if err := h.enter(); err != nil {
-		return err
+		return h.refused(err)
 	}
 	c, err := h.takeCode(r.Code, r.CodeHash) // the caller may reuse the code once this returns
 	if err == nil && c.fault != nil {
-		err = c.fault
+		h.leave()
+		return c.fault
 	}
 	if err != nil {
 		h.leave()
-		return err
+		return h.refused(err)
 	}
 	admitted := make(chan error, 2)
 	go func() {
@@ -197,6 +201,7 @@ func (h *Host) judge(ctx context.Context, r CodeRequest, c *heldCode, q cache.Re
 // ask brings a request to the cache actor. When the caller leaves, the request is withdrawn, and its end is awaited all
 // the same.
 func (h *Host) ask(ctx context.Context, r cache.Request) (cache.Answer, error) {
+	defer h.took(r.Kind, time.Now())
 	a, err := kernel.AskWithdrawing(ctx, h.cache,
 		func(to kernel.Reply[cache.Answer]) cache.Message { return cache.Ask{Request: r, Reply: to} },
 		cache.Message(cache.Depart{ID: r.ID}), h.cfg.StopTimeout)
@@ -238,8 +243,10 @@ func (h *Host) takeCode(code []byte, hash string) (*heldCode, error) {
 		c.hash, c.held = parsed, h.codes.hold(parsed)
 	} else {
 		c.hash = artifacts.HashCode(code)
+		h.metrics.CodeGiven(len(code))
 		if int64(len(code)) > h.cfg.MaxCodeBytes {
 			c.fault = fault.New(fault.GuestCodeTooLarge, "code", "", nil)
+			h.metrics.Refused(c.fault)
 		} else if err := h.codes.put(c.hash, code); err != nil {
 			return nil, err
 		} else {

@@ -20,6 +20,7 @@ import (
 	"github.com/troupehost/troupe/artifacts/db"
 	"github.com/troupehost/troupe/artifacts/sealed"
 	"github.com/troupehost/troupe/artifacts/store"
+	"github.com/troupehost/troupe/host/internal/metrics"
 	"github.com/troupehost/troupe/host/internal/pool"
 )
 
@@ -38,6 +39,7 @@ type Host struct {
 	log     zerolog.Logger
 	started time.Time
 	health  *health
+	metrics *metrics.Set
 
 	dir    *db.Dir
 	store  *store.Store
@@ -93,7 +95,7 @@ func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 		return nil, fault.New(fault.HostUnsupported, "start", runtime.GOOS, nil)
 	}
 	cfg = cfg.withDefaults()
-	h := &Host{cfg: cfg, started: time.Now(), health: newHealth(time.Now),
+	h := &Host{cfg: cfg, started: time.Now(), health: newHealth(time.Now), metrics: metrics.New(),
 		codes: newCodeTable(idleCodeBytes, openFiles()/8), parts: newHandoff(), runs: newRunTable(),
 		idle: make(chan struct{}), done: make(chan struct{}), mismatch: make(chan *fault.Error, 1)}
 	h.life, h.end = context.WithCancel(context.WithoutCancel(ctx))
@@ -104,7 +106,7 @@ func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 		}
 	}()
 	h.dir, err = db.OpenDir(db.DirConfig{Path: cfg.DataDir, Owner: Owner{PID: pid(), Kind: cfg.Owner, Socket: cfg.Socket},
-		BallastBytes: max(cfg.BallastBytes, 0), Log: h.log})
+		BallastBytes: max(cfg.BallastBytes, 0), FS: timedCommits(h.metrics), Log: h.log})
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +117,7 @@ func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 	// The pool is proved before the store is opened, since its probe says which build the store serves.
 	ports := &artifactPort{}
 	h.pool, err = pool.New(ctx, pool.Config{WorkerPath: cfg.WorkerPath, MaxInflatedBytes: cfg.MaxInflatedBytes, StopTimeout: cfg.StopTimeout,
-		Code: h.codes, Handoff: h.parts, Artifacts: ports, Runs: h.runs, Warn: func(w inspect.Worker, what string) {
+		Code: h.codes, Handoff: h.parts, Artifacts: ports, Runs: h.runs, Observe: h.metrics, Warn: func(w inspect.Worker, what string) {
 			h.log.Warn().Str("worker", w.ID).Int("pid", w.PID).Str("tenant", w.Tenant).Str("artifact", w.Artifact).Msg("worker killed: " + what)
 		}, Mismatched: func(f *fault.Error) { h.mismatch <- f }}) // once
 	if err != nil {
@@ -153,12 +155,12 @@ func (h *Host) startActors() (err error) {
 	}
 	// The cache admits what the prepare queue has room for, so that an announcement is refused before it is accepted.
 	jobs := cfg.PrepareQueue + cfg.PrepareWorkers
-	h.prepare, err = prepare.Spawn(h.system, prepare.Config{Preparer: h.pool,
+	h.prepare, err = prepare.Spawn(h.system, prepare.Config{Preparer: h.pool, Observe: prepareMetrics{h.metrics},
 		Limits: prepare.Limits{Queue: jobs, Soft: cfg.PrepareWorkers, Hard: cfg.PrepareWorkersCritical}})
 	if err != nil {
 		return err
 	}
-	h.execute, err = execute.Spawn(h.system, execute.Config{Workers: h.pool,
+	h.execute, err = execute.Spawn(h.system, execute.Config{Workers: h.pool, Observe: executeMetrics{h.metrics},
 		Limits: execute.Limits{Queue: cfg.ExecuteQueue, Processes: cfg.ExecuteWorkers, Idle: cfg.WorkerIdle}})
 	if err != nil {
 		return err
@@ -170,7 +172,7 @@ func (h *Host) startActors() (err error) {
 			Policy: artifacts.PrunePolicy{LimitBytes: cfg.CacheBytes, Age: cfg.CacheAge}},
 		PruneEvery: cfg.PruneEvery,
 		Store:      h.kept,
-		Prepare:    h.prepare, Execute: h.execute,
+		Prepare:    h.prepare, Execute: h.execute, Observe: cacheMetrics{h.metrics},
 	})
 	return err
 }

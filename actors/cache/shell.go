@@ -21,6 +21,7 @@ type Config struct {
 	Store      Store
 	Prepare    kernel.Ref[prepare.Message]
 	Execute    kernel.Ref[execute.Message]
+	Observe    Observer // nil: nobody is told
 }
 
 // Spawn starts the cache actor and its pruner.

@@ -45,3 +45,15 @@ type Worker interface {
 	// Close kills the process and waits until it is reaped.
 	Close()
 }
+
+// Observer is told what the queue does, by the actor: it must not block.
+type Observer interface {
+	// Queued says that a run starts, on a worker or with one, after it waited so long.
+	Queued(p run.Priority, wait time.Duration)
+	// Ended says how a run ended that was accepted. One that never ran has used nothing.
+	Ended(p run.Priority, o run.Outcome)
+	// Spawned says that a worker is started.
+	Spawned()
+	// Closed says that the queue gives a worker up, and why: idle, displaced, released, canceled, died or failed.
+	Closed(reason string)
+}

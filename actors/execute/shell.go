@@ -12,6 +12,7 @@ import (
 type Config struct {
 	Limits
 	Workers Workers
+	Observe Observer // nil: nobody is told
 }
 
 // Spawn starts the execute actor.

@@ -75,3 +75,14 @@ type Preparer interface {
 	// Discard gives up the parts of a ticket that nobody will ask for. It must not block.
 	Discard(ticket uint64)
 }
+
+// Observer is told what the queue does, by the actor: it must not block.
+type Observer interface {
+	// Queued says that a job starts after it waited so long since it came. A start that is repeated, since no process could
+	// be had, is told again.
+	Queued(p run.Priority, wait time.Duration)
+	// Ended says how a job ended that was accepted. One that never ran has used nothing.
+	Ended(p run.Priority, o Outcome)
+	// Raised says that the priority of a job was raised.
+	Raised(from, to run.Priority)
+}

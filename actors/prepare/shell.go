@@ -10,6 +10,7 @@ import (
 type Config struct {
 	Limits
 	Preparer Preparer
+	Observe  Observer // nil: nobody is told
 }
 
 // Spawn starts the prepare actor.

@@ -35,14 +35,15 @@ var allowed = map[string][]string{
 	"actors/cache":   {"leaves", "actors/kernel", "actors/prepare", "actors/execute"},
 	"actors/jobs":    {"leaves", "actors/kernel", "actors/cache"},
 
-	"host/wire":          {"leaves", "host/abi"}, // abi: the calls that it must agree on
-	"host/sandbox":       {"leaves"},
-	"host/abi":           {"leaves"},
-	"host/engine":        {"leaves", "host/abi", "artifacts/wasm", "host/wire"}, // wire: the versions that it must agree on
-	"host/worker":        {"leaves", "host/wire", "host/sandbox", "host/engine", "host/abi"},
-	"host/internal/pool": {"leaves", "host/wire", "host/sandbox", "actors/prepare", "actors/execute"},
+	"host/wire":             {"leaves", "host/abi"}, // abi: the calls that it must agree on
+	"host/sandbox":          {"leaves"},
+	"host/abi":              {"leaves"},
+	"host/engine":           {"leaves", "host/abi", "artifacts/wasm", "host/wire"}, // wire: the versions that it must agree on
+	"host/worker":           {"leaves", "host/wire", "host/sandbox", "host/engine", "host/abi"},
+	"host/internal/metrics": {"leaves"},
+	"host/internal/pool":    {"leaves", "host/wire", "host/sandbox", "actors/prepare", "actors/execute"},
 	"host": {"leaves", "actors/kernel", "actors/prepare", "actors/execute", "actors/cache", "actors/jobs", "artifacts/blob", "artifacts/db", "artifacts/store",
-		"artifacts/wasm", "host/wire", "host/sandbox", "host/abi", "host/internal/pool"},
+		"artifacts/wasm", "host/wire", "host/sandbox", "host/abi", "host/internal/metrics", "host/internal/pool"},
 
 	"host/control/api":    {"leaves", "host"},
 	"host/control/client": {"leaves", "host/control/api", "host"},
@@ -59,6 +60,7 @@ var sole = map[string]struct{ importer, why string }{
 	"github.com/asynkron/protoactor-go":        {"actors/kernel", "the library is frozen; everything else uses our kernel"},
 	"github.com/dgraph-io/badger":              {"artifacts/db", "a full disk or a damaged file kills who uses it unguarded"},
 	"github.com/tetratelabs/wazero":            {"host/engine", "the engine runs in workers only, behind one interface"},
+	"github.com/prometheus":                    {"host/internal/metrics", "one registry per host, and never the default one"},
 	"github.com/asynkron/protoactor-go/remote": {"", "any peer can stop any actor"},
 }
 

@@ -60,6 +60,9 @@ type Config struct {
 	Artifacts        Artifacts
 	Runs             Runs
 
+	// Observe is told of the life of processes. May be nil.
+	Observe Observer
+
 	// Warn is told that a worker was killed for what it did outside of any run. May be nil; it must not call the pool.
 	Warn func(w inspect.Worker, what string)
 
@@ -87,6 +90,21 @@ func (c clocksUsed) inWorker(cpu, wall time.Duration) wire.Clock {
 type Program struct {
 	Path string // absolute
 	File os.FileInfo
+}
+
+// Observer is told of the life of worker processes. It must not block, must not call the pool, and may be called from
+// several goroutines at once. kind is prepare, execute or probe.
+type Observer interface {
+	Spawning(kind string) // a start begins
+	Spawned(kind string)  // a process greeted
+	Retired(kind string)  // a process that greeted is reaped
+	// Killed says that a process did not end in an orderly way: cpu_limit, wall_limit, memory, canceled, died, bad_reply,
+	// idle_cpu, not_started or stopped.
+	Killed(kind, reason string)
+	// TimedOut says which clock ended a job: host_cpu, worker or wall.
+	TimedOut(kind, clock string)
+	// Orphaned says that a process left others behind in its group, which were killed.
+	Orphaned(kind string)
 }
 
 // Facts are what the probe said about this build of the worker on this machine.
