@@ -79,7 +79,7 @@ func (s *State) Step(now time.Time, in Message) []Effect {
 	case Raise:
 		switch j := s.jobs[m.Job]; {
 		case j != nil:
-			s.raise(now, j, m)
+			out = s.raise(now, j, m)
 		case !m.again:
 			m.again = true
 			out = []Effect{Requeue{m}}
@@ -168,7 +168,7 @@ func (s *State) unpark(j *job) {
 func (s *State) giveUp(j *job, code fault.Code) []Effect {
 	delete(s.jobs, j.ID)
 	j.answered = true
-	out := []Effect{Answer{Reply: j.reply, Err: fault.New(code, "prepare", j.Code.String(), nil)}}
+	out := []Effect{Answer{Reply: j.reply, Priority: j.Priority, Err: fault.New(code, "prepare", j.Code.String(), nil)}}
 	if j.worker == 0 {
 		s.unpark(j)
 		return out
@@ -199,7 +199,7 @@ func (s *State) ended(now time.Time, m ended) []Effect {
 		}
 	}
 	delete(s.jobs, j.ID)
-	return []Effect{Answer{Reply: j.reply, Outcome: m.Outcome}}
+	return []Effect{Answer{Reply: j.reply, Priority: j.Priority, Outcome: m.Outcome}}
 }
 
 // backOff parks a job whose process could not be started, before its equals. The back-off ends at the latest when the
@@ -232,7 +232,7 @@ func (s *State) expire(now time.Time) []Effect {
 		if j := s.off[id]; j.failed != nil && !j.notBefore.After(now) {
 			s.unpark(j)
 			delete(s.jobs, j.ID)
-			out = append(out, Answer{Reply: j.reply, Outcome: *j.failed})
+			out = append(out, Answer{Reply: j.reply, Priority: j.Priority, Outcome: *j.failed})
 		}
 	}
 	return out
@@ -274,7 +274,7 @@ func (s *State) exited(m exited) []Effect {
 		return nil
 	}
 	delete(s.jobs, j.ID)
-	return []Effect{Answer{Reply: j.reply, Err: fault.New(code, "prepare", j.Code.String(), nil)}}
+	return []Effect{Answer{Reply: j.reply, Priority: j.Priority, Err: fault.New(code, "prepare", j.Code.String(), nil)}}
 }
 
 // schedule starts what may start: the highest priority first, in the order of arrival.
@@ -289,7 +289,7 @@ func (s *State) schedule(now time.Time) []Effect {
 		s.nextName++
 		j.worker, j.started = s.nextName, now
 		s.running[j.worker] = j
-		out = append(out, StartWorker{Worker: j.worker, Job: j.Job})
+		out = append(out, StartWorker{Worker: j.worker, Job: j.Job, Waited: now.Sub(j.since)})
 	}
 }
 

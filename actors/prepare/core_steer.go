@@ -26,19 +26,21 @@ type steering struct {
 }
 
 // raise lifts a job, parked or running. A parked one goes behind its equals of the higher priority.
-func (s *State) raise(now time.Time, j *job, m Raise) {
+func (s *State) raise(now time.Time, j *job, m Raise) []Effect {
 	budget, marks := j.Budget.Raised(m.Budget.WithDefaults()), mark(j.Marks, m.Marks)
 	j.stale = j.stale || j.worker != 0 && (budget != j.Budget || len(marks) != len(j.Marks))
 	j.Budget, j.Marks = budget, marks
 	if m.Priority <= j.Priority || m.Priority > run.Critical {
-		return
+		return nil
 	}
+	out := []Effect{Raised{From: j.Priority, To: m.Priority}}
 	j.raised = append(j.raised, inspect.Escalation{At: now, From: j.Priority.String(), To: m.Priority.String(), By: fault.Quote(m.By)})
 	if j.worker == 0 {
 		s.unpark(j)
 		defer s.park(j)
 	}
 	j.Priority = m.Priority
+	return out
 }
 
 // mark adds marks that are new.

@@ -131,6 +131,7 @@ type Effect interface{ prepareEffect() }
 type StartWorker struct {
 	Worker uint64
 	Job    Job
+	Waited time.Duration // since the job came
 }
 
 // StopWorker kills the process of worker-N.
@@ -155,10 +156,14 @@ type Discard struct{ Ticket uint64 }
 
 // Answer answers an Enqueue.
 type Answer struct {
-	Reply   kernel.Reply[Outcome]
-	Outcome Outcome
-	Err     error
+	Reply    kernel.Reply[Outcome]
+	Priority run.Priority // of the job; 0: it was not accepted
+	Outcome  Outcome
+	Err      error
 }
+
+// Raised says that the priority of a job was raised.
+type Raised struct{ From, To run.Priority }
 
 // Requeue puts a message behind the work that waits.
 type Requeue struct{ Message Message }
@@ -181,6 +186,7 @@ func (Steer) prepareEffect()       {}
 func (Tell) prepareEffect()        {}
 func (Discard) prepareEffect()     {}
 func (Answer) prepareEffect()      {}
+func (Raised) prepareEffect()      {}
 func (Requeue) prepareEffect()     {}
 func (AllCanceled) prepareEffect() {}
 func (Show) prepareEffect()        {}

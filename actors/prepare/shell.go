@@ -2,8 +2,11 @@ package prepare
 
 import (
 	"context"
+	"time"
 
+	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/kernel"
+	"github.com/troupehost/troupe/actors/run"
 )
 
 // Config is what the actor needs.
@@ -15,6 +18,9 @@ type Config struct {
 
 // Spawn starts the prepare actor.
 func Spawn(parent kernel.Parent, cfg Config) (kernel.Ref[Message], error) {
+	if cfg.Observe == nil {
+		cfg.Observe = unobserved{}
+	}
 	return kernel.Spawn(parent, kernel.Options[Message]{
 		Name:    "prepare",
 		Mailbox: max(cfg.Queue, 256),
@@ -42,10 +48,14 @@ type shell struct {
 func (sh *shell) do(c *kernel.Ctx[Message], e Effect) {
 	switch e := e.(type) {
 	case StartWorker:
+		sh.cfg.Observe.Queued(e.Job.Priority, e.Waited)
 		sh.start(c, e)
 	case StopWorker:
 		sh.workers[e.Worker].Stop()
+	case Raised:
+		sh.cfg.Observe.Raised(e.From, e.To)
 	case Answer:
+		sh.ended(e)
 		if e.Err != nil {
 			e.Reply.Fail(e.Err)
 			return
@@ -68,6 +78,24 @@ func (sh *shell) do(c *kernel.Ctx[Message], e Effect) {
 		c.After(e.Delay, wake{})
 	}
 }
+
+// ended tells of the end of a job that was accepted.
+func (sh *shell) ended(e Answer) {
+	if e.Priority == 0 {
+		return
+	}
+	if e.Err != nil {
+		e.Outcome.Fault = fault.From(e.Err)
+	}
+	sh.cfg.Observe.Ended(e.Priority, e.Outcome)
+}
+
+// unobserved tells nobody.
+type unobserved struct{}
+
+func (unobserved) Queued(run.Priority, time.Duration) {}
+func (unobserved) Ended(run.Priority, Outcome)        {}
+func (unobserved) Raised(_, _ run.Priority)           {}
 
 // workerMessage is what a worker actor receives: the result of its one job.
 type workerMessage struct{ ended }
