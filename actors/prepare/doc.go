@@ -19,7 +19,7 @@
 //	-         Enqueue            held      StartWorker Steer
 //	-         Enqueue            parked    -
 //	-         Enqueue            running   StartWorker
-//	-         Raise              -         Requeue
+//	-         Raise              -         Raised Requeue
 //	backoff   (any)              -         Answer
 //	backoff   (any)              held      StartWorker Steer
 //	backoff   (any)              parked    -
