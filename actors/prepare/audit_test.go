@@ -23,6 +23,7 @@ type audit struct {
 	line   map[*job]int // where a job stands among the parked of its priority
 	want   map[*job]Job // what the messages say of a job
 	told   map[uint64]Steering
+	wakes  []time.Time // that are to come
 }
 
 func newAudit(l Limits, flying map[uint64]bool, broken *error, table *sim.Table) *audit {
@@ -59,8 +60,12 @@ func (a *audit) Step(now time.Time, m Message) []Effect {
 			a.line[j] = -a.seq
 		}
 	}
+	if _, ok := m.(wake); ok {
+		a.wakes = slices.Delete(a.wakes, 0, 1)
+	}
 	a.checkStarts(now, out)
 	a.check(now, after)
+	a.checkWakes(now, out)
 	a.see(m, subject, before, after, out)
 	return out
 }
@@ -104,6 +109,25 @@ func (a *audit) checkStarts(now time.Time, out []Effect) {
 		case Steer:
 			a.told[e.Worker] = e.Steering
 		}
+	}
+}
+
+// checkWakes checks that the core is woken by the time at which something is to be done.
+func (a *audit) checkWakes(now time.Time, out []Effect) {
+	for _, e := range out {
+		if e, ok := e.(WakeAfter); ok {
+			a.wakes = append(a.wakes, now.Add(e.Delay))
+		}
+	}
+	slices.SortFunc(a.wakes, time.Time.Compare)
+	due := func(j *job, at time.Time) {
+		if at.After(now) && (len(a.wakes) == 0 || a.wakes[0].After(at)) {
+			a.fail("job %d is due at %v, and nobody wakes the queue: %v", j.ID, at, a.wakes)
+		}
+	}
+	for _, j := range a.jobs {
+		due(j, j.notBefore)
+		due(j, j.again)
 	}
 }
 

@@ -194,24 +194,20 @@ func (s *State) ended(now time.Time, m ended) []Effect {
 		return nil
 	}
 	if f := m.Outcome.Fault; f != nil && f.Code == fault.HostSpawnFailed {
-		if s.backOff(now, j, m.Outcome) {
-			return nil
-		}
+		s.backOff(now, j, m.Outcome)
+		return nil
 	}
 	delete(s.jobs, j.ID)
 	return []Effect{Answer{Reply: j.reply, Priority: j.Priority, Outcome: m.Outcome}}
 }
 
 // backOff parks a job whose process could not be started, before its equals. The back-off ends at the latest when the
-// job's time for starts is up: then the job is answered. If that is now, backOff reports false.
-func (s *State) backOff(now time.Time, j *job, o Outcome) bool {
+// job's time for starts is up: then the job is answered, which may be now.
+func (s *State) backOff(now time.Time, j *job, o Outcome) {
 	if j.failures++; j.failures == 1 {
 		j.failing = now
 	}
 	left := j.failing.Add(s.limits.SpawnWait).Sub(now)
-	if left <= 0 {
-		return false
-	}
 	delay := maxSpawnBackoff
 	if doubled := j.failures - 1; doubled < 8 {
 		delay = min(delay, spawnBackoff<<doubled)
@@ -222,7 +218,6 @@ func (s *State) backOff(now time.Time, j *job, o Outcome) bool {
 	j.worker, j.started, j.steering, j.notBefore = 0, time.Time{}, steering{}, now.Add(delay)
 	s.parked[j.Priority] = slices.Insert(s.parked[j.Priority], 0, j)
 	s.off[j.ID] = j
-	return true
 }
 
 // expire answers the jobs for which no process could be started in time.

@@ -45,7 +45,6 @@ func (s *State) raise(now time.Time, j *job, m Raise) []Effect {
 
 // mark adds marks that are new.
 func mark(marks, more []Budget) []Budget {
-	marks = slices.Clip(marks) // effects have it
 	for _, b := range more {
 		if b = b.WithDefaults(); len(marks) < maxMarks && (b.CPU > 0 || b.Wall > 0) && !slices.Contains(marks, b) {
 			marks = append(marks, b)

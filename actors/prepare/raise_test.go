@@ -271,4 +271,11 @@ func TestInspectShowsThePreparations(t *testing.T) {
 	if n := len(show().Preparations); n != maxShown {
 		t.Errorf("%d jobs are shown", n)
 	}
+	b = newBench(t, Limits{Soft: maxShown + 10})
+	for id := uint64(1); id <= maxShown+10; id++ {
+		b.enqueue(id, run.Normal)
+	}
+	if n := len(show().Preparations); n != maxShown {
+		t.Errorf("%d running jobs are shown", n)
+	}
 }
