@@ -7,27 +7,89 @@
 //
 // # Lifecycle
 //
-// Of an artifact:
+// Of an artifact, as a simulation sees it ("-": it is not known; storing: prepared, and on its way to the disk; leaving: on
+// its way from there). An event is a message, with the class of the fault that it brings; requests go by their kind. Left out
+// are steps that change several artifacts: pruning, a revocation, reading the index.
 //
-//	State      Event                        Next       Effect
-//	-          request                      preparing  prepare
-//	-          request, nobody has the code -          answer caller.not_found
-//	preparing  request                      preparing  waits; raises the priority
-//	preparing  last waiter departs          -          cancel the preparation
-//	preparing  prepared                     preparing  prune to make room, store; it stays now, whoever departs
-//	preparing  stored, or kept in memory    prepared   answer prechecks and heads-ups, execute the rest
-//	preparing  failed: guest or suspect     failed     answer all; store a guest failure
-//	preparing  failed for want of time      preparing  prepare again for those whose budget was larger; answer the rest
-//	preparing  failed: other                -          answer all; nothing is remembered
-//	prepared   request                      prepared   touch; load the description if need be; answer or execute
-//	prepared   in memory only, room again   prepared   write it
-//	prepared   missing, corrupt, rejected   preparing  drop this generation, prepare again, run once more
-//	prepared   evicted, pruned              leaving    delete, release idle workers
-//	leaving    deleted                      -          answer who asked for it
-//	leaving    could not be deleted         prepared   answer who asked for it
-//	failed     request, guest failure       failed     answer from the record
-//	failed     request with a larger budget preparing  prepare, if a limit of CPU or wall time was the failure
-//	failed     request after the cool-down  preparing  prepare, if the failure was suspect and it is no precheck
+//	Artifact   Event               Next       Effects
+//	-          execute             -          Reply
+//	-          execute             preparing  StartPrepare
+//	-          heads-up            -          Reply
+//	-          heads-up            preparing  Accept StartPrepare
+//	-          precheck            -          Reply
+//	-          precheck            preparing  StartPrepare
+//	-          prepared            -          Discard
+//	failed     Evict               leaving    Delete
+//	failed     execute             failed     Reply
+//	failed     execute             preparing  StartPrepare
+//	failed     heads-up            failed     Accept Reply
+//	failed     heads-up            preparing  Accept StartPrepare
+//	failed     precheck            failed     Reply
+//	failed     precheck            preparing  StartPrepare
+//	failed     prepared            failed     Discard
+//	leaving    deleted             -          Done HasPruned
+//	leaving    execute             leaving    Reply
+//	leaving    execute             preparing  StartPrepare
+//	leaving    heads-up            leaving    Reply
+//	leaving    heads-up            preparing  Accept StartPrepare
+//	leaving    not deleted         -          Done
+//	leaving    not deleted         prepared   Done
+//	leaving    precheck            leaving    Reply
+//	leaving    precheck            preparing  StartPrepare
+//	prepared   Depart              prepared   CancelExecute Reply
+//	prepared   Evict               leaving    Delete Release
+//	prepared   Raise               prepared   RaiseExecute
+//	prepared   described           prepared   Reply Shown StartExecute
+//	prepared   described: host     prepared   Shown
+//	prepared   described: host     preparing  Delete Release Shown StartPrepare
+//	prepared   execute             prepared   Describe Reply StartExecute StoreAgain Touch
+//	prepared   executed            prepared   Reply
+//	prepared   executed: busy      prepared   Reply
+//	prepared   executed: canceled  prepared   Reply
+//	prepared   executed: guest     prepared   Reply
+//	prepared   executed: host      prepared   Reply
+//	prepared   executed: host      preparing  Delete Release Shown StartPrepare
+//	prepared   executed: suspect   prepared   Describe Reply StartExecute
+//	prepared   executed: suspect   preparing  Delete Release Shown StartPrepare
+//	prepared   heads-up            prepared   Accept Reply StoreAgain Touch
+//	prepared   precheck            prepared   Describe Reply StoreAgain Touch
+//	prepared   verified: host      leaving    Delete Done Release
+//	preparing  Depart              -          CancelPrepare Reply
+//	preparing  Depart              failed     CancelPrepare Reply StoreFailure
+//	preparing  Depart              leaving    CancelPrepare Reply
+//	preparing  Depart              preparing  CancelExecute Reply
+//	preparing  Raise               preparing  RaiseExecute RaisePrepare
+//	preparing  deleted             preparing  Done
+//	preparing  execute             preparing  RaisePrepare Reply
+//	preparing  heads-up            preparing  Accept RaisePrepare Reply
+//	preparing  not deleted         preparing  Done
+//	preparing  passed              failed     CancelPrepare Reply StoreFailure
+//	preparing  passed              preparing  Reply
+//	preparing  precheck            preparing  RaisePrepare Reply
+//	preparing  prepared            preparing  Discard
+//	preparing  prepared            storing    Reply StorePut
+//	preparing  prepared: guest     failed     Reply StoreFailure
+//	preparing  prepared: guest     preparing  Reply StartPrepare StoreFailure
+//	preparing  prepared: host      -          Reply
+//	preparing  prepared: host      failed     Reply StoreFailure
+//	preparing  prepared: host      leaving    Reply
+//	preparing  prepared: suspect   failed     Reply StoreFailure
+//	preparing  prepared: suspect   preparing  Reply StartPrepare StoreFailure
+//	storing    Depart              storing    Reply
+//	storing    execute             storing    Reply
+//	storing    heads-up            storing    Accept Reply
+//	storing    precheck            storing    Reply
+//	storing    stored              prepared   Reply StartExecute
+//	storing    stored in memory    leaving    Delete Release Reply
+//	storing    stored in memory    prepared   Reply StartExecute
+//
+// A preparation runs at the highest priority and under the largest budget of those who wait; CPU time, wall time and memory
+// each for themselves. Who joins with more extends it, who joins with less leaves a mark, and is answered when that passes,
+// while the others wait on. When nobody is left, it is canceled, and the largest budget that it was judged under is
+// remembered: no more than that is answered from the record, more prepares again. Of what is prepared, prechecks are judged
+// by what it used, as if it had been prepared for them: CPU time, and memory if more was allowed; wall time says nothing about
+// the code. A second preparation for those who deserved more is left for one case: a limit was reached just before its
+// extension came.
 //
 // Pins belong to keys, not to states: they hold from the request on, and outlive the artifact.
 //
@@ -39,9 +101,24 @@
 //
 // # Failure
 //
-// Every request is answered exactly once. What is deterministic is remembered and never tried again; what may be the
-// machine's fault is tried again after Config.Cooldown, Config.Retries times. A run whose worker died before any output
-// reached the caller is repeated once. An artifact that could not be written is served from memory and written later.
+// Every request is answered exactly once. What the code did (guest) is remembered and never tried again. A preparation that
+// failed for what may be the machine's fault (suspect) is tried again after Config.Cooldown, Config.Retries times, for
+// executions and announcements; prechecks are answered from the record. Both survive a restart, with their count and time.
+// All else is an error for who waits, and nothing is remembered. An artifact that could not be written is served from memory
+// and written later.
+//
+// A run is repeated once, on a fresh worker, if its worker died, broke the protocol or could not load the artifact, or the
+// artifact was missing or damaged, and if nothing of it was seen: no output was delivered, no input taken. Else the fault says
+// so. A damaged artifact kills its worker just as hostile code does, so the artifact is prepared again before. It stays only
+// after a death or a bad reply, and if it works for others right now: other runs use it, and one of them ended by the code's
+// own doing since the last suspect one. It also stays if it could not be had again: nobody has the code, or the budget of the
+// request does not suffice. Passing a wall limit is not repeated: the run had all the time that it asked for, and would take
+// as much again.
+//
+// A run that is suspect twice stays suspect, with Answer.Repeated, and counts against the code unless Config.Forgive is set.
+// Config.QuarantineAfter of these in a row put the code of that tenant into quarantine for Config.Quarantine: its executions
+// are answered guest.quarantined, and no worker is spent on them. A run that ends well counts anew, an eviction by an operator
+// lifts the quarantine, and so does a restart of the actor.
 //
 // # Limits
 //
@@ -50,5 +127,5 @@
 // only by Config.Unstored. Module descriptions, which a hostile module can make long, are loaded when they are needed, up to
 // Config.Descriptions bytes. Config.Requests requests may be unanswered, Config.Preparing preparations under way or queued;
 // more are refused with busy.queue_full before anything is accepted. Announcements that wait are bounded by Config.Announce
-// per tenant, pins by Config.Pins per tenant.
+// per tenant, pins by Config.Pins per tenant. 4096 revoked tags are remembered, and 4096 codes with runs that counted.
 package cache

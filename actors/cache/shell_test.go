@@ -119,6 +119,9 @@ type stage struct {
 
 	mu       sync.Mutex
 	canceled []string
+	enqueued []prepare.Enqueue
+	raised   []prepare.Raise
+	lifted   []execute.Raise
 }
 
 func (s *stage) cancel(format string, args ...any) {
@@ -151,7 +154,16 @@ func onStage(t *testing.T, cfg Config, test func(t *testing.T, s *stage)) {
 		}
 		s.prepare = spawn(t, sys, "prepare", func(c *kernel.Ctx[prepare.Message], m prepare.Message) {
 			switch m := m.(type) {
+			case prepare.Inspect:
+				panic("crash")
+			case prepare.Raise:
+				s.mu.Lock()
+				s.raised = append(s.raised, m)
+				s.mu.Unlock()
 			case prepare.Enqueue:
+				s.mu.Lock()
+				s.enqueued = append(s.enqueued, m)
+				s.mu.Unlock()
 				c.After(time.Minute, jobDone{job: m})
 			case jobDone:
 				j := m.job.Job
@@ -179,6 +191,10 @@ func onStage(t *testing.T, cfg Config, test func(t *testing.T, s *stage)) {
 				c.After(time.Minute, runDone{run: m.Job.Run})
 			case runDone:
 				end(m.run, nil)
+			case execute.Raise:
+				s.mu.Lock()
+				s.lifted = append(s.lifted, m)
+				s.mu.Unlock()
 			case execute.Cancel:
 				s.cancel("run %d", m.Run)
 				end(m.Run, fault.New(fault.CanceledCaller, "", "", nil))

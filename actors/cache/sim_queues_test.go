@@ -17,7 +17,7 @@ type compile struct {
 	s      *sim.Shell // who asked
 	job    prepare.Job
 	fault  *fault.Error // it ends with
-	stall  time.Duration
+	stall  int64        // wall time is so many times the CPU time
 	begun  time.Time
 	told   map[prepare.Budget]bool
 	plan   int // number of the newest plan: events of older ones mean nothing
@@ -50,7 +50,7 @@ func (c *compiler) start(s *sim.Shell, e StartPrepare) {
 			c.broken("two preparations of artifact %x at a time", e.Job.Key[:1])
 		}
 	}
-	j := &compile{c: c, s: s, job: e.Job, told: map[prepare.Budget]bool{}, stall: time.Duration(1 + s.Rand().IntN(5)),
+	j := &compile{c: c, s: s, job: e.Job, told: map[prepare.Budget]bool{}, stall: 1 + s.Rand().Int64N(5),
 		begun: s.Now().Add(time.Duration(s.Rand().IntN(8)) * time.Millisecond)}
 	if s.Err() != nil {
 		j.fault = fault.New([]fault.Code{fault.HostSpawnFailed, fault.GuestInvalid, fault.SuspectPrepareDied}[e.Gen%3], "prepare", "", nil)
@@ -85,18 +85,20 @@ func (c *compiler) cancel(gen uint64) {
 
 func (j *compile) used() prepare.Budget {
 	wall := max(j.c.w.Now().Sub(j.begun), 0)
-	return prepare.Budget{CPU: wall / j.stall, Wall: wall}
+	return prepare.Budget{CPU: time.Duration(int64(wall) / j.stall), Wall: wall}
 }
 
 // at is the wall time at which a budget is used up.
-func (j *compile) at(b prepare.Budget) time.Duration { return min(b.CPU*j.stall, b.Wall) }
+func (j *compile) at(b prepare.Budget) time.Duration { return min(j.wall(b.CPU), b.Wall) }
+
+func (j *compile) wall(cpu time.Duration) time.Duration { return time.Duration(int64(cpu) * j.stall) }
 
 // next plans the next thing that happens: a mark, a limit, or the end.
 func (j *compile) next() {
 	if j.ended {
 		return
 	}
-	end := j.c.need[j.job.Key] * j.stall
+	end := j.wall(j.c.need[j.job.Key])
 	at := min(end, j.at(j.job.Budget))
 	for _, m := range j.job.Marks {
 		if !j.told[m] {
