@@ -72,12 +72,11 @@
 //	preparing  prepared: guest     preparing  Reply StartPrepare StoreFailure
 //	preparing  prepared: host      -          Reply
 //	preparing  prepared: host      failed     Reply StoreFailure
-//	preparing  prepared: host      leaving    Reply
 //	preparing  prepared: suspect   failed     Reply StoreFailure
 //	preparing  prepared: suspect   preparing  Reply StartPrepare StoreFailure
 //	storing    Depart              storing    Reply
 //	storing    execute             storing    Reply
-//	storing    heads-up            storing    Accept Reply
+//	storing    heads-up            storing    Accept
 //	storing    precheck            storing    Reply
 //	storing    stored              prepared   Reply StartExecute
 //	storing    stored in memory    leaving    Delete Release Reply

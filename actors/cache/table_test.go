@@ -19,7 +19,7 @@ var update = flag.Bool("update", false, "write the table of transitions into doc
 func TestTable(t *testing.T) {
 	table := sim.NewTable("Artifact")
 	for _, rate := range []float64{0.02, 0.1} {
-		sim.Explore(t, sim.Options{Seeds: 4000, Rate: rate}, func(w *sim.World) sim.Check {
+		sim.Explore(t, sim.Options{Seeds: 2000, Rate: rate}, func(w *sim.World) sim.Check {
 			x := newWorld(w, 64)
 			x.table = table
 			return x.check()
