@@ -58,8 +58,8 @@ func (h *Host) Execute(ctx context.Context, r Request) (run.Receipt, error) {
 		}
 	}()
 
-	receipt := run.Receipt{CodeHash: c.hash.String(), Artifact: c.key.String(), CPUMicros: new(int64), WallMicros: new(int64), Attempts: new(1), Cache: "miss",
-		Params: run.Params{Tenant: or(r.Tenant, h.cfg.Tenant), Entry: r.Entry, Limits: limits, Imports: r.Imports, Determinism: r.Determinism}.Hash()}
+	receipt := emptyReceipt(c.hash.String(), c.key.String())
+	receipt.Params = run.Params{Tenant: or(r.Tenant, h.cfg.Tenant), Entry: r.Entry, Limits: limits, Imports: r.Imports, Determinism: r.Determinism}.Hash()
 	if c.fault != nil {
 		return blame(receipt, c.fault), nil
 	}
@@ -77,6 +77,11 @@ func (h *Host) Execute(ctx context.Context, r Request) (run.Receipt, error) {
 	receipt = fill(receipt, a, r)
 	h.log.Debug().Uint64("job", id).Str("code_hash", receipt.CodeHash).Str("verdict", receipt.Verdict).Str("fault", receipt.Fault).Msg("executed")
 	return receipt, nil
+}
+
+// emptyReceipt is the receipt of a run that used nothing yet.
+func emptyReceipt(code, artifact string) run.Receipt {
+	return run.Receipt{CodeHash: code, Artifact: artifact, CPUMicros: new(int64), WallMicros: new(int64), Attempts: new(1), Cache: "miss"}
 }
 
 // fill writes what is known of a run into its receipt.
@@ -257,8 +262,9 @@ func (h *Host) takeCode(code []byte, hash string) (*heldCode, error) {
 	return c, nil
 }
 
-func (h *Host) keyOf(code artifacts.CodeHash) artifacts.Key {
-	return artifacts.KeyOf(code, h.pool.Facts().Build)
+// keyOf names the artifact that this host makes of a code.
+func (h *Host) keyOf(c artifacts.CodeHash) artifacts.Key {
+	return artifacts.KeyOf(c, h.pool.Facts().Build)
 }
 
 func (r Request) validate(cfg Config) error {

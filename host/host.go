@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -13,6 +14,7 @@ import (
 	"github.com/troupehost/troupe/actors/execute"
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/inspect"
+	"github.com/troupehost/troupe/actors/jobs"
 	"github.com/troupehost/troupe/actors/kernel"
 	"github.com/troupehost/troupe/actors/prepare"
 	"github.com/troupehost/troupe/artifacts"
@@ -44,7 +46,6 @@ type Host struct {
 	dir    *db.Dir
 	store  *store.Store
 	kept   *storePort
-	blobs  *blob.Store
 	warm   *warmList
 	pool   *pool.Pool
 	codes  *codeTable
@@ -55,6 +56,12 @@ type Host struct {
 	prepare kernel.Ref[prepare.Message]
 	execute kernel.Ref[execute.Message]
 	cache   kernel.Ref[cache.Message]
+	jobs    kernel.Ref[jobs.Message]
+
+	blobs    *blob.Store
+	journal  *journal
+	jobIDs   *jobIDs
+	watchers atomic.Uint64
 
 	life     context.Context // ends when the host stops waiting for what runs
 	end      context.CancelFunc
@@ -132,6 +139,10 @@ func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 	if h.blobs, err = blob.Open(ctx, h.dir.State, cfg.JobBytes); err != nil {
 		return nil, err
 	}
+	if h.journal, err = openJournal(ctx, h.dir.State, h.blobs, cfg.JobBytes); err != nil {
+		return nil, err
+	}
+	h.jobIDs = newJobIDs(h.journal.last)
 	if err := h.startActors(); err != nil {
 		return nil, err
 	}
@@ -154,9 +165,9 @@ func (h *Host) startActors() (err error) {
 		return err
 	}
 	// The cache admits what the prepare queue has room for, so that an announcement is refused before it is accepted.
-	jobs := cfg.PrepareQueue + cfg.PrepareWorkers
+	preparing := cfg.PrepareQueue + cfg.PrepareWorkers
 	h.prepare, err = prepare.Spawn(h.system, prepare.Config{Preparer: h.pool, Observe: prepareMetrics{h.metrics},
-		Limits: prepare.Limits{Queue: jobs, Soft: cfg.PrepareWorkers, Hard: cfg.PrepareWorkersCritical}})
+		Limits: prepare.Limits{Queue: preparing, Soft: cfg.PrepareWorkers, Hard: cfg.PrepareWorkersCritical}})
 	if err != nil {
 		return err
 	}
@@ -166,7 +177,7 @@ func (h *Host) startActors() (err error) {
 		return err
 	}
 	h.cache, err = cache.Spawn(h.system, cache.Config{
-		Limits: cache.Limits{Pins: cfg.MaxPins, Preparing: jobs, Requests: max(maxRequests, 2*cfg.ExecuteQueue),
+		Limits: cache.Limits{Pins: cfg.MaxPins, Preparing: preparing, Requests: max(maxRequests, 2*cfg.ExecuteQueue),
 			Cooldown: cfg.RetryCooldown, Retries: cfg.Retries,
 			Forgive: cfg.ForgiveSuspects, QuarantineAfter: cfg.QuarantineAfter, Quarantine: cfg.Quarantine,
 			Policy: artifacts.PrunePolicy{LimitBytes: cfg.CacheBytes, Age: cfg.CacheAge}},
@@ -174,7 +185,26 @@ func (h *Host) startActors() (err error) {
 		Store:      h.kept,
 		Prepare:    h.prepare, Execute: h.execute, Observe: cacheMetrics{h.metrics},
 	})
+	if err != nil {
+		return err
+	}
+	h.jobs, err = jobs.Spawn(h.system, jobs.Config{
+		Limits:  jobs.Limits{Queue: cfg.JobQueue, Settled: cfg.JobQueue, Active: max(jobsPerWorker*cfg.ExecuteWorkers, 16), Keep: cfg.JobKeep, Retries: max(cfg.Retries, 0)},
+		Journal: h.journal, Runner: &jobRunner{h: h, held: map[uint64]artifacts.CodeHash{}}, Cache: h.cache, Stuck: h.showStuckJobs,
+	})
 	return err
+}
+
+// jobsPerWorker is how many jobs are under way at a time for each execute worker: some are read and written meanwhile.
+const jobsPerWorker = 4
+
+// showStuckJobs warns of jobs that have ended and cannot be written.
+func (h *Host) showStuckJobs(why *fault.Error) {
+	if why == nil {
+		h.health.clear("jobs.unwritten")
+		return
+	}
+	h.health.set("jobs.unwritten", "what happened to jobs cannot be written; it is tried again: "+why.Error(), why.Hint)
 }
 
 // watchActors ends the host when a part of it was given up, since a host that lacks a part answers nothing right, and when
@@ -219,10 +249,18 @@ func (h *Host) shut(why error, drain bool) {
 		h.mu.Unlock()
 		h.end() // announcements are given up
 		if drain {
-			select {
-			case <-h.idle:
-			case <-ctx.Done():
-				h.log.Warn().Msg("requests are still under way; their workers are killed")
+			drained := make(chan struct{})
+			if err := h.jobs.Control(jobs.Drain{Reply: kernel.ReplyFunc(func(struct{}, error) { close(drained) })}); err != nil {
+				h.log.Debug().Err(err).Msg("the jobs have stopped already") // and have answered
+			}
+			for _, ended := range []<-chan struct{}{h.idle, drained} {
+				select {
+				case <-ended:
+				case <-ctx.Done():
+				}
+			}
+			if ctx.Err() != nil {
+				h.log.Warn().Msg("requests or jobs are still under way; their workers are killed")
 			}
 		}
 		h.err = errors.Join(why, h.release(context.Background()))

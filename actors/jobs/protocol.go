@@ -8,7 +8,6 @@ import (
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/kernel"
 	"github.com/troupehost/troupe/actors/run"
-	"github.com/troupehost/troupe/artifacts"
 )
 
 // Request is what a job is to be, as far as the actor needs to know.
@@ -19,8 +18,8 @@ type Request struct {
 	Validity    string
 	RetryOf     string
 	Priority    run.Priority
-	Code        artifacts.CodeHash
-	Fingerprint [32]byte // of what is to be run: equal for equal requests
+	Code        Digest
+	Fingerprint Digest // of what is to be run: equal for equal requests
 	Deadline    time.Time
 	Keep        time.Duration // zero: Limits.Keep
 	Body        *Body

@@ -1,38 +1,57 @@
 package jobs
 
 import (
+	"encoding/hex"
+	"errors"
 	"time"
 
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/run"
-	"github.com/troupehost/troupe/artifacts"
 )
 
 // Record is what is known of a job without its body and its output. Its JSON form is what is on disk.
 type Record struct {
-	ID          string             `json:"id"`
-	Key         string             `json:"key,omitempty"`
-	Tenant      string             `json:"tenant"`
-	Validity    string             `json:"validity,omitempty"`
-	RetryOf     string             `json:"retry_of,omitempty"`
-	State       run.JobState       `json:"state"`
-	Priority    run.Priority       `json:"priority"`
-	Code        artifacts.CodeHash `json:"code"`
-	Fingerprint [32]byte           `json:"fingerprint"`
-	Starts      int                `json:"starts,omitempty"`
-	Submitted   Stamp              `json:"submitted"`
-	Started     Stamp              `json:"started,omitempty"`
-	Settled     Stamp              `json:"settled,omitempty"`
-	Deadline    Stamp              `json:"deadline,omitempty"`
-	Keep        time.Duration      `json:"keep"`
-	Expires     time.Duration      `json:"expires,omitempty"` // settled: by the clock that counts how long jobs are kept
-	Ending      fault.Code         `json:"ending,omitempty"`  // it is to end with this fault: somebody wants it to
-	Verdict     string             `json:"verdict,omitempty"` // settled with a receipt
-	Fault       fault.Code         `json:"fault,omitempty"`   // settled without one, or with a verdict that is not ok
-	Message     string             `json:"message,omitempty"` // the fault in words, if there is no receipt
-	Hint        string             `json:"hint,omitempty"`
-	Kept        time.Duration      `json:"kept"` // the clock when this was written
-	Events      []Event            `json:"events"`
+	ID          string        `json:"id"`
+	Key         string        `json:"key,omitempty"`
+	Tenant      string        `json:"tenant"`
+	Validity    string        `json:"validity,omitempty"`
+	RetryOf     string        `json:"retry_of,omitempty"`
+	State       run.JobState  `json:"state"`
+	Priority    run.Priority  `json:"priority"`
+	Code        Digest        `json:"code"`
+	Fingerprint Digest        `json:"fingerprint"`
+	Starts      int           `json:"starts,omitempty"`
+	Submitted   Stamp         `json:"submitted"`
+	Started     Stamp         `json:"started,omitempty"`
+	Settled     Stamp         `json:"settled,omitempty"`
+	Deadline    Stamp         `json:"deadline,omitempty"`
+	Keep        time.Duration `json:"keep"`
+	Expires     time.Duration `json:"expires,omitempty"` // settled: by the clock that counts how long jobs are kept
+	Ending      fault.Code    `json:"ending,omitempty"`  // it is to end with this fault: somebody wants it to
+	Verdict     string        `json:"verdict,omitempty"` // settled with a receipt
+	Fault       fault.Code    `json:"fault,omitempty"`   // settled without one, or with a verdict that is not ok
+	Message     string        `json:"message,omitempty"` // the fault in words, if there is no receipt
+	Hint        string        `json:"hint,omitempty"`
+	Kept        time.Duration `json:"kept"` // the clock when this was written
+	Events      []Event       `json:"events"`
+}
+
+// Digest is a SHA-256; in JSON it is hex.
+type Digest [32]byte
+
+// String returns the hex digits.
+func (d Digest) String() string { return hex.EncodeToString(d[:]) }
+
+// MarshalText implements encoding.TextMarshaler.
+func (d Digest) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, d[:]), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *Digest) UnmarshalText(b []byte) error {
+	if len(b) != 2*len(d) {
+		return errors.New("a digest has 64 hex digits")
+	}
+	_, err := hex.Decode(d[:], b)
+	return err
 }
 
 // Stamp is a time in nanoseconds since 1970; 0 is none.

@@ -3,7 +3,6 @@ package jobs
 import (
 	"context"
 	"sync"
-	"time"
 
 	"github.com/troupehost/troupe/actors/cache"
 	"github.com/troupehost/troupe/actors/fault"
@@ -188,25 +187,4 @@ func give[R any](to kernel.Reply[R], r R, err error) {
 		return
 	}
 	to.Answer(r)
-}
-
-// NewID makes the id of a job from a time in milliseconds and 10 bytes: 26 characters that sort by time.
-func NewID(at time.Time, b [10]byte) string {
-	const digits = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-	var raw [16]byte
-	ms := uint64(at.UnixMilli())
-	for i := range 6 {
-		raw[i] = byte(ms >> (40 - 8*i))
-	}
-	copy(raw[6:], b[:])
-	var id [26]byte
-	bits, have, n := uint32(0), 2, 0 // 130 bits for 128: two zeros lead
-	for _, o := range raw {
-		bits, have = bits<<8|uint32(o), have+8
-		for ; have >= 5; n++ {
-			have -= 5
-			id[n] = digits[bits>>have&31]
-		}
-	}
-	return string(id[:])
 }

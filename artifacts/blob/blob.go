@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"math"
 	"slices"
 	"sync"
 
@@ -94,6 +95,20 @@ func Open(ctx context.Context, d *db.DB, quota int64) (*Store, error) {
 //
 // caller.quota; busy.disk_space, host.disk_full, host.disk_io; bug.protocol for a name of the wrong length.
 func (s *Store) Put(ctx context.Context, b []byte, name string) (Hash, error) {
+	return s.put(ctx, b, name, s.quota)
+}
+
+// PutPromised is Put for what somebody was promised already, such as the result of a run: the quota does not hold it up, but
+// it counts.
+//
+// # Errors
+//
+// As Put, without caller.quota.
+func (s *Store) PutPromised(ctx context.Context, b []byte, name string) (Hash, error) {
+	return s.put(ctx, b, name, math.MaxInt64)
+}
+
+func (s *Store) put(ctx context.Context, b []byte, name string, quota int64) (Hash, error) {
 	h := HashOf(b)
 	if err := checkName("blob put", name); err != nil {
 		return h, err
@@ -104,7 +119,7 @@ func (s *Store) Put(ctx context.Context, b []byte, name string) (Hash, error) {
 		return h, s.addName(ctx, h, name)
 	}
 	size := int64(len(b))
-	if err := s.reserve(h, size); err != nil {
+	if err := s.reserve(h, size, quota); err != nil {
 		return h, err
 	}
 	if err := s.writeChunks(ctx, h, b, nameKey(h, name)); err != nil {
@@ -124,10 +139,10 @@ func (s *Store) Put(ctx context.Context, b []byte, name string) (Hash, error) {
 }
 
 // reserve counts the bytes of a blob that is about to be written.
-func (s *Store) reserve(h Hash, size int64) error {
+func (s *Store) reserve(h Hash, size, quota int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.bytes+size > s.quota {
+	if s.bytes+size > quota {
 		return fault.New(fault.CallerQuota, "blob put", h.String(), nil).WithHint("wait until what was stored before has expired, or store less")
 	}
 	s.bytes += size

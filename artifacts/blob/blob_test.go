@@ -162,6 +162,13 @@ func TestTheQuotaBoundsBytesOnce(t *testing.T) {
 		t.Errorf("a byte too many: %v", err)
 	}
 	must(o.Put(ctx, half, "c")) // it is there
+	promised := must(o.PutPromised(ctx, some(3, 10), "a"))
+	if o.Bytes() != quota+10 {
+		t.Errorf("%d bytes with what was promised", o.Bytes())
+	}
+	if err := o.Unref(ctx, promised, "a"); err != nil {
+		t.Fatal(err)
+	}
 	for _, name := range []string{"a", "b", "c"} {
 		if err := o.Unref(ctx, h, name); err != nil {
 			t.Fatal(err)
