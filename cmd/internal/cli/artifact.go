@@ -28,13 +28,13 @@ type codeFlags struct {
 
 func newCodeFlags() *codeFlags {
 	return &codeFlags{
-		priority: choice{"normal", []string{"background", "normal", "high", "critical"}},
+		priority: choice{"normal", priorities},
 		imports:  choice{api.ImportsRefuse, []string{api.ImportsRefuse, api.ImportsTrap}},
 	}
 }
 
 func (f *codeFlags) add(fs *pflag.FlagSet) {
-	fs.Var(limit{&f.cpu, run.MaxCPU}, "cpu", "budget of CPU time D for the preparation")
+	fs.Var(upTo(&f.cpu, run.MaxCPU), "cpu", "budget of CPU time D for the preparation")
 	fs.Var(&f.imports, "missing-imports", "imports that the host does not offer: trap accepts them")
 	fs.Var(&f.priority, "priority", "how urgent it is")
 	fs.Var(&f.timeout, "timeout", "give up after D (default none)")
@@ -277,6 +277,19 @@ func (a *app) showVerb() verb {
 				}
 				fmt.Fprintf(w, "size\t%s\nstored\t%t\nin use\t%d\nwaiting\t%d\npins\t%s\n", sizeText(x.Bytes), x.Stored, x.InUse, x.Waiting, oneLine(strings.Join(x.Pins, " ")))
 				fmt.Fprintf(w, "prepared\t%s  cpu %s\nlast needed\t%s\n", ago(x.PreparedAt), micros(x.PrepareCPU), ago(x.LastNeeded))
+				if x.Priority != "" {
+					fmt.Fprintf(w, "priority\t%s\n", fault.Quote(x.Priority))
+				}
+				for _, e := range x.Escalations {
+					fmt.Fprintf(w, "raised\t%s\n", escalation(e))
+				}
+				if !x.RetryAt.IsZero() {
+					what := "may be tried again from"
+					if x.State == artifacts.Prepared.String() {
+						what = "in quarantine until"
+					}
+					fmt.Fprintf(w, "blocked\t%s %s\n", what, clock(x.RetryAt))
+				}
 				if x.State == artifacts.Prepared.String() {
 					writeModule(w, x.Module)
 				}
@@ -327,28 +340,31 @@ type keyResult struct {
 	Error *api.Error `json:"error,omitempty"`
 }
 
-// onKeys applies f to each key. If only some fail, that is an exit code of its own; if all fail, the first one's.
+// onKeys applies f to each key of an artifact.
 func (a *app) onKeys(name string, f onKey) func(context.Context, []string) error {
+	return a.onEach(name, "artifacts", func(ctx context.Context, n *node, prefix string) (keyResult, error) {
+		return changeKey(ctx, n, prefix, f)
+	})
+}
+
+// onEach applies f to each key, and prints what came of it as a list under this name.
+func (a *app) onEach(verb, list string, f func(ctx context.Context, n *node, prefix string) (keyResult, error)) func(context.Context, []string) error {
 	return func(ctx context.Context, keys []string) error {
 		return a.at(ctx, directory, func(ctx context.Context, n *node) error {
 			results := make([]keyResult, 0, len(keys))
-			var first error
-			failed := 0
-			for _, k := range keys {
-				r, err := changeKey(ctx, n, k, f)
-				if err != nil {
-					failed++
-					first = cmp.Or(first, err)
+			errs := make([]error, len(keys))
+			for i, k := range keys {
+				r, err := f(ctx, n, k)
+				if errs[i] = err; err != nil {
 					r = keyResult{Key: k, State: "failed", Error: new(api.ErrorOf(err))}
 					if len(keys) > 1 {
-						fa := fault.From(err)
-						printError(a.err, name+" "+fault.Quote(k)+": "+fa.Error(), fa.Code, fa.Hint)
+						a.printFailure(verb, k, err)
 					}
 				}
 				results = append(results, r)
 			}
 			if a.json() {
-				a.printJSON(map[string]any{"artifacts": results})
+				a.printJSON(map[string]any{list: results})
 			} else {
 				for _, r := range results {
 					if r.Error == nil {
@@ -356,16 +372,7 @@ func (a *app) onKeys(name string, f onKey) func(context.Context, []string) error
 					}
 				}
 			}
-			switch {
-			case failed == 0:
-				return nil
-			case len(keys) == 1:
-				return first
-			case failed < len(keys):
-				return exit{code: exitSome}
-			}
-			fa := fault.From(first)
-			return exit{code: exitOf(fa.Class, fa.Code)}
+			return together(errs)
 		})
 	}
 }

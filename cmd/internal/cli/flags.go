@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/troupehost/troupe/actors/run"
+	"github.com/troupehost/troupe/host"
 )
 
 // size is a flag value in bytes.
@@ -85,18 +86,93 @@ func (s *span) Set(text string) error {
 	return nil
 }
 
-// limit is a duration flag that has a maximum too, in whole hours.
+// limit is a duration flag between two bounds.
 type limit struct {
 	*span
-	most time.Duration
+	least, most time.Duration
 }
+
+// upTo is the flag of a limit of a run.
+func upTo(p *span, most time.Duration) limit { return limit{p, minSpan, most} }
 
 func (l limit) Set(text string) error {
 	d, err := time.ParseDuration(text)
-	if err != nil || d < minSpan || d > l.most {
-		return fmt.Errorf("write a duration between %v and %.0fh, like 500ms, 12s or 2m", minSpan, l.most.Hours())
+	if err != nil || d < l.least || d > l.most {
+		return fmt.Errorf("write a duration between %v and %.0fh, like %v, 12s or 2m", l.least, l.most.Hours(), max(l.least, 500*time.Millisecond))
 	}
 	*l.span = span(d)
+	return nil
+}
+
+// moment is a flag for a point in time: RFC 3339, or a duration from now.
+type moment struct {
+	text string
+	at   time.Time
+	in   time.Duration
+}
+
+func (m *moment) String() string { return m.text }
+
+func (m *moment) Type() string { return "D|TIME" }
+
+func (m *moment) Set(text string) error {
+	at, err := time.Parse(time.RFC3339, text)
+	if err == nil {
+		m.text, m.at = text, at.UTC()
+		return nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < minSpan {
+		return fmt.Errorf("write a duration from now like 90s, or a time like 2030-01-31T18:00:00Z")
+	}
+	m.text, m.in = text, d
+	return nil
+}
+
+// from returns the point in time; the zero one if the flag was not given.
+func (m *moment) from(now time.Time) time.Time {
+	if m.in > 0 {
+		return now.Add(m.in).UTC()
+	}
+	return m.at
+}
+
+// count is a flag for a number of at least one. If endless is set, that word means that there is no limit: host.NoLimit.
+type count struct {
+	p       *int
+	endless string
+}
+
+func (c count) String() string {
+	switch {
+	case c.p == nil || *c.p == 0:
+		return ""
+	case *c.p == host.NoLimit:
+		return c.endless
+	}
+	return strconv.Itoa(*c.p)
+}
+
+func (c count) Type() string {
+	if c.endless != "" {
+		return "N|" + c.endless
+	}
+	return "N"
+}
+
+func (c count) Set(text string) error {
+	if text == c.endless && text != "" {
+		*c.p = host.NoLimit
+		return nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		if c.endless != "" {
+			return fmt.Errorf("write a whole number, 1 or more, or %s", c.endless)
+		}
+		return fmt.Errorf("write a whole number, 1 or more")
+	}
+	*c.p = n
 	return nil
 }
 

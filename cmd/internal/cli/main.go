@@ -81,7 +81,7 @@ type app struct {
 }
 
 func (a *app) main(args []string) int {
-	a.format = choice{"table", []string{"table", "json"}}
+	a.format = choice{"table", []string{"table", "wide", "json"}}
 	a.progress = choice{"auto", []string{"auto", "plain", "none"}}
 	// Wanted even when the flags before or after it do not parse.
 	a.guestExit = slices.Contains(untilDashes(args), "--guest-exit")

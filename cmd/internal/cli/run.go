@@ -9,38 +9,28 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"strings"
 	"syscall"
 	"time"
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/artifacts"
-	"github.com/troupehost/troupe/host/control/api"
 	"github.com/troupehost/troupe/host/control/client"
 )
 
 // runFlags are the flags of 'run'.
 type runFlags struct {
-	invoke, entry, params string
-	cpu, wall, timeout    span
-	memory, output        size
-	priority, imports     choice
-	real, guestExit       bool
-	env                   []string
-	dash                  int // index of the first argument after "--", or -1
+	*workFlags
+	timeout   span
+	guestExit bool
 }
 
 func (a *app) runVerb() verb {
-	f := &runFlags{
-		priority: choice{"normal", []string{"background", "normal", "high", "critical"}},
-		imports:  choice{api.ImportsRefuse, []string{api.ImportsRefuse, api.ImportsTrap}},
-	}
+	f := &runFlags{workFlags: newWorkFlags()}
 	return verb{
 		use: "run [flags] app.wasm [-- args]", short: "Run a WebAssembly program once, in a confined process",
 		long: `The guest's output, or the result, goes to stdout; a one-line receipt goes to stderr. While a 'troupe serve' holds
@@ -54,74 +44,14 @@ measure is unknown (JSON: null): the memory peak of a run that was killed, and a
 			"troupe run -o json --cpu 2s --memory 64MiB app.wasm", "limits, and the receipt as JSON",
 		},
 		exits: with(exitsCode, exitOurs),
-		args: func(c *cobra.Command, args []string) error {
-			f.dash = c.ArgsLenAtDash()
-			own := args
-			if f.dash >= 0 {
-				own = args[:f.dash]
-			}
-			switch {
-			case len(own) == 0:
-				return usage("no program", "name a .wasm file: troupe run [flags] app.wasm [-- args]")
-			case len(own) > 1:
-				return usage("too many arguments", "put -- before the guest's arguments: troupe run "+own[0]+" -- "+strings.Join(own[1:], " "))
-			}
-			return nil
-		},
+		args:  oneProgram("run"),
 		flags: func(fs *pflag.FlagSet) {
-			fs.Var(word{&f.invoke, "NAME"}, "invoke", "call the export NAME; the arguments are numbers and so is the result")
-			fs.Var(word{&f.entry, "NAME"}, "entry", "call the export NAME with bytes: (pointer, length) -> length << 32 | pointer")
-			fs.Var(word{&f.params, "FILE"}, "params", "input FILE of --entry; - is stdin")
-			fs.Var(limit{&f.cpu, run.MaxCPU}, "cpu", "limit of CPU time D (default 12s)")
-			fs.Var(limit{&f.wall, run.MaxWall}, "wall", "limit of wall time D (default 4 x CPU)")
-			fs.Var(&f.memory, "memory", "limit of linear memory SIZE (default 128MiB)")
-			fs.Var(&f.output, "output", "limit of output SIZE: stdout, stderr and result together (default 16MiB)")
-			fs.Var(&f.priority, "priority", "how urgent preparation and run are")
+			f.add(fs)
 			fs.Var(&f.timeout, "timeout", "give up after D, preparation and queues included (default none)")
-			fs.Var(&f.imports, "missing-imports", "imports that the host does not offer: trap fails only when they are called")
-			fs.BoolVar(&f.real, "real", false, "give the guest the machine's clock and random source, not deterministic ones")
-			fs.StringArrayVar(&f.env, "env", nil, "`KEY=VALUE` in the guest's environment; repeatable, nothing is inherited")
 			fs.BoolVar(&f.guestExit, "guest-exit", false, "exit with the guest's own code, and with 125 on any other failure")
 		},
 		run: func(ctx context.Context, args []string) error { return a.run(ctx, f, args[0], args[1:]) },
 	}
-}
-
-// request checks the combination of flags and returns what to ask for.
-func (f *runFlags) request(ctx context.Context, a *app, args []string) (api.Execute, []byte, error) {
-	req := api.Execute{
-		Priority: f.priority.value, Imports: f.imports.value, Capture: a.json(),
-		Limits: api.Limits{
-			CPUMicros: time.Duration(f.cpu).Microseconds(), WallMicros: time.Duration(f.wall).Microseconds(),
-			MemoryBytes: int64(f.memory), OutputBytes: int64(f.output),
-		},
-		Entry: api.Entry{Mode: run.Command.String(), Args: args, Env: f.env},
-	}
-	if f.real {
-		req.World = api.WorldReal
-	}
-	for _, e := range f.env {
-		if k, _, ok := strings.Cut(e, "="); !ok || k == "" {
-			return req, nil, usage("--env "+fault.Quote(e), "write --env KEY=VALUE")
-		}
-	}
-	switch {
-	case f.invoke != "" && f.entry != "":
-		return req, nil, usage("both --invoke and --entry", "choose one of them")
-	case f.params != "" && f.entry == "":
-		return req, nil, usage("--params without --entry", "only a bytes entry takes input: add --entry NAME")
-	case len(f.env) > 0 && (f.invoke != "" || f.entry != ""):
-		return req, nil, usage("--env with --invoke or --entry", "only a command has an environment")
-	case f.entry != "" && len(args) > 0:
-		return req, nil, usage("arguments with --entry", "a bytes entry takes its input from --params")
-	case f.invoke != "":
-		req.Entry.Mode, req.Entry.Name = run.Invoke.String(), f.invoke
-	case f.entry != "":
-		req.Entry.Mode, req.Entry.Name = run.Bytes.String(), f.entry
-		input, err := a.readInput(ctx, f.params)
-		return req, input, err
-	}
-	return req, nil, nil
 }
 
 func (a *app) run(ctx context.Context, f *runFlags, file string, args []string) error {
@@ -187,6 +117,11 @@ func (a *app) printReceipt(r run.Receipt, mode string) error {
 	} else {
 		a.printResult(r.Result, mode)
 	}
+	return a.verdict(r)
+}
+
+// verdict prints the line of a receipt on stderr, and the fault if there is one.
+func (a *app) verdict(r run.Receipt) error {
 	if a.out.err != nil {
 		return a.out.err
 	}

@@ -14,29 +14,18 @@ import (
 	"github.com/troupehost/troupe/host/control"
 )
 
-func (a *app) serveVerb() verb {
-	return verb{
-		use: "serve", short: "Keep a host running until it is told to stop",
-		long: `Prints "ready" and the path of its control socket on stdout, and its log on stderr. SIGINT and SIGTERM let running
-work end; a second one stops it.`,
-		examples: []string{
-			"troupe serve", "on the default data directory",
-			"troupe serve --data-dir /var/lib/troupe", "on another one",
-		},
-		exits: with(exitsHost, exitConflict),
-		run:   func(ctx context.Context, _ []string) error { return a.serve(ctx) },
-	}
-}
-
 const lastReplies = 2 * time.Second // for replies to leave after the host has stopped
 
-func (a *app) serve(ctx context.Context) error {
+func (a *app) serve(ctx context.Context, f *serveFlags) error {
 	dir, err := a.directory()
 	if err != nil {
 		return err
 	}
-	cfg := host.Default()
-	cfg.DataDir, cfg.WorkerPath, cfg.Owner = dir, a.worker, ownerServe
+	cfg, err := f.config(dir)
+	if err != nil {
+		return err
+	}
+	cfg.WorkerPath, cfg.Owner = a.worker, ownerServe
 	if cfg.Socket, err = a.socketPath(dir); err != nil {
 		return err
 	}

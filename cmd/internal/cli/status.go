@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,7 +20,7 @@ import (
 func (a *app) statusVerb() verb {
 	var wait span
 	return verb{
-		use: "status", short: "Show the host of a 'troupe serve': health, queues, workers, actors, artifacts",
+		use: "status", short: "Show the host of a 'troupe serve': health, jobs, queues, workers, actors, artifacts",
 		examples: []string{
 			"troupe status", "what is going on, for people",
 			"troupe status -o json | jq .queues", "the same for scripts",
@@ -94,14 +95,7 @@ func (a *app) printStatus(h inspect.Host) {
 	for _, x := range h.Artifacts {
 		states[x.State]++
 	}
-	var counts []string
-	for _, k := range slices.Sorted(maps.Keys(states)) {
-		counts = append(counts, fmt.Sprintf("%d %s", states[k], k))
-	}
-	if len(counts) == 0 {
-		counts = []string{"none"}
-	}
-	fmt.Fprintf(w, "artifacts\t%s\n", strings.Join(counts, "  "))
+	fmt.Fprintf(w, "artifacts\t%s\njobs\t%s\n", countsText(states), countsText(h.Jobs))
 	if len(h.Health) == 0 {
 		fmt.Fprintf(w, "health\tok\n")
 	}
@@ -135,6 +129,17 @@ func (a *app) printStatus(h inspect.Host) {
 			x.Path, x.State, since(x.Since), x.Depth, x.Cap, since(x.OldestSince), x.Handled, x.Refused, x.Restarts, x.MaxRestarts, x.LastFault)
 	}
 	_ = w.Flush()
+}
+
+// countsText tells how many there are of each.
+func countsText(n map[string]int) string {
+	var counts []string
+	for _, k := range slices.Sorted(maps.Keys(n)) {
+		if n[k] > 0 {
+			counts = append(counts, fmt.Sprintf("%d %s", n[k], fault.Quote(k)))
+		}
+	}
+	return cmp.Or(strings.Join(counts, "  "), "none")
 }
 
 func since(t time.Time) string {

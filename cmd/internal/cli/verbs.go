@@ -17,10 +17,11 @@ func (a *app) table() verb {
 		examples: []string{
 			"troupe run hello.wasm", "run a WASI command with a private host",
 			"troupe serve", "keep a host running; 'run' then goes through it",
+			"troupe submit app.wasm", "hand it a job that survives a crash; see 'troupe job'",
 			"troupe artifact check app.wasm", "judge code without running it",
 		},
 		exits: allExits(),
-		verbs: []verb{a.runVerb(), a.serveVerb(), a.statusVerb(), a.artifactVerb(), a.versionVerb(), a.completionVerb()},
+		verbs: []verb{a.runVerb(), a.submitVerb(), a.serveVerb(), a.statusVerb(), a.jobVerb(), a.queueVerb(), a.artifactVerb(), a.versionVerb(), a.completionVerb()},
 	}
 }
 
@@ -46,7 +47,7 @@ func (a *app) artifactVerb() verb {
 			key("pin", "Keep artifacts from being pruned", "", pinKey),
 			key("unpin", "Take back pins", "", unpinKey),
 			key("evict", "Drop artifacts", "What is in use or pinned is not dropped.", evictKey),
-			a.pruneVerb(),
+			a.pruneVerb(), a.warmVerb(), a.coolVerb(),
 		},
 	}
 }

@@ -1,0 +1,89 @@
+package cli
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/host"
+)
+
+// serveFlags are the settings of a host that operators need.
+type serveFlags struct {
+	cfg   host.Config // the defaults, until a flag says otherwise
+	given *pflag.FlagSet
+}
+
+// settings says which flag sets which field of host.Config.
+var settings = []struct{ flag, field, what string }{
+	{"prepare-workers", "PrepareWorkers", "prepare at most N codes at once"},
+	{"prepare-workers-critical", "PrepareWorkersCritical", "the same while critical ones wait (default: all cores, at least --prepare-workers)"},
+	{"execute-workers", "ExecuteWorkers", "at most N worker processes for runs"},
+	{"execute-workers-critical", "ExecuteWorkersCritical", "the same while critical runs wait (default: --execute-workers and the cores)"},
+	{"cache-bytes", "CacheBytes", "keep artifacts up to SIZE"},
+	{"retry-cooldown", "RetryCooldown", "wait D before a preparation is tried again that failed by what may be the machine's fault"},
+	{"retries", "Retries", "try such a preparation again N times"},
+	{"forgive-suspects", "ForgiveSuspects", "a run that was suspect twice does not count against its code"},
+	{"quarantine-after", "QuarantineAfter", "refuse code when N runs in a row counted against it"},
+	{"quarantine", "Quarantine", "refuse it for D"},
+	{"job-keep", "JobKeep", "keep a settled job and its result for D"},
+	{"job-bytes", "JobBytes", "jobs and the warm-up list take at most SIZE on disk"},
+}
+
+func newServeFlags() *serveFlags { return &serveFlags{cfg: host.Default()} }
+
+func (f *serveFlags) add(fs *pflag.FlagSet) {
+	f.given = fs
+	c := &f.cfg
+	// What follows from another setting is left to the host.
+	c.PrepareWorkersCritical, c.ExecuteWorkersCritical = 0, 0
+	values := map[string]pflag.Value{
+		"PrepareWorkers": count{p: &c.PrepareWorkers}, "PrepareWorkersCritical": count{p: &c.PrepareWorkersCritical},
+		"ExecuteWorkers": count{p: &c.ExecuteWorkers}, "ExecuteWorkersCritical": count{p: &c.ExecuteWorkersCritical},
+		"CacheBytes": (*size)(&c.CacheBytes), "JobBytes": (*size)(&c.JobBytes),
+		"RetryCooldown": upTo((*span)(&c.RetryCooldown), 24*time.Hour), "Quarantine": upTo((*span)(&c.Quarantine), 24*time.Hour),
+		"JobKeep": limit{(*span)(&c.JobKeep), leastKeep, mostKeep},
+		"Retries": count{&c.Retries, "always"}, "QuarantineAfter": count{&c.QuarantineAfter, "never"},
+	}
+	for _, s := range settings {
+		if v, ok := values[s.field]; ok {
+			fs.Var(v, s.flag, s.what)
+			continue
+		}
+		fs.BoolVar(&c.ForgiveSuspects, s.flag, false, s.what)
+	}
+}
+
+// config returns the settings, or what is wrong with them in the words of the flags.
+func (f *serveFlags) config(dir string) (host.Config, error) {
+	cfg := f.cfg
+	cfg.DataDir = dir
+	err := cfg.Validate()
+	if e := fault.From(err); err != nil {
+		for _, s := range settings {
+			if s.field == e.Subject {
+				return cfg, usage("--"+s.flag+" "+f.given.Lookup(s.flag).Value.String(), e.Hint)
+			}
+		}
+	}
+	return cfg, err
+}
+
+func (a *app) serveVerb() verb {
+	f := newServeFlags()
+	return verb{
+		use: "serve [flags]", short: "Keep a host running until it is told to stop",
+		long: `Prints "ready" and the path of its control socket on stdout, and its log on stderr. SIGINT and SIGTERM let running
+work end; a second one stops it. Jobs that are not settled then go on with the next 'troupe serve'.`,
+		examples: []string{
+			"troupe serve", "on the default data directory",
+			"troupe serve --data-dir /var/lib/troupe", "on another one",
+			"troupe serve --execute-workers 8 --job-keep 168h", "with room for eight runs at once, and results for a week",
+		},
+		exits: with(exitsHost, exitConflict),
+		flags: f.add,
+		run:   func(ctx context.Context, _ []string) error { return a.serve(ctx, f) },
+	}
+}
