@@ -31,7 +31,7 @@ func (a *app) tree(ctx context.Context) *cobra.Command {
 		},
 	}))
 	p := root.PersistentFlags()
-	p.VarP(&a.format, "format", "o", "form of what is printed: wide is a table with more columns, where there are any; the JSON is a contract")
+	p.VarP(&a.format, "format", "o", "form of what is printed: wide has more columns than table; the JSON is a contract, tables are not")
 	p.Var(word{&a.dataDir, "DIR"}, "data-dir", "data directory (default $XDG_DATA_HOME/troupe, else ~/.local/share/troupe)")
 	p.Var(word{&a.worker, "FILE"}, "worker", "worker program (default troupe-worker beside this program)")
 	p.Var(&a.progress, "progress", "progress on stderr; auto is a line on a terminal and silence in a pipe")

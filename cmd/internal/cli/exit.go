@@ -126,7 +126,7 @@ func finish(w io.Writer, err error, guestExit bool) int {
 func printError(w io.Writer, message string, code fault.Code, hint string) {
 	fmt.Fprintf(w, "error: %s\n", oneLine(message))
 	if code != "" {
-		fmt.Fprintf(w, "code:  %s\n", code)
+		fmt.Fprintf(w, "code:  %s\n", fault.Quote(string(code)))
 	}
 	if hint != "" {
 		fmt.Fprintf(w, "hint:  %s\n", oneLine(hint))

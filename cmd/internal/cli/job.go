@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -150,7 +151,13 @@ func (a *app) jobShowVerb() verb {
 		examples: []string{"troupe job show 01jq7", hintShort},
 		exits:    exitsOnKey, args: atLeast(1, "one or more job ids"), complete: a.completeJobs,
 		run: func(ctx context.Context, ids []string) error {
-			return a.onJobs(ctx, "show", ids, func(_ context.Context, _ *node, j run.Job) (run.Job, error) { return j, nil }, a.printJob)
+			between := ""
+			as := func(_ context.Context, _ *node, j run.Job) (run.Job, error) { return j, nil }
+			return a.onJobs(ctx, "show", ids, as, func(j run.Job) {
+				_, _ = io.WriteString(a.out, between)
+				between = "\n"
+				a.printJob(j)
+			})
 		},
 	}
 }
@@ -186,7 +193,7 @@ func (a *app) printJob(j run.Job) {
 	tell("settled", when(j.SettledAt))
 	tell("kept until", clock(j.ExpiresAt))
 	if r := j.Receipt; r != nil {
-		tell("receipt", oneLine(receiptLine(*r)))
+		tell("receipt", receiptLine(*r))
 		tell("message", oneLine(r.Message))
 		tell("hint", oneLine(r.Hint))
 		tell("output", fmt.Sprintf("result %s  stdout %s  stderr %s", sizeText(int64(len(r.Result))), sizeText(int64(len(r.Stdout))), sizeText(int64(len(r.Stderr)))))

@@ -172,13 +172,13 @@ func receiptLine(r run.Receipt) string {
 	if r.Fault != "" {
 		head += "  " + r.Fault
 	}
-	line := fmt.Sprintf("%s  cache %s  cpu %s  wall %s  memory %s", head, cmp.Or(r.Cache, unmeasured),
+	line := fmt.Sprintf("%s  cache %s  cpu %s  wall %s  memory %s", fault.Quote(head), fault.Quote(cmp.Or(r.Cache, unmeasured)),
 		measured(r.CPUMicros, micros), measured(r.WallMicros, micros), measured(r.MemoryPeakBytes, sizeText))
 	if r.Attempts != nil && *r.Attempts > 1 {
 		line += fmt.Sprintf("  attempts %d", *r.Attempts)
 	}
 	if r.Sandbox != "" {
-		line += "  sandbox " + r.Sandbox
+		line += "  sandbox " + fault.Quote(r.Sandbox)
 	}
 	return line
 }

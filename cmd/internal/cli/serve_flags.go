@@ -19,15 +19,15 @@ type serveFlags struct {
 // settings says which flag sets which field of host.Config.
 var settings = []struct{ flag, field, what string }{
 	{"prepare-workers", "PrepareWorkers", "prepare at most N codes at once"},
-	{"prepare-workers-critical", "PrepareWorkersCritical", "the same while critical ones wait (default: all cores, at least --prepare-workers)"},
+	{"prepare-workers-critical", "PrepareWorkersCritical", "prepare at most N codes at once while critical ones wait (default: all cores, at least --prepare-workers)"},
 	{"execute-workers", "ExecuteWorkers", "at most N worker processes for runs"},
-	{"execute-workers-critical", "ExecuteWorkersCritical", "the same while critical runs wait (default: --execute-workers and the cores)"},
+	{"execute-workers-critical", "ExecuteWorkersCritical", "at most N worker processes while critical runs wait (default: --execute-workers and the cores)"},
 	{"cache-bytes", "CacheBytes", "keep artifacts up to SIZE"},
-	{"retry-cooldown", "RetryCooldown", "wait D before a preparation is tried again that failed by what may be the machine's fault"},
-	{"retries", "Retries", "try such a preparation again N times"},
+	{"retry-cooldown", "RetryCooldown", "wait D before a preparation that failed by what may be the machine's fault is tried again"},
+	{"retries", "Retries", "try a preparation that failed by what may be the machine's fault again N times"},
 	{"forgive-suspects", "ForgiveSuspects", "a run that was suspect twice does not count against its code"},
-	{"quarantine-after", "QuarantineAfter", "refuse code when N runs in a row counted against it"},
-	{"quarantine", "Quarantine", "refuse it for D"},
+	{"quarantine-after", "QuarantineAfter", "put code in quarantine when N runs in a row counted against it"},
+	{"quarantine", "Quarantine", "refuse code in quarantine for D"},
 	{"job-keep", "JobKeep", "keep a settled job and its result for D"},
 	{"job-bytes", "JobBytes", "jobs and the warm-up list take at most SIZE on disk"},
 }

@@ -113,7 +113,7 @@ func (a *app) printStatus(h inspect.Host) {
 		for _, n := range q.Parked {
 			waiting += n
 		}
-		fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%d\t%d of %d\t%d\n", q.Name, waiting, q.Cap, since(q.OldestAt), q.Running, q.Workers, q.Hard, q.Refused)
+		fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%d\t%d of %d\t%d\n", fault.Quote(q.Name), waiting, q.Cap, since(q.OldestAt), q.Running, q.Workers, q.Hard, q.Refused)
 	}
 	_ = w.Flush()
 

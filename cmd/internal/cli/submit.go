@@ -189,10 +189,10 @@ func (a *app) printOutput(j run.Job) {
 	}
 	_, _ = seen.of(a.err).Write(shown(j.Receipt.Stderr, a.errTerminal))
 	_, _ = out.Write(shown(j.Receipt.Stdout, a.outTerminal))
-	a.printResult(j.Receipt.Result, j.Mode)
 	if seen.open {
 		fmt.Fprintln(a.err)
 	}
+	a.printResult(j.Receipt.Result, j.Mode)
 }
 
 // shown is the output of a guest; on a terminal, without what would do more than print.
