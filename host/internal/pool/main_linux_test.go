@@ -22,11 +22,12 @@ import (
 	child "github.com/troupehost/troupe/host/worker"
 )
 
-// The test binary plays three parts beside its own, chosen by its arguments: the real worker, a worker that lies, and a
-// host that is killed.
+// The test binary plays other parts beside its own, chosen by its arguments: the real worker, a worker that lies, a host
+// that is killed, and a process that only spins.
 const (
 	fakeArg0   = "troupe-fake-worker"
 	parentArg0 = "troupe-doomed-host"
+	busyArg0   = "troupe-busy"
 )
 
 func TestMain(m *testing.M) {
@@ -36,6 +37,8 @@ func TestMain(m *testing.M) {
 		os.Exit(fake(os.Args[1]))
 	case parentArg0:
 		os.Exit(doomed())
+	case busyArg0:
+		new(liar).spin()
 	}
 	os.Exit(m.Run())
 }

@@ -235,6 +235,25 @@ func (p *process) asleep() bool {
 	return true
 }
 
+// starved returns for how long the threads of the child were ready to run and had no core, by the scheduler's account; 0 if
+// the kernel keeps none.
+func (p *process) starved() (sum time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.reaped {
+		return 0
+	}
+	tasks, _ := filepath.Glob("/proc/" + strconv.Itoa(p.pid) + "/task/*/schedstat")
+	for _, t := range tasks {
+		b, _ := os.ReadFile(t) // time on a core, time without one, both in ns, and a count
+		if f := strings.Fields(string(b)); len(f) == 3 {
+			n, _ := strconv.ParseInt(f[1], 10, 64)
+			sum += time.Duration(n)
+		}
+	}
+	return sum
+}
+
 // endedByClock reports whether the child ended as its own clocks end it. It may have sent itself that signal: the account
 // says whether it was time.
 func (p *process) endedByClock() bool {

@@ -129,7 +129,7 @@ func (s *session) send() error {
 	err := conn.Send(wire.Run{
 		Run: j.Run, Entry: j.Entry, MemoryBytes: s.limits.MemoryBytes, OutputBytes: s.limits.OutputBytes,
 		InputBytes: int64(len(in)), Imports: j.Imports, Determinism: j.Determinism,
-		Clock: s.x.pool.cfg.clocks.inWorker(s.limits.CPU, s.limits.Wall),
+		Clock: s.x.pool.cfg.clocks.inWorker(s.limits.CPU, mostWall(s.limits.Wall)),
 	})
 	for err == nil && len(in) > 0 {
 		n := min(len(in), wire.MaxChunk)

@@ -31,6 +31,8 @@ type watch struct {
 	begin  time.Time
 	before time.Duration // CPU time of the process at the beginning
 	ended  chan struct{} // closed by the first reason
+	ticks  int
+	starve time.Duration // what the process had been starved for at the first tick
 
 	mu     sync.Mutex       // guards b too, once the watch has begun
 	marks  []prepare.Budget // not reached yet
@@ -132,12 +134,32 @@ func (t *watch) nextLocked(used time.Duration) time.Duration {
 	if t.b.look > 0 {
 		cpu = min(cpu, t.b.look)
 	}
-	return max(min(cpu, t.b.wall-t.wallLocked()), 0)
+	wall := t.b.wall - t.wallLocked()
+	if wall <= 0 && t.ticks > 0 {
+		wall = starveLook
+	}
+	return max(min(cpu, wall), 0)
 }
+
+// starveLook is how often a job is looked at that is over its wall limit and goes on since it was starved.
+const starveLook = 10 * time.Millisecond
+
+// overWallLocked reports whether the wall limit has passed. Time for which the machine had no core for the process does not count,
+// up to the limit once more: what a job that computes is called must not depend on the load.
+func (t *watch) overWallLocked() bool {
+	over := t.wallLocked() - t.b.wall
+	return over >= 0 && over >= min(t.b.wall, t.w.proc.starved()-t.starve)
+}
+
+// mostWall is the most time that a job with this wall limit can have.
+func mostWall(limit time.Duration) time.Duration { return 2 * limit }
 
 func (t *watch) tick() {
 	if t.b.look > 0 {
 		t.w.proc.look()
+	}
+	if t.ticks++; t.ticks == 1 {
+		t.starve = t.w.proc.starved()
 	}
 	used := t.used()
 	if t.tickOn(used) {
@@ -148,7 +170,7 @@ func (t *watch) tick() {
 	if t.waiting() {
 		code = t.b.waitCode
 	}
-	t.strike(run.ClockWall, t.overWall(code))
+	t.strike(run.ClockWall, t.wallFault(code))
 }
 
 // tickOn looks at the bounds, and reports whether that was all.
@@ -162,7 +184,7 @@ func (t *watch) tickOn(used time.Duration) bool {
 	switch {
 	case used >= t.b.cpu && !t.w.pool.cfg.clocks.noHost:
 		t.strikeLocked(run.ClockHost, t.overCPU(used))
-	case t.wallLocked() < t.b.wall:
+	case !t.overWallLocked():
 		_ = t.brakeLocked()
 		t.timer.Reset(t.nextLocked(used))
 	case used >= t.b.cpu:
@@ -170,12 +192,12 @@ func (t *watch) tickOn(used time.Duration) bool {
 	case t.b.waits != nil:
 		return false
 	default:
-		t.strikeLocked(run.ClockWall, t.overWall(t.b.wallCode))
+		t.strikeLocked(run.ClockWall, t.wallFault(t.b.wallCode))
 	}
 	return true
 }
 
-func (t *watch) overWall(code fault.Code) *fault.Error {
+func (t *watch) wallFault(code fault.Code) *fault.Error {
 	return t.fault(code, worded("after "+t.b.wall.String()))
 }
 
