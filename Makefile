@@ -11,7 +11,7 @@ export CGO_ENABLED = 0
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race lint fmt tidy bench fuzz testdata cross ci
+.PHONY: help build run test timed race lint fmt tidy bench fuzz testdata cross ci
 
 help: ## print this help
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -24,6 +24,9 @@ run: build ## the main job: prepare, cache and execute a WebAssembly hash puzzle
 
 test: ## all tests, under ten minutes on two cores
 	go test -timeout 10m $(TESTFLAGS) ./...
+
+timed: ## tests that hold a line of time or need a loaded machine; on a machine at rest
+	go test -tags timed -count 1 -p 1 -timeout 20m -run 'Bar|Timed' $(TESTFLAGS) $(PKGS)
 
 race: ## the concurrent packages under the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -race -timeout 20m ./actors/... ./host/...
