@@ -172,7 +172,7 @@ func (h *Host) startActors() (err error) {
 		return err
 	}
 	h.execute, err = execute.Spawn(h.system, execute.Config{Workers: h.pool, Observe: executeMetrics{h.metrics},
-		Limits: execute.Limits{Queue: cfg.ExecuteQueue, Processes: cfg.ExecuteWorkers, Idle: cfg.WorkerIdle}})
+		Limits: execute.Limits{Queue: cfg.ExecuteQueue, Soft: cfg.ExecuteWorkers, Hard: cfg.ExecuteWorkersCritical, Idle: cfg.WorkerIdle}})
 	if err != nil {
 		return err
 	}

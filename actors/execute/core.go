@@ -6,61 +6,72 @@ import (
 	"time"
 
 	"github.com/troupehost/troupe/actors/fault"
-	"github.com/troupehost/troupe/actors/inspect"
 	"github.com/troupehost/troupe/actors/kernel"
 	"github.com/troupehost/troupe/actors/run"
 )
 
-const (
-	retryAfter = 500 * time.Millisecond // what a refused caller is told
+const retryAfter = 500 * time.Millisecond // what a refused caller is told
 
-	// affinityWait is how long the run at the head of its class lets runs pass that have an idle worker.
-	affinityWait = 100 * time.Millisecond
-)
-
-// Limits bound the queue. Zero fields mean 1024 runs, 2 workers and 60 s.
+// Limits bound the queue. Zero fields mean 1024 runs, 2 workers, as many at most as Soft, 60 s and 30 s.
 type Limits struct {
 	Queue     int           // runs that may be parked
-	Processes int           // worker processes
+	Soft      int           // worker processes
+	Hard      int           // worker processes while critical runs need them; at least Soft
 	Idle      time.Duration // how long a worker is kept without work
+	SpawnWait time.Duration // how long a run without a deadline waits for a process that cannot be started
 }
 
 // State is the pure core of the execute queue.
 type State struct {
-	limits  Limits
-	classes [run.Critical + 1]lanes
-	turns   turns
-	claims  []*item          // parked, their turn is charged: they start in the next free slots
-	items   map[uint64]*item // parked and running, by run
-	workers map[uint64]*worker
-	last    uint64 // name of the newest worker
-	refused uint64
-	tickAt  time.Time // the tick that is under way; zero: none
+	limits   Limits
+	classes  [run.Critical + 1]lanes
+	turns    turns
+	claims   []*item          // parked, they have their slot: they start as soon as there is room for a process
+	items    map[uint64]*item // parked and running, by run
+	workers  map[uint64]*worker
+	droughts map[Binding]*drought
+	last     uint64 // name of the newest worker
+	refused  uint64
+	tickAt   time.Time // the tick that is under way; zero: none
 }
 
 type item struct {
 	Job
 	reply kernel.Reply[run.Outcome]
 	since time.Time
+	above bool // it has a slot above soft, and no turn so far
 }
 
 type worker struct {
 	name    uint64
 	binding Binding
-	run     *item // nil: idle
-	closing bool
+	run     *item     // nil: idle
+	up      bool      // there is a process
+	closing string    // why; "": it is not closing
 	since   time.Time // of the present state
 	runs    uint64
 	pid     int
 	sandbox string
 }
 
+// Why a worker closes, for [Observer.Closed].
+const (
+	closedIdle    = "idle"
+	closedRoom    = "room"
+	closedSpoiled = "spoiled"
+	closedDied    = "died"
+	closedStopped = "stopped"
+	closedCulled  = "culled"
+)
+
 // NewState returns an empty queue.
 func NewState(l Limits) *State {
 	l.Queue = cmp.Or(l.Queue, 1024)
-	l.Processes = cmp.Or(l.Processes, 2)
+	l.Soft = cmp.Or(l.Soft, 2)
+	l.Hard = max(l.Hard, l.Soft)
 	l.Idle = cmp.Or(l.Idle, time.Minute)
-	return &State{limits: l, items: map[uint64]*item{}, workers: map[uint64]*worker{}}
+	l.SpawnWait = cmp.Or(l.SpawnWait, 30*time.Second)
+	return &State{limits: l, items: map[uint64]*item{}, workers: map[uint64]*worker{}, droughts: map[Binding]*drought{}}
 }
 
 // Step decides what one message means.
@@ -71,12 +82,18 @@ func (s *State) Step(now time.Time, in Message) []Effect {
 		out = s.enqueue(now, m)
 	case Cancel:
 		out = s.cancel(m)
+	case Raise:
+		out = s.raise(m)
 	case Release:
-		for _, w := range s.workers {
-			if w.binding.Key == m.Key && w.run == nil && !w.closing {
-				out = append(out, s.close(now, w))
+		for _, w := range s.sorted() {
+			if w.binding.Key == m.Key && w.idle() {
+				out = append(out, s.close(now, w, closedStopped))
 			}
 		}
+	case ready:
+		out = s.ready(now, m)
+	case unstarted:
+		out = s.unstarted(now, m)
 	case finished:
 		out = s.finished(now, m)
 	case exited:
@@ -88,8 +105,11 @@ func (s *State) Step(now time.Time, in Message) []Effect {
 		return []Effect{Show{Reply: m.Reply, Snapshot: s.show()}}
 	}
 	out = append(out, s.schedule(now)...)
+	s.endDroughts()
 	return append(out, s.nextTick(now)...)
 }
+
+func (w *worker) idle() bool { return w.run == nil && w.closing == "" }
 
 func (s *State) parked() int {
 	n := len(s.claims)
@@ -105,15 +125,47 @@ func (s *State) enqueue(now time.Time, m Enqueue) []Effect {
 	}
 	if i := s.items[m.Job.Run]; i != nil { // its asker restarted and asks again
 		i.reply = m.Reply
-		return nil
+		return s.raise(Raise{Run: i.Run, Priority: m.Job.Priority})
 	}
+	var out []Effect
 	if s.parked() >= s.limits.Queue {
+		full := fault.New(fault.BusyQueueFull, "execute", "", nil).WithRetryAfter(retryAfter)
 		s.refused++
-		return []Effect{Answer{Reply: m.Reply, Err: fault.New(fault.BusyQueueFull, "execute", "", nil).WithRetryAfter(retryAfter)}}
+		i := s.giveWay(m.Job.Binding.Tenant)
+		if i == nil {
+			return []Effect{Answer{Reply: m.Reply, Err: full}}
+		}
+		out = append(out, s.drop(i, Answer{Err: full}))
 	}
 	i := &item{Job: m.Job, reply: m.Reply, since: now}
 	s.items[i.Run] = i
-	s.classes[i.Priority].push(i)
+	s.classes[i.Priority].put(i, false)
+	return out
+}
+
+// giveWay returns the run that leaves a full queue to a tenant: the newest, in its lowest class, of the tenant that has the
+// most there. Nil: the tenant would have no fewer itself.
+func (s *State) giveWay(to string) *item {
+	parked := map[string]int{}
+	for p := range s.classes {
+		for _, t := range s.classes[p].tenants.order {
+			parked[t.key] += t.v.n
+		}
+	}
+	most := to
+	for t, n := range parked {
+		if n > parked[most] || n == parked[most] && most != to && t < most {
+			most = t
+		}
+	}
+	if parked[most] <= parked[to]+1 {
+		return nil
+	}
+	for p := range s.classes {
+		if i := s.classes[p].newest(most); i != nil {
+			return i
+		}
+	}
 	return nil
 }
 
@@ -126,24 +178,74 @@ func (s *State) cancel(m Cancel) []Effect {
 		m.again = true
 		return []Effect{Requeue{m}}
 	}
-	for _, w := range s.workers {
-		if w.run == i {
-			w.closing = true // the worker answers for the run when its process is dead
-			return []Effect{StopWorker{Worker: w.name}}
-		}
+	if w := s.holder(i); w != nil {
+		w.closing = closedStopped // the worker answers for the run when its process is dead
+		return []Effect{StopWorker{Worker: w.name}}
 	}
-	return s.drop(i, fault.CanceledCaller)
+	return []Effect{s.drop(i, Answer{Err: fault.New(fault.CanceledCaller, "execute", "", nil)})}
 }
 
-// drop answers a parked run that will not start.
-func (s *State) drop(i *item, code fault.Code) []Effect {
+func (s *State) raise(m Raise) []Effect {
+	i := s.items[m.Run]
+	switch {
+	case i == nil && m.again:
+		return nil // it has ended
+	case i == nil:
+		m.again = true
+		return []Effect{Requeue{m}}
+	case m.Priority <= i.Priority || m.Priority > run.Critical:
+		return nil
+	}
+	w := s.holder(i)
+	switch {
+	case w != nil && w.up:
+		return nil
+	case w == nil && !slices.Contains(s.claims, i):
+		s.classes[i.Priority].remove(i)
+		s.classes[m.Priority].put(i, false)
+	}
+	i.Priority = m.Priority
+	return nil
+}
+
+// holder returns the worker that has a run, nil if it is parked.
+func (s *State) holder(i *item) *worker {
+	for _, w := range s.workers {
+		if w.run == i {
+			return w
+		}
+	}
+	return nil
+}
+
+// drop ends a parked run that will not start.
+func (s *State) drop(i *item, a Answer) Effect {
 	if n := slices.Index(s.claims, i); n >= 0 {
 		s.claims = slices.Delete(s.claims, n, n+1)
 	} else {
 		s.classes[i.Priority].remove(i)
 	}
+	return s.answer(i, a)
+}
+
+// answer ends a run.
+func (s *State) answer(i *item, a Answer) Effect {
 	delete(s.items, i.Run)
-	return []Effect{Answer{Reply: i.reply, Err: fault.New(code, "execute", "", nil)}}
+	a.Reply, a.Priority = i.reply, i.Priority
+	return a
+}
+
+func (s *State) ready(now time.Time, m ready) []Effect {
+	w := s.workers[m.Worker]
+	if w == nil || w.up {
+		return nil
+	}
+	w.up, w.pid = true, m.PID
+	delete(s.droughts, w.binding)
+	if w.run == nil {
+		return nil
+	}
+	return []Effect{Began{Priority: w.run.Priority, Waited: now.Sub(w.run.since)}}
 }
 
 func (s *State) finished(now time.Time, m finished) []Effect {
@@ -152,12 +254,11 @@ func (s *State) finished(now time.Time, m finished) []Effect {
 		return nil
 	}
 	i := w.run
-	delete(s.items, i.Run)
-	w.run, w.since, w.pid, w.sandbox = nil, now, m.PID, m.Outcome.Sandbox
+	w.run, w.since, w.sandbox = nil, now, m.Outcome.Sandbox
 	w.runs++
-	out := []Effect{Answer{Reply: i.reply, Outcome: m.Outcome}}
-	if !m.Alive && !w.closing {
-		out = append(out, s.close(now, w))
+	out := []Effect{s.answer(i, Answer{Outcome: m.Outcome})}
+	if !m.Alive && w.closing == "" {
+		out = append(out, s.close(now, w, closedSpoiled))
 	}
 	return out
 }
@@ -169,22 +270,24 @@ func (s *State) exited(m exited) []Effect {
 		return nil
 	}
 	delete(s.workers, m.Worker)
-	if w.run == nil {
-		return nil
+	var out []Effect
+	if w.up {
+		out = append(out, Gone{Worker: w.name, Reason: cmp.Or(w.closing, closedDied)})
 	}
-	delete(s.items, w.run.Run)
 	switch {
+	case w.run == nil:
+		return out
 	case m.Failed:
-		return []Effect{Answer{Reply: w.run.reply, Err: fault.New(fault.BugPanic, "execute", "", nil)}}
-	case w.closing:
-		return []Effect{Answer{Reply: w.run.reply, Err: fault.New(fault.CanceledCaller, "execute", "", nil)}}
+		return append(out, s.answer(w.run, Answer{Err: fault.New(fault.BugPanic, "execute", "", nil)}))
+	case w.closing != "":
+		return append(out, s.answer(w.run, Answer{Err: fault.New(fault.CanceledCaller, "execute", "", nil)}))
 	}
 	// The process died while it was idle, and the run never reached it.
-	return []Effect{Answer{Reply: w.run.reply, Outcome: run.Outcome{Fault: fault.New(fault.SuspectWorkerDied, "execute", "before the run", nil)}}}
+	return append(out, s.answer(w.run, Answer{Outcome: run.Outcome{Fault: fault.New(fault.SuspectWorkerDied, "execute", "before the run", nil)}}))
 }
 
-func (s *State) close(now time.Time, w *worker) Effect {
-	w.closing, w.since = true, now
+func (s *State) close(now time.Time, w *worker, why string) Effect {
+	w.closing, w.since = why, now
 	return StopWorker{Worker: w.name}
 }
 
@@ -192,113 +295,37 @@ func (s *State) close(now time.Time, w *worker) Effect {
 func (s *State) sweep(now time.Time) []Effect {
 	var late []*item
 	s.each(func(i *item) {
-		if !i.Deadline.IsZero() && !i.Deadline.After(now) {
+		if at := s.expiry(i); !at.IsZero() && !at.After(now) {
 			late = append(late, i)
 		}
 	})
 	slices.SortFunc(late, func(a, b *item) int { return cmp.Compare(a.Run, b.Run) })
 	var out []Effect
 	for _, i := range late {
-		out = append(out, s.drop(i, fault.CanceledDeadline)...)
+		a := Answer{Err: fault.New(fault.CanceledDeadline, "execute", "", nil)}
+		if d := s.droughts[i.Binding]; d != nil {
+			a = Answer{Outcome: run.Outcome{Fault: d.fault}}
+		}
+		out = append(out, s.drop(i, a))
 	}
 	for _, w := range s.sorted() {
-		if w.run == nil && !w.closing && now.Sub(w.since) >= s.limits.Idle {
-			out = append(out, s.close(now, w))
+		if w.idle() && now.Sub(w.since) >= s.limits.Idle {
+			out = append(out, s.close(now, w, closedIdle))
 		}
 	}
 	return out
 }
 
-// schedule starts what may start: first the runs that hold a claim, then by shares whatever class has a backlog. It ends
-// when nothing is parked but claims, or when no slot is free and no worker idle, so that nobody waits beside an idle worker.
-func (s *State) schedule(now time.Time) []Effect {
-	out := s.startClaims(now)
-	for len(s.workers) < s.limits.Processes || s.longestIdle() != nil {
-		class := s.turns.next(func(p run.Priority) bool { return s.classes[p].n > 0 })
-		if class == 0 {
-			break
-		}
-		i := s.pick(class, now)
-		s.classes[class].start(i, now)
-		if e := s.start(now, i); e != nil {
-			out = append(out, e)
-			continue
-		}
-		s.claims = append(s.claims, i)
-		if s.closing() < len(s.claims) { // else a slot that becomes free anyway is left for it
-			out = append(out, s.close(now, s.longestIdle()))
-		}
+// expiry returns when a parked run is answered without a start. Zero: never.
+func (s *State) expiry(i *item) time.Time {
+	d := s.droughts[i.Binding]
+	switch {
+	case d == nil || !i.Deadline.IsZero():
+		return i.Deadline
+	case i.since.After(d.since):
+		return i.since.Add(s.limits.SpawnWait)
 	}
-	return out
-}
-
-// startClaims starts the runs that hold a claim, in its order, as far as there is room.
-func (s *State) startClaims(now time.Time) []Effect {
-	var out []Effect
-	s.claims = slices.DeleteFunc(s.claims, func(i *item) bool {
-		e := s.start(now, i)
-		if e != nil {
-			out = append(out, e)
-		}
-		return e != nil
-	})
-	return out
-}
-
-// pick chooses within a class: a run that has an idle worker, unless the one at the head has been passed long enough.
-func (s *State) pick(class run.Priority, now time.Time) *item {
-	head, since := s.classes[class].head()
-	if now.Sub(since) >= affinityWait {
-		return head
-	}
-	return cmp.Or(s.classes[class].next(func(i *item) bool { return s.place(i) != nil }), head)
-}
-
-// start starts a run on an idle worker of its binding or in a free slot. Nil: there is neither.
-func (s *State) start(now time.Time, i *item) Effect {
-	if w := s.place(i); w != nil {
-		w.run, w.since = i, now
-		return RunOn{Worker: w.name, Job: i.Job}
-	}
-	if len(s.workers) >= s.limits.Processes {
-		return nil
-	}
-	s.last++
-	s.workers[s.last] = &worker{name: s.last, binding: i.Binding, run: i, since: now}
-	return StartWorker{Worker: s.last, Job: i.Job}
-}
-
-// place returns the idle worker of the run's binding that idled least, nil if there is none.
-func (s *State) place(i *item) *worker {
-	var best *worker
-	for _, w := range s.workers {
-		if w.binding == i.Binding && w.run == nil && !w.closing && (best == nil || w.since.After(best.since) || w.since.Equal(best.since) && w.name < best.name) {
-			best = w
-		}
-	}
-	return best
-}
-
-// longestIdle returns the worker that idled longest, nil if none is idle.
-func (s *State) longestIdle() *worker {
-	var best *worker
-	for _, w := range s.workers {
-		if w.run == nil && !w.closing && (best == nil || w.since.Before(best.since) || w.since.Equal(best.since) && w.name < best.name) {
-			best = w
-		}
-	}
-	return best
-}
-
-// closing counts the workers whose slot will be free soon.
-func (s *State) closing() int {
-	n := 0
-	for _, w := range s.workers {
-		if w.closing {
-			n++
-		}
-	}
-	return n
+	return d.since.Add(s.limits.SpawnWait)
 }
 
 // each visits all parked runs.
@@ -311,7 +338,7 @@ func (s *State) each(f func(*item)) {
 	}
 }
 
-// nextTick asks for a tick at the earliest deadline or idle end, unless an earlier one is under way.
+// nextTick asks for a tick at the earliest deadline, idle end or end of a back-off, unless an earlier one is under way.
 func (s *State) nextTick(now time.Time) []Effect {
 	var at time.Time
 	sooner := func(t time.Time) {
@@ -320,12 +347,17 @@ func (s *State) nextTick(now time.Time) []Effect {
 		}
 	}
 	s.each(func(i *item) {
-		if !i.Deadline.IsZero() {
-			sooner(i.Deadline)
+		if at := s.expiry(i); !at.IsZero() {
+			sooner(at)
 		}
 	})
+	for _, d := range s.droughts {
+		if d.retryAt.After(now) {
+			sooner(d.retryAt)
+		}
+	}
 	for _, w := range s.workers {
-		if w.run == nil && !w.closing {
+		if w.idle() {
 			sooner(w.since.Add(s.limits.Idle))
 		}
 	}
@@ -334,47 +366,4 @@ func (s *State) nextTick(now time.Time) []Effect {
 	}
 	s.tickAt = at
 	return []Effect{TickAt{At: at}}
-}
-
-func (s *State) sorted() []*worker {
-	out := make([]*worker, 0, len(s.workers))
-	for _, w := range s.workers {
-		out = append(out, w)
-	}
-	slices.SortFunc(out, func(a, b *worker) int { return cmp.Compare(a.name, b.name) })
-	return out
-}
-
-func (s *State) show() Snapshot {
-	q := inspect.Queue{Name: "execute", Cap: s.limits.Queue, Parked: map[string]int{}, Workers: len(s.workers),
-		Soft: s.limits.Processes, Hard: s.limits.Processes, Refused: s.refused}
-	for p := run.Background; p <= run.Critical; p++ {
-		q.Parked[p.String()] = s.classes[p].n
-	}
-	for _, i := range s.claims {
-		q.Parked[i.Priority.String()]++
-	}
-	s.each(func(i *item) {
-		if q.OldestAt.IsZero() || i.since.Before(q.OldestAt) {
-			q.OldestAt = i.since
-		}
-	})
-	var ws []inspect.Worker
-	for _, w := range s.sorted() {
-		state := "idle"
-		switch {
-		case w.closing:
-			state = "closing"
-		case w.run != nil && w.pid == 0:
-			state = "starting"
-		case w.run != nil:
-			state = "busy"
-		}
-		if w.run != nil {
-			q.Running++
-		}
-		ws = append(ws, inspect.Worker{ID: kernel.Numbered("worker", w.name), Kind: "execute", PID: w.pid, State: state,
-			Tenant: w.binding.Tenant, Artifact: w.binding.Key.String(), Runs: w.runs, Since: w.since, Sandbox: w.sandbox})
-	}
-	return Snapshot{Queue: q, Workers: ws}
 }

@@ -3,7 +3,9 @@ package execute
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -28,6 +30,9 @@ type bench struct {
 	closing map[uint64]bool
 	started []uint64 // runs in the order of their start
 	behind  []Message
+	gone    []Gone
+	dry     bool                  // new processes are not there at once, or never
+	around  func(do func()) error // nil: checks the invariants
 }
 
 func newBench(t *testing.T, l Limits) *bench {
@@ -37,13 +42,23 @@ func newBench(t *testing.T, l Limits) *bench {
 
 func (b *bench) step(m Message) {
 	b.t.Helper()
-	for _, e := range b.s.Step(b.now, m) {
+	var out []Effect
+	do := func() { out = b.s.Step(b.now, m) }
+	if b.around == nil {
+		b.around = func(do func()) error { do(); return b.s.wrong(b.now) }
+	}
+	if err := b.around(do); err != nil {
+		b.t.Fatalf("after %T: %v", m, err)
+	}
+	var fresh []uint64
+	for _, e := range out {
 		switch e := e.(type) {
 		case StartWorker:
 			if b.bound[e.Worker] != (Binding{}) {
 				b.t.Fatalf("worker %d started twice", e.Worker)
 			}
 			b.bound[e.Worker] = e.Job.Binding
+			fresh = append(fresh, e.Worker)
 			b.begin(e.Worker, e.Job)
 		case RunOn:
 			if b.bound[e.Worker] != e.Job.Binding {
@@ -60,13 +75,33 @@ func (b *bench) step(m Message) {
 			} else {
 				e.Reply.Answer(e.Outcome)
 			}
+		case Gone:
+			b.gone = append(b.gone, e)
 		}
 	}
-	if n := len(b.bound); n > b.s.limits.Processes {
-		b.t.Fatalf("%d workers, limit %d", n, b.s.limits.Processes)
+	for _, w := range fresh {
+		if !b.dry {
+			b.step(ready{Worker: w, PID: 1})
+		}
 	}
 }
 
+// any returns one of the workers, 0 if there is none.
+func (b *bench) any(r *rand.Rand, of any) uint64 {
+	var all []uint64
+	switch of := of.(type) {
+	case map[uint64]uint64:
+		all = slices.Sorted(maps.Keys(of))
+	case map[uint64]bool:
+		all = slices.Sorted(maps.Keys(of))
+	}
+	if len(all) == 0 {
+		return 0
+	}
+	return all[r.IntN(len(all))]
+}
+
+// begin gives a worker a run. A new process is there at once.
 func (b *bench) begin(worker uint64, j Job) {
 	if r, busy := b.running[worker]; busy {
 		b.t.Fatalf("worker %d got run %d while it runs %d", worker, j.Run, r)
@@ -94,7 +129,7 @@ func (b *bench) finish(worker uint64) {
 	b.t.Helper()
 	id := b.running[worker]
 	delete(b.running, worker)
-	b.step(finished{Worker: worker, Run: id, Alive: true, PID: 1})
+	b.step(finished{Worker: worker, Run: id, Alive: true})
 }
 
 func (b *bench) exit(worker uint64) {
@@ -109,56 +144,9 @@ func binding(n byte) Binding {
 	return Binding{Tenant: fmt.Sprint("tenant", n%2), Key: artifacts.Key{n}}
 }
 
-// TestSharesHoldForEverySubset gives every subset of the classes an endless backlog: in each window of 12 starts, every
-// class stays within one of its share.
-func TestSharesHoldForEverySubset(t *testing.T) {
-	for subset := 1; subset < 16; subset++ {
-		b := newBench(t, Limits{Queue: 1000, Processes: 1})
-		class := map[uint64]run.Priority{}
-		sum := 0
-		for p := run.Background; p <= run.Critical; p++ {
-			if subset>>(p-1)&1 == 1 {
-				sum += shares[p]
-			}
-		}
-		id := uint64(0)
-		b.enqueue(Job{Run: 1_000_000, Binding: binding(1), Priority: run.Normal}) // takes the worker while the backlog builds up
-		for range 200 {
-			for p := run.Background; p <= run.Critical; p++ {
-				if subset>>(p-1)&1 == 1 {
-					id++
-					class[id] = p
-					b.enqueue(Job{Run: id, Binding: binding(1), Priority: p})
-				}
-			}
-		}
-		b.started = nil
-		for range 60 {
-			for w := range b.running {
-				b.finish(w)
-			}
-		}
-		for from := 0; from+12 <= len(b.started); from++ {
-			var got [run.Critical + 1]int
-			for _, r := range b.started[from : from+12] {
-				got[class[r]]++
-			}
-			for p := run.Background; p <= run.Critical; p++ {
-				want := 0.0
-				if subset>>(p-1)&1 == 1 {
-					want = 12 * float64(shares[p]) / float64(sum)
-				}
-				if d := float64(got[p]) - want; d > 1 || d < -1 {
-					t.Fatalf("subset %04b, window at %d: %d starts of %s, share %.2f", subset, from, got[p], p, want)
-				}
-			}
-		}
-	}
-}
-
 // TestTenantsAndAppsTakeTurns gives one tenant a long backlog of two apps, and another one a single run.
 func TestTenantsAndAppsTakeTurns(t *testing.T) {
-	b := newBench(t, Limits{Processes: 4})
+	b := newBench(t, Limits{Soft: 4})
 	hold := Binding{Tenant: "hold", Key: artifacts.Key{9}}
 	for n := range uint64(4) {
 		b.enqueue(Job{Run: 1000 + n, Binding: hold, Priority: run.Normal})
@@ -192,7 +180,7 @@ func TestTenantsAndAppsTakeTurns(t *testing.T) {
 }
 
 func TestFullQueueDeadlineAndCancel(t *testing.T) {
-	b := newBench(t, Limits{Queue: 2, Processes: 1})
+	b := newBench(t, Limits{Queue: 2, Soft: 1})
 	job := func(id uint64) Job { return Job{Run: id, Binding: binding(1), Priority: run.Normal} }
 	b.enqueue(job(1))
 	late := job(2)
@@ -236,7 +224,7 @@ func TestUnknownPriorityIsRefused(t *testing.T) {
 
 // TestRunThatIsAskedForAgainStartsOnce sends a parked and a running run a second time.
 func TestRunThatIsAskedForAgainStartsOnce(t *testing.T) {
-	b := newBench(t, Limits{Queue: 1, Processes: 1})
+	b := newBench(t, Limits{Queue: 1, Soft: 1})
 	got := map[string]int{}
 	for _, asker := range []string{"old", "new"} {
 		for id := uint64(1); id <= 2; id++ {
@@ -256,7 +244,7 @@ func TestRunThatIsAskedForAgainStartsOnce(t *testing.T) {
 
 // TestCancelThatOvertakesWaitsBehindTheWork cancels a run that arrives later, and one that has ended.
 func TestCancelThatOvertakesWaitsBehindTheWork(t *testing.T) {
-	b := newBench(t, Limits{Processes: 1})
+	b := newBench(t, Limits{Soft: 1})
 	b.step(Cancel{Run: 1})
 	b.step(Cancel{Run: 2})
 	b.enqueue(Job{Run: 1, Binding: binding(1), Priority: run.Normal})
@@ -271,7 +259,7 @@ func TestCancelThatOvertakesWaitsBehindTheWork(t *testing.T) {
 }
 
 func TestIdleWorkersGoForRoomAndAfterAWhile(t *testing.T) {
-	b := newBench(t, Limits{Processes: 2, Idle: time.Minute})
+	b := newBench(t, Limits{Soft: 2, Idle: time.Minute})
 	for n := byte(1); n <= 2; n++ {
 		b.enqueue(Job{Run: uint64(n), Binding: binding(n), Priority: run.Normal})
 	}
@@ -295,7 +283,7 @@ func TestIdleWorkersGoForRoomAndAfterAWhile(t *testing.T) {
 }
 
 func TestWorkerThatDiesBeforeItsRunIsSuspect(t *testing.T) {
-	b := newBench(t, Limits{Processes: 1})
+	b := newBench(t, Limits{Soft: 1})
 	b.enqueue(Job{Run: 1, Binding: binding(1), Priority: run.Normal})
 	b.finish(1)
 	var got run.Outcome
@@ -312,7 +300,7 @@ func TestWorkerThatDiesBeforeItsRunIsSuspect(t *testing.T) {
 func TestRandomSchedules(t *testing.T) {
 	for seed := range uint64(300) {
 		r := rand.New(rand.NewPCG(seed, 0))
-		b := newBench(t, Limits{Queue: 1 + r.IntN(8), Processes: 1 + r.IntN(4), Idle: time.Second})
+		b := newBench(t, Limits{Queue: 1 + r.IntN(8), Soft: 1 + r.IntN(4), Idle: time.Second})
 		asked := uint64(0)
 		act := func(enqueue bool) {
 			switch n := r.IntN(10); {

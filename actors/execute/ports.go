@@ -28,7 +28,8 @@ type Job struct {
 	Deadline    time.Time // zero: none
 }
 
-// Workers starts worker processes: spawn, handshake, artifact loaded.
+// Workers starts worker processes: spawn, handshake, artifact loaded. A Start that fails with host.spawn_failed is tried
+// again; any other fault is the answer to its run.
 type Workers interface {
 	Start(ctx context.Context, b Binding) (Worker, error)
 }
@@ -46,14 +47,17 @@ type Worker interface {
 	Close()
 }
 
-// Observer is told what the queue does, by the actor: it must not block.
+// Observer is told what happens, for those who count it. It is called from the actor, one call at a time, and must not
+// block.
 type Observer interface {
-	// Queued says that a run starts, on a worker or with one, after it waited so long.
+	// Queued is called when a worker process has a run, with the time from its Enqueue until then.
 	Queued(p run.Priority, wait time.Duration)
-	// Ended says how a run ended that was accepted. One that never ran has used nothing.
+	// Ended is called when a run that was accepted is answered; what is no outcome has the error as its Fault.
 	Ended(p run.Priority, o run.Outcome)
-	// Spawned says that a worker is started.
+	// Spawned is called when a worker process is there.
 	Spawned()
-	// Closed says that the queue gives a worker up, and why: idle, displaced, released, canceled, died or failed.
+	// Closed is called once for each Spawned, when the process is gone: "idle" too long, to make "room" for another binding,
+	// "spoiled" by a run, "died" of itself, "stopped" by a Cancel, a Release or the end of the queue, "culled" since there were
+	// more than soft.
 	Closed(reason string)
 }

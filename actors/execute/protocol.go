@@ -3,6 +3,7 @@ package execute
 import (
 	"time"
 
+	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/inspect"
 	"github.com/troupehost/troupe/actors/kernel"
 	"github.com/troupehost/troupe/actors/run"
@@ -14,9 +15,10 @@ type Message interface{ executeMessage() }
 
 // Enqueue asks for one run.
 // Sent by: cache, when the artifact is prepared.
-// Answer: the outcome, exactly once; busy.queue_full at once if there is no room,
-// caller.invalid_request for a priority that does not exist.
-// Again: a run that is known is not started twice; the newer reply takes over, the older one's asker is gone.
+// Answer: the outcome, exactly once; caller.invalid_request for a priority that does not exist; busy.queue_full if there is
+// no room. That hits the tenant with the most parked runs: its newest run makes room for a tenant that has fewer.
+// Again: a run that is known is not started twice; the newer reply takes over, the older one's asker is gone. Its priority
+// is treated as a Raise.
 // Races: a Cancel may overtake it; that waits behind it then.
 // Limits: Job.Deadline is when the run must have started.
 type Enqueue struct {
@@ -34,7 +36,9 @@ type Cancel struct {
 }
 
 // Raise lifts the priority of a run that is parked, into its new class behind those that wait there; it never lowers it.
-// Sent by: cache. Answer: none. Races: as for Cancel. A run that has started is not changed.
+// Sent by: cache. Answer: none.
+// Races: as for Cancel. A run that a worker has is not changed; one whose worker is still starting counts as raised if that
+// fails and it is parked again.
 type Raise struct {
 	Run      uint64
 	Priority run.Priority
@@ -55,6 +59,20 @@ type Snapshot struct {
 	Workers []inspect.Worker
 }
 
+// ready says that a process is there and begins its first run.
+// Sent by: worker-N, at most once.
+type ready struct {
+	Worker uint64
+	PID    int
+}
+
+// unstarted says that there is no process.
+// Sent by: worker-N, in place of ready. The worker ends now.
+type unstarted struct {
+	Worker uint64
+	Fault  *fault.Error
+}
+
 // finished says how a run ended on a worker.
 // Sent by: worker-N. Alive false: the worker ends now.
 type finished struct {
@@ -62,7 +80,6 @@ type finished struct {
 	Run     uint64
 	Outcome run.Outcome
 	Alive   bool
-	PID     int
 }
 
 // exited says that a worker actor is gone, and its process with it.
@@ -72,18 +89,20 @@ type exited struct {
 	Failed bool
 }
 
-// tick says that a deadline or an idle time may have passed.
+// tick says that a deadline, an idle time or a back-off may have passed.
 // Sent by: the shell's timer.
 type tick struct{}
 
-func (Enqueue) executeMessage()  {}
-func (Cancel) executeMessage()   {}
-func (Raise) executeMessage()    {}
-func (Release) executeMessage()  {}
-func (Inspect) executeMessage()  {}
-func (finished) executeMessage() {}
-func (exited) executeMessage()   {}
-func (tick) executeMessage()     {}
+func (Enqueue) executeMessage()   {}
+func (Cancel) executeMessage()    {}
+func (Raise) executeMessage()     {}
+func (Release) executeMessage()   {}
+func (Inspect) executeMessage()   {}
+func (ready) executeMessage()     {}
+func (unstarted) executeMessage() {}
+func (finished) executeMessage()  {}
+func (exited) executeMessage()    {}
+func (tick) executeMessage()      {}
 
 // Failed answers the sender when the message could not be handled.
 func (m Enqueue) Failed(err error) { m.Reply.Fail(err) }
@@ -111,9 +130,22 @@ type StopWorker struct{ Worker uint64 }
 
 // Answer answers an Enqueue.
 type Answer struct {
-	Reply   kernel.Reply[run.Outcome]
-	Outcome run.Outcome
-	Err     error
+	Reply    kernel.Reply[run.Outcome]
+	Outcome  run.Outcome
+	Err      error
+	Priority run.Priority // of the run; 0: it was never accepted
+}
+
+// Began says that a worker process has a run, and how long that took from its Enqueue.
+type Began struct {
+	Priority run.Priority
+	Waited   time.Duration
+}
+
+// Gone says that a worker which had a process is gone, and why: one of the reasons of [Observer.Closed].
+type Gone struct {
+	Worker uint64
+	Reason string
 }
 
 // Requeue puts a message behind the work that waits.
@@ -132,6 +164,8 @@ func (StartWorker) executeEffect() {}
 func (RunOn) executeEffect()       {}
 func (StopWorker) executeEffect()  {}
 func (Answer) executeEffect()      {}
+func (Began) executeEffect()       {}
+func (Gone) executeEffect()        {}
 func (Requeue) executeEffect()     {}
 func (Show) executeEffect()        {}
 func (TickAt) executeEffect()      {}

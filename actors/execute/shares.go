@@ -2,156 +2,264 @@ package execute
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/troupehost/troupe/actors/run"
 )
 
-// shares of started runs, by priority, in a window of their sum: 12.
+// shares of turns, by priority.
 var shares = [run.Critical + 1]int{run.Background: 1, run.Normal: 2, run.High: 3, run.Critical: 6}
 
-// turns chooses the class that starts next: smooth weighted round robin over the classes that have a backlog. Each choice
-// adds its share to every class with a backlog and takes their sum from the chosen one, so that over any window each
-// stays within one of its share, whatever subset has a backlog. A class without a backlog starts from zero: it can
+// letters are the priorities in cycles.
+const letters = " bnhc"
+
+// cycles holds the order of turns for each set of classes that have a backlog; bit p-1 of the index stands for priority p.
+// In any window of n turns, wherever it begins in the cycle, a class has
+// n x its share / the sum, give or take one. Only the set of high, normal and critical has no such order: there, windows of
+// 5 or 6 turns (of 16 or 17, and so on) may give normal one and 1/11 more or less.
+var cycles = [16]string{
+	0b0001: "b", 0b0010: "n", 0b0100: "h", 0b1000: "c",
+	0b0011: "nbn", 0b0101: "hhbh", 0b0110: "hnhnh", 0b1001: "cccbccc", 0b1010: "ccncccnc", 0b1100: "chcchcchc",
+	0b0111: "hnhbnh", 0b1011: "cnccbcncc", 0b1101: "chcchcbchc", 0b1110: "chcnchcnchc",
+	0b1111: "chcnchbccnhc",
+}
+
+// turns gives turns to the classes that have a backlog. Each set of them goes through its cycle and is resumed where it was
+// left, so that shares hold for the turns of each set, whatever other sets come between. A class without a backlog can
 // neither save up turns nor owe any.
 type turns struct {
-	credit [run.Critical + 1]int
+	at [len(cycles)]int
 }
 
-// next returns the class whose turn it is and charges it, 0 if none has a backlog.
+// next returns the class whose turn it is, 0 if none has a backlog.
 func (t *turns) next(backlog func(run.Priority) bool) run.Priority {
-	var best run.Priority
-	sum := 0
-	for p := run.Critical; p >= run.Background; p-- {
-		if !backlog(p) {
-			t.credit[p] = 0
-			continue
-		}
-		sum += shares[p]
-		t.credit[p] += shares[p]
-		if best == 0 || t.credit[p] > t.credit[best] {
-			best = p
+	set := 0
+	for p := run.Background; p <= run.Critical; p++ {
+		if backlog(p) {
+			set |= 1 << (p - 1)
 		}
 	}
-	if best != 0 {
-		t.credit[best] -= sum
+	c := cycles[set]
+	if c == "" {
+		return 0
 	}
-	return best
+	p := strings.IndexByte(letters, c[t.at[set]])
+	t.at[set] = (t.at[set] + 1) % len(c)
+	return run.Priority(p) //nolint:gosec // an index into letters
 }
+
+const (
+	// affinityWait is how long others may pass that have an idle worker.
+	affinityWait = 100 * time.Millisecond
+
+	// maxAhead is how many starts they may be ahead by that.
+	maxAhead = 32
+)
 
 // lanes holds the parked runs of one class: tenants take turns, within a tenant bindings take turns, within a binding
-// first in first out. Whoever was served stands behind everybody else, in turn or not, so that the head is who waits
-// longest.
+// first in first out.
 type lanes struct {
 	n       int
-	tenants ring[string, *ring[Binding, *fifo]]
+	tenants ring[string, *apps]
 }
 
-type fifo struct {
-	items  []*item
-	served time.Time // when its last run started
+// apps holds the parked runs of a tenant.
+type apps struct {
+	ring[Binding, *fifo]
+	n int
 }
 
-// ring is a map whose keys take turns: the first in order is next.
+type fifo struct{ items []*item }
+
+// ring is a map whose entries take turns: whoever was served stands behind everybody else, in turn or not, so that the
+// first is who waits longest. An entry that has nothing parked is remembered as long as it is ahead of the others, so that
+// nobody gains by having little parked.
 type ring[K comparable, V any] struct {
-	order []K
-	items map[K]V
+	order []*entry[K, V]     // those that have something parked
+	items map[K]*entry[K, V] // those, and who is remembered
 }
 
-func (r *ring[K, V]) get(k K, make func() V) V {
+type entry[K comparable, V any] struct {
+	key    K
+	v      V
+	parked bool
+	starts int // compared with others; who is new has as many as who has the fewest
+	served time.Time
+}
+
+func (r *ring[K, V]) get(k K, make func() V) *entry[K, V] {
 	if r.items == nil {
-		r.items = map[K]V{}
+		r.items = map[K]*entry[K, V]{}
 	}
-	v, ok := r.items[k]
-	if !ok {
-		v = make()
-		r.items[k] = v
-		r.order = append(r.order, k)
+	e := r.items[k]
+	if e == nil {
+		e = &entry[K, V]{key: k, v: make()}
+		r.items[k] = e
 	}
-	return v
+	if !e.parked {
+		e.parked, e.starts = true, max(e.starts, r.fewest())
+		r.order = append(r.order, e)
+	}
+	return e
 }
 
-func (r *ring[K, V]) remove(k K) {
-	delete(r.items, k)
-	if n := slices.Index(r.order, k); n >= 0 {
-		r.order = slices.Delete(r.order, n, n+1)
+// fewest returns the fewest starts of those that have something parked.
+func (r *ring[K, V]) fewest() int {
+	fewest := 0
+	for n, e := range r.order {
+		if n == 0 || e.starts < fewest {
+			fewest = e.starts
+		}
+	}
+	return fewest
+}
+
+// remove takes an entry out that has nothing parked.
+func (r *ring[K, V]) remove(e *entry[K, V]) {
+	e.parked = false
+	r.order = slices.DeleteFunc(r.order, func(o *entry[K, V]) bool { return o == e })
+	r.forget()
+}
+
+// forget drops who is remembered and not ahead of the others.
+func (r *ring[K, V]) forget() {
+	if len(r.items) == len(r.order) {
+		return
+	}
+	fewest := r.fewest()
+	for k, e := range r.items {
+		if !e.parked && (e.starts <= fewest || len(r.order) == 0) {
+			delete(r.items, k)
+		}
 	}
 }
 
-// back puts k behind all others.
-func (r *ring[K, V]) back(k K) {
-	if n := slices.Index(r.order, k); n >= 0 {
-		r.order = append(slices.Delete(r.order, n, n+1), k)
-	}
+// serve gives an entry its turn.
+func (r *ring[K, V]) serve(e *entry[K, V], now time.Time) {
+	e.starts++
+	e.served = now
+	r.order = append(slices.DeleteFunc(r.order, func(o *entry[K, V]) bool { return o == e }), e)
+	r.forget()
 }
 
-func newFIFO() *fifo                                     { return &fifo{} }
-func newBindings() *ring[Binding, *fifo]                 { return &ring[Binding, *fifo]{} }
-func (l *lanes) bindings(t string) *ring[Binding, *fifo] { return l.tenants.get(t, newBindings) }
+// pick chooses the entry that waits longest, if that is too long; else one whose run has an idle worker, unless it is ahead
+// by too many starts; else the one with the fewest. first returns the run that an entry would start, nil if none may.
+func (r *ring[K, V]) pick(now time.Time, first func(V) *item, warm func(V) bool) V {
+	var least *entry[K, V]
+	for _, e := range r.order {
+		i := first(e.v)
+		switch {
+		case i == nil:
+			continue
+		case now.Sub(i.since) >= affinityWait && now.Sub(e.served) >= affinityWait:
+			return e.v
+		case least == nil || e.starts < least.starts:
+			least = e
+		}
+	}
+	for _, e := range r.order {
+		if e.starts < least.starts+maxAhead && warm(e.v) {
+			return e.v
+		}
+	}
+	return least.v
+}
 
-func (l *lanes) push(i *item) {
-	f := l.bindings(i.Binding.Tenant).get(i.Binding, newFIFO)
-	f.items = append(f.items, i)
+func newFIFO() *fifo { return &fifo{} }
+func newApps() *apps { return &apps{} }
+
+// put adds a run behind those of its binding, or before them.
+func (l *lanes) put(i *item, first bool) {
+	a := l.tenants.get(i.Binding.Tenant, newApps).v
+	f := a.get(i.Binding, newFIFO).v
+	if first {
+		f.items = slices.Insert(f.items, 0, i)
+	} else {
+		f.items = append(f.items, i)
+	}
+	a.n++
 	l.n++
 }
 
 // remove takes a run out without giving its tenant a turn.
 func (l *lanes) remove(i *item) {
-	b := l.bindings(i.Binding.Tenant)
-	f := b.get(i.Binding, newFIFO)
-	for n, o := range f.items {
-		if o == i {
-			f.items = append(f.items[:n:n], f.items[n+1:]...)
-			l.n--
-			break
-		}
+	t := l.tenants.items[i.Binding.Tenant]
+	b := t.v.items[i.Binding]
+	n := slices.Index(b.v.items, i)
+	b.v.items = append(b.v.items[:n:n], b.v.items[n+1:]...)
+	t.v.n--
+	l.n--
+	if len(b.v.items) == 0 {
+		t.v.ring.remove(b)
 	}
-	if len(f.items) == 0 {
-		b.remove(i.Binding)
-	}
-	if len(b.order) == 0 {
-		l.tenants.remove(i.Binding.Tenant)
+	if t.v.n == 0 {
+		l.tenants.remove(t)
 	}
 }
 
-// head returns the run whose turn it is, and since when it waits for that: since it came, or since its binding was served.
-func (l *lanes) head() (*item, time.Time) {
-	b := l.tenants.items[l.tenants.order[0]]
-	f := b.items[b.order[0]]
-	i := f.items[0]
-	if f.served.After(i.since) {
-		return i, f.served
-	}
-	return i, i.since
+// start removes a run and gives its tenant and its binding their turn.
+func (l *lanes) start(i *item, now time.Time) {
+	t := l.tenants.items[i.Binding.Tenant]
+	l.tenants.serve(t, now)
+	t.v.serve(t.v.items[i.Binding], now)
+	l.remove(i)
 }
 
-// next returns the first run in the order of turns that ok allows, without removing it; nil if there is none.
-func (l *lanes) next(ok func(*item) bool) *item {
-	for _, t := range l.tenants.order {
-		b := l.tenants.items[t]
-		for _, k := range b.order {
-			if i := b.items[k].items[0]; ok(i) {
-				return i
-			}
+// first returns the first run, in the order of bindings, that ok allows; nil if there is none. ok depends on the binding
+// only.
+func (a *apps) first(ok func(*item) bool) *item {
+	for _, b := range a.order {
+		if i := b.v.first(ok); i != nil {
+			return i
 		}
 	}
 	return nil
 }
 
-// start removes a run and puts its tenant and its binding behind the others.
-func (l *lanes) start(i *item, now time.Time) {
-	b := l.bindings(i.Binding.Tenant)
-	l.tenants.back(i.Binding.Tenant)
-	b.back(i.Binding)
-	b.get(i.Binding, newFIFO).served = now
-	l.remove(i)
+func (f *fifo) first(ok func(*item) bool) *item {
+	if i := f.items[0]; ok(i) {
+		return i
+	}
+	return nil
+}
+
+// first returns a run that ok allows, nil if there is none.
+func (l *lanes) first(ok func(*item) bool) *item {
+	for _, t := range l.tenants.order {
+		if i := t.v.first(ok); i != nil {
+			return i
+		}
+	}
+	return nil
+}
+
+// pick returns the run that starts next among those that may start; there must be one. warm are those that have an idle
+// worker.
+func (l *lanes) pick(now time.Time, may, warm func(*item) bool) *item {
+	t := l.tenants.pick(now, func(a *apps) *item { return a.first(may) }, func(a *apps) bool { return a.first(warm) != nil })
+	b := t.pick(now, func(f *fifo) *item { return f.first(may) }, func(f *fifo) bool { return f.first(warm) != nil })
+	return b.items[0]
+}
+
+// newest returns the run of a tenant that came last, nil if it has none.
+func (l *lanes) newest(tenant string) *item {
+	var last *item
+	if t := l.tenants.items[tenant]; t != nil {
+		for _, b := range t.v.order {
+			if i := b.v.items[len(b.v.items)-1]; last == nil || i.since.After(last.since) || i.since.Equal(last.since) && i.Run > last.Run {
+				last = i
+			}
+		}
+	}
+	return last
 }
 
 // each visits all parked runs.
 func (l *lanes) each(f func(*item)) {
-	for _, b := range l.tenants.items {
-		for _, q := range b.items {
-			for _, i := range q.items {
+	for _, t := range l.tenants.order {
+		for _, b := range t.v.order {
+			for _, i := range b.v.items {
 				f(i)
 			}
 		}

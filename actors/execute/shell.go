@@ -1,7 +1,9 @@
 package execute
 
 import (
+	"cmp"
 	"context"
+	"time"
 
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/kernel"
@@ -12,23 +14,22 @@ import (
 type Config struct {
 	Limits
 	Workers Workers
-	Observe Observer // nil: nobody is told
+	Observe Observer // nil: nobody
+	Mailbox int      // messages that may wait. Default: Limits.Queue, at least 256
 }
 
 // Spawn starts the execute actor.
 func Spawn(parent kernel.Parent, cfg Config) (kernel.Ref[Message], error) {
 	return kernel.Spawn(parent, kernel.Options[Message]{
 		Name:    "execute",
-		Mailbox: max(cfg.Queue, 256),
+		Mailbox: cmp.Or(cfg.Mailbox, max(cfg.Queue, 256)),
 		New: func(*kernel.Ctx[Message]) kernel.Handler[Message] {
-			sh := &shell{port: cfg.Workers, workers: map[uint64]kernel.Ref[workerMessage]{}}
-			core := kernel.RunCore(NewState(cfg.Limits), sh.do)
-			return kernel.HandlerFunc[Message](func(c *kernel.Ctx[Message], m Message) {
-				if e, ok := m.(exited); ok {
-					delete(sh.workers, e.Worker)
-				}
-				core.Receive(c, m)
-			})
+			sh := &shell{port: cfg.Workers, observe: cfg.Observe, workers: map[uint64]kernel.Ref[workerMessage]{}, up: map[uint64]bool{}}
+			if sh.observe == nil {
+				sh.observe = nobody{}
+			}
+			sh.core = kernel.RunCore(NewState(cfg.Limits), sh.do)
+			return sh
 		},
 		OnExit: func(path string, err error) Message {
 			return exited{Worker: kernel.Number(path), Failed: err != nil}
@@ -37,10 +38,40 @@ func Spawn(parent kernel.Parent, cfg Config) (kernel.Ref[Message], error) {
 }
 
 type shell struct {
+	core    kernel.Handler[Message]
 	port    Workers
+	observe Observer
 	workers map[uint64]kernel.Ref[workerMessage]
+	up      map[uint64]bool // workers that were observed to have a process
 	untick  func()
 }
+
+// Receive implements kernel.Handler.
+func (sh *shell) Receive(c *kernel.Ctx[Message], m Message) {
+	switch m := m.(type) {
+	case ready:
+		sh.up[m.Worker] = true
+		sh.observe.Spawned()
+	case exited:
+		delete(sh.workers, m.Worker)
+	}
+	sh.core.Receive(c, m)
+}
+
+// Stopping is called by the kernel: the workers end with the incarnation, and nobody hears of that.
+func (sh *shell) Stopping(*kernel.Ctx[Message]) {
+	for range sh.up {
+		sh.observe.Closed(closedStopped)
+	}
+}
+
+// nobody is the Observer that is there if no other is.
+type nobody struct{}
+
+func (nobody) Queued(run.Priority, time.Duration) {}
+func (nobody) Ended(run.Priority, run.Outcome)    {}
+func (nobody) Spawned()                           {}
+func (nobody) Closed(string)                      {}
 
 func (sh *shell) do(c *kernel.Ctx[Message], e Effect) {
 	switch e := e.(type) {
@@ -54,10 +85,19 @@ func (sh *shell) do(c *kernel.Ctx[Message], e Effect) {
 		sh.workers[e.Worker].Stop()
 	case Answer:
 		if e.Err != nil {
+			e.Outcome.Fault = fault.From(e.Err)
 			e.Reply.Fail(e.Err)
-			return
+		} else {
+			e.Reply.Answer(e.Outcome)
 		}
-		e.Reply.Answer(e.Outcome)
+		if e.Priority != 0 {
+			sh.observe.Ended(e.Priority, e.Outcome)
+		}
+	case Began:
+		sh.observe.Queued(e.Priority, e.Waited)
+	case Gone:
+		delete(sh.up, e.Worker)
+		sh.observe.Closed(e.Reason)
 	case Requeue:
 		c.Requeue(e.Message)
 	case Show:
@@ -143,18 +183,19 @@ func (a *workerActor) Receive(c *kernel.Ctx[workerMessage], m workerMessage) {
 	switch m := m.(type) {
 	case started:
 		if m.err != nil {
-			_ = a.parent.Control(finished{Worker: a.name, Run: a.first.Run, Outcome: run.Outcome{Fault: fault.From(m.err)}})
+			_ = a.parent.Control(unstarted{Worker: a.name, Fault: fault.From(m.err)})
 			c.Stop()
 			return
 		}
 		a.worker = m.worker
+		_ = a.parent.Control(ready{Worker: a.name, PID: a.worker.PID()})
 		a.run(c, a.first)
 	case runJob:
 		a.run(c, m.job)
 	case ran:
 		a.busy = false
 		alive := m.alive && !a.dead()
-		_ = a.parent.Control(finished{Worker: a.name, Run: m.job.Run, Outcome: m.outcome, Alive: alive, PID: a.worker.PID()})
+		_ = a.parent.Control(finished{Worker: a.name, Run: m.job.Run, Outcome: m.outcome, Alive: alive})
 		if !alive {
 			c.Stop()
 		}

@@ -117,8 +117,8 @@ func onStage(t *testing.T, l Limits, p *port, f func(t *testing.T, s *stage)) {
 		if err := sys.Stop(context.Background()); err != nil {
 			t.Errorf("stop: %v", err)
 		}
-		if started, live, most := p.count(); live != 0 || most > max(l.Processes, 1) {
-			t.Errorf("%d of %d processes live after System.Stop; %d at a time, limit %d", live, started, most, l.Processes)
+		if started, live, most := p.count(); live != 0 || most > max(l.Soft, l.Hard, 1) {
+			t.Errorf("%d of %d processes live after System.Stop; %d at a time, limit %d", live, started, most, l.Soft)
 		}
 	})
 }
@@ -191,7 +191,7 @@ func TestShellDeadlineAndIdleTimeTick(t *testing.T) {
 		pass(10 * time.Second)
 		return run.Outcome{}, true
 	}}
-	onStage(t, Limits{Processes: 1, Idle: time.Minute}, p, func(t *testing.T, s *stage) {
+	onStage(t, Limits{Soft: 1, Idle: time.Minute}, p, func(t *testing.T, s *stage) {
 		s.enqueue(Job{Run: 1, Binding: binding(1)})
 		s.enqueue(Job{Run: 2, Binding: binding(1), Deadline: time.Now().Add(2 * time.Second)})
 		s.enqueue(Job{Run: 3, Binding: binding(1), Deadline: time.Now().Add(time.Second)})
@@ -213,7 +213,7 @@ func TestShellDeadlineAndIdleTimeTick(t *testing.T) {
 
 // TestShellSlotIsFreeWhenTheProcessIsReaped gives the only slot from one binding to another.
 func TestShellSlotIsFreeWhenTheProcessIsReaped(t *testing.T) {
-	onStage(t, Limits{Processes: 1}, &port{}, func(t *testing.T, s *stage) {
+	onStage(t, Limits{Soft: 1}, &port{}, func(t *testing.T, s *stage) {
 		s.enqueue(Job{Run: 1, Binding: binding(1)})
 		s.enqueue(Job{Run: 2, Binding: binding(2)})
 		pass(time.Minute)
@@ -222,7 +222,7 @@ func TestShellSlotIsFreeWhenTheProcessIsReaped(t *testing.T) {
 }
 
 func TestShellCancelKillsTheProcess(t *testing.T) {
-	onStage(t, Limits{Processes: 1}, &port{}, func(t *testing.T, s *stage) {
+	onStage(t, Limits{Soft: 1}, &port{}, func(t *testing.T, s *stage) {
 		s.enqueue(Job{Run: 1, Binding: binding(1)})
 		pass(time.Second / 2)
 		s.control(Cancel{Run: 1})
@@ -237,7 +237,7 @@ func TestShellCancelKillsTheProcess(t *testing.T) {
 // TestShellCancelDuringTheStart cancels a run whose process starts regardless, and is then nobody's.
 func TestShellCancelDuringTheStart(t *testing.T) {
 	p := &port{start: func(context.Context) error { pass(time.Second); return nil }}
-	onStage(t, Limits{Processes: 1}, p, func(t *testing.T, s *stage) {
+	onStage(t, Limits{Soft: 1}, p, func(t *testing.T, s *stage) {
 		s.enqueue(Job{Run: 1, Binding: binding(1)})
 		s.enqueue(Job{Run: 2, Binding: binding(1)})
 		pass(time.Second / 2)
@@ -249,7 +249,7 @@ func TestShellCancelDuringTheStart(t *testing.T) {
 
 // TestShellCancelThatOvertakes sends a Cancel after its Enqueue to a queue that is busy with something else.
 func TestShellCancelThatOvertakes(t *testing.T) {
-	onStage(t, Limits{Processes: 1}, &port{}, func(t *testing.T, s *stage) {
+	onStage(t, Limits{Soft: 1}, &port{}, func(t *testing.T, s *stage) {
 		gate := make(chan struct{})
 		s.control(Inspect{Reply: kernel.ReplyFunc(func(Snapshot, error) { <-gate })})
 		synctest.Wait()
@@ -273,7 +273,7 @@ func TestShellNoticesDeaths(t *testing.T) {
 		}
 		return run.Outcome{}, true
 	}
-	onStage(t, Limits{Processes: 1}, p, func(t *testing.T, s *stage) {
+	onStage(t, Limits{Soft: 1}, p, func(t *testing.T, s *stage) {
 		s.enqueue(Job{Run: 1, Binding: binding(1)})
 		pass(2 * time.Second)
 		last.die() // idle
@@ -289,6 +289,7 @@ func TestShellNoticesDeaths(t *testing.T) {
 	})
 }
 
+// TestShellStartFailures lets a start fail for want of a process, one panic, and one fail for another reason.
 func TestShellStartFailures(t *testing.T) {
 	n := 0
 	p := &port{start: func(context.Context) error {
@@ -297,15 +298,18 @@ func TestShellStartFailures(t *testing.T) {
 			return fault.New(fault.HostSpawnFailed, "fake", "", nil)
 		case 2:
 			panic("in the port")
+		case 3:
+			return fault.New(fault.HostArtifactMissing, "fake", "", nil)
 		}
 		return nil
 	}}
-	onStage(t, Limits{Processes: 1}, p, func(t *testing.T, s *stage) {
+	onStage(t, Limits{Soft: 1}, p, func(t *testing.T, s *stage) {
 		for id := uint64(1); id <= 3; id++ {
 			s.enqueue(Job{Run: id, Binding: binding(1)})
 		}
 		pass(time.Minute)
-		s.want(map[uint64]answer{1: {Code: fault.HostSpawnFailed}, 2: {Code: fault.BugPanic}, 3: {At: time.Second}})
+		backoff := minSpawnBackoff
+		s.want(map[uint64]answer{1: {Code: fault.BugPanic, At: backoff}, 2: {Code: fault.HostArtifactMissing, At: 2 * backoff}, 3: {At: 3*backoff + time.Second}})
 		if s.sys.Bugs() != 1 {
 			t.Errorf("%d bugs", s.sys.Bugs())
 		}
@@ -314,7 +318,7 @@ func TestShellStartFailures(t *testing.T) {
 
 // TestShellPanicOfTheQueue lets the actor panic over a run: its process dies first, then the run starts once more.
 func TestShellPanicOfTheQueue(t *testing.T) {
-	onStage(t, Limits{Processes: 1}, &port{}, func(t *testing.T, s *stage) {
+	onStage(t, Limits{Soft: 1}, &port{}, func(t *testing.T, s *stage) {
 		go func() {
 			o, err := kernel.Ask(t.Context(), s.ref, func(r kernel.Reply[run.Outcome]) Message {
 				return Enqueue{Job: Job{Run: 1, Binding: binding(1), Priority: run.Normal}, Reply: r}
@@ -347,7 +351,7 @@ func TestShellStopLeavesNothing(t *testing.T) {
 		}
 		return nil
 	}
-	onStage(t, Limits{Processes: 3}, p, func(t *testing.T, s *stage) {
+	onStage(t, Limits{Soft: 3}, p, func(t *testing.T, s *stage) {
 		s.enqueue(Job{Run: 1, Binding: binding(1)})
 		pass(2 * time.Second)
 		s.enqueue(Job{Run: 2, Binding: binding(2)})
