@@ -37,7 +37,7 @@ const (
 var (
 	workerKinds   = []string{"prepare", "execute", "probe"}
 	removeReasons = []string{"age", "size", "operator", "unstored", "rejected", "corrupt", "failures"}
-	killReasons   = []string{"cpu_limit", "wall_limit", "memory", "canceled", "died", "bad_reply", "idle_cpu", "not_started", "stopped"}
+	killReasons   = []string{"cpu_limit", "wall_limit", "memory", "output_limit", "canceled", "died", "bad_reply", "idle_cpu", "not_started", "stopped"}
 	closeReasons  = []string{"idle", "displaced", "released", "canceled", "revoked", "died", "excess", "raised", "failed"}
 	databases     = []string{"cache", "state"}
 	jobStates     = []run.JobState{run.JobQueued, run.JobRunning, run.JobSettled}
@@ -206,7 +206,7 @@ func (s *Set) newWorkers() {
 	s.spawning = s.words("workers_spawning_total", "Worker processes whose start began.", "kind", workerKinds)
 	s.spawned = s.words("workers_spawned_total", "Worker processes that started and greeted; spawning less spawned is stuck or failed.", "kind", workerKinds)
 	s.retired = s.words("workers_retired_total", "Worker processes that greeted and are gone; spawned less retired is alive.", "kind", workerKinds)
-	s.orphans = s.words("worker_orphans_total", "Workers that left processes behind in their group; these were found and killed.", "kind", workerKinds)
+	s.orphans = s.words("worker_orphans_total", "Workers that left processes behind in their group, which are killed with it, as far as these were seen.", "kind", workerKinds)
 	killed := s.counter("workers_killed_total", "Worker processes that did not end in an orderly way.", "kind", "reason")
 	s.killed = map[string]words{}
 	for _, k := range append(workerKinds[:len(workerKinds):len(workerKinds)], other) {

@@ -48,6 +48,7 @@ func (p *Pool) Start(ctx context.Context, b execute.Binding) (execute.Worker, er
 	m, err := w.ask(ctx, loadWall, wire.Load{}, module.Fd(), code.Fd())
 	if err := w.judgeLoad(ctx, m, err); err != nil {
 		w.bury()
+		w.killed(fault.From(err))
 		return nil, err
 	}
 	w.setState("idle")
@@ -210,6 +211,10 @@ func (s *session) run(ctx context.Context) (run.Outcome, bool) {
 		out.Fault = s.watch.autopsy(fault.SuspectWorkerDied, fault.GuestMemory)
 	case out.Usage.CPU >= s.limits.CPU: // the account counts, not the luck of the clock that we looked at
 		out.Fault = s.watch.overCPU(out.Usage.CPU)
+	}
+	x.timedOut(out.Fault, out.Clock)
+	if !alive {
+		x.killed(out.Fault)
 	}
 	if out.Fault != nil {
 		out.Result = nil

@@ -87,6 +87,7 @@ func (i *idleWatch) judge() error {
 		return nil
 	}
 	what := "used " + used.String() + " of CPU time while it was idle for " + idle.String()
+	i.w.pool.cfg.Observe.Killed(i.w.kind, "idle_cpu")
 	if warn := i.w.pool.cfg.Warn; warn != nil {
 		warn(i.w.snapshot(), what)
 	}

@@ -98,8 +98,8 @@ type Observer interface {
 	Spawning(kind string) // a start begins
 	Spawned(kind string)  // a process greeted
 	Retired(kind string)  // a process that greeted is reaped
-	// Killed says that a process did not end in an orderly way: cpu_limit, wall_limit, memory, canceled, died, bad_reply,
-	// idle_cpu, not_started or stopped.
+	// Killed says that a process did not end in an orderly way: cpu_limit, wall_limit, memory, output_limit, canceled,
+	// died, bad_reply, idle_cpu, not_started or stopped.
 	Killed(kind, reason string)
 	// TimedOut says which clock ended a job: host_cpu, worker or wall.
 	TimedOut(kind, clock string)

@@ -81,6 +81,9 @@ func New(ctx context.Context, cfg Config) (*Pool, error) {
 		cfg.argv = []string{wire.Arg0, wire.Arg1}
 	}
 	cfg.StopTimeout, cfg.helloWall = cmp.Or(cfg.StopTimeout, defaultStop), cmp.Or(cfg.helloWall, helloWall)
+	if cfg.Observe == nil {
+		cfg.Observe = unobserved{}
+	}
 	s, err := newSpawner(exe, cfg.argv)
 	if err != nil {
 		return nil, err
@@ -211,6 +214,8 @@ type worker struct {
 	tenant   string
 	artifact string
 	runs     uint64
+	greeted  bool // it is counted as spawned
+	reaped   bool
 }
 
 // start returns a worker that answered Hello with the right build id.
@@ -220,11 +225,8 @@ func (p *Pool) start(ctx context.Context, kind string, l rlimits) (*worker, erro
 	}
 	w := &worker{pool: p, kind: kind, born: time.Now(), state: "starting"}
 	var err error
-	w.proc, w.conn, err = p.spawn.start(func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		delete(p.workers, w)
-	})
+	p.cfg.Observe.Spawning(kind)
+	w.proc, w.conn, err = p.spawn.start(w.gone)
 	if err != nil {
 		return nil, err
 	}
@@ -236,8 +238,10 @@ func (p *Pool) start(ctx context.Context, kind string, l rlimits) (*worker, erro
 		w.proc.openSession(p.brake)
 	}
 	if err := w.hello(ctx); err != nil {
+		p.cfg.Observe.Killed(kind, "not_started")
 		return nil, err
 	}
+	w.hasGreeted()
 	if err := w.proc.limit(l); err != nil {
 		w.bury()
 		switch {

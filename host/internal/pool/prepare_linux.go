@@ -132,8 +132,12 @@ func (j *preparation) do(ctx context.Context) error {
 	w.assign(j.job.Tenant, j.job.Key)
 	w.proc.look()
 	begin := time.Now()
-	done, err := j.talk(ctx, w, code, out)
-	if err != nil {
+	done, told, err := j.talk(ctx, w, code, out)
+	if f := fault.From(err); f != nil {
+		w.timedOut(f, j.clock)
+		if !told { // else it ended as it should, with bad news
+			w.killed(f)
+		}
 		return err
 	}
 	parts, err := j.collect(done, out)
@@ -193,8 +197,9 @@ func (j *preparation) observe(t *watch) {
 	}
 }
 
-// talk gives the worker its job and returns its answer. The worker is dead and reaped when talk returns.
-func (j *preparation) talk(ctx context.Context, w *worker, code *sealed.File, out *os.File) (wire.Prepared, error) {
+// talk gives the worker its job and returns its answer; told: the error is what it answered. The worker is dead and reaped
+// when talk returns.
+func (j *preparation) talk(ctx context.Context, w *worker, code *sealed.File, out *os.File) (_ wire.Prepared, told bool, _ error) {
 	var none wire.Prepared
 	t := w.watch(ctx, opPrepare, bounds{
 		cpu: j.budget.CPU, wall: j.budget.Wall, cpuCode: fault.GuestPrepareCPU, wallCode: fault.SuspectPrepareWall, look: lookEvery,
@@ -215,28 +220,28 @@ func (j *preparation) talk(ctx context.Context, w *worker, code *sealed.File, ou
 	j.cpu, j.peak, j.clock = t.used(), w.proc.peakRSS(), t.struck()
 	switch {
 	case reason != nil:
-		return none, reason
+		return none, false, reason
 	case !own:
-		return none, t.fault(fault.SuspectBadReply, err)
+		return none, false, t.fault(fault.SuspectBadReply, err)
 	case err != nil:
-		return none, t.autopsy(fault.SuspectPrepareDied, fault.GuestPrepareMemory)
+		return none, false, t.autopsy(fault.SuspectPrepareDied, fault.GuestPrepareMemory)
 	case j.cpu >= j.budget.CPU: // the account counts, not the luck of the clock that we looked at
-		return none, t.overCPU(j.cpu)
+		return none, false, t.overCPU(j.cpu)
 	}
 	switch m := m.(type) {
 	case wire.Prepared:
-		return m, nil
+		return m, false, nil
 	case wire.Failed:
 		if !prepareMayFailWith(m.Code) {
-			return none, t.fault(fault.SuspectBadReply, worded("failed with "+fault.Quote(string(m.Code))))
+			return none, false, t.fault(fault.SuspectBadReply, worded("failed with "+fault.Quote(string(m.Code))))
 		}
 		f := fault.New(m.Code, opPrepare, "", said(m.Message))
 		if m.Code == fault.GuestMemory {
 			f = f.WithHint(hintTooLarge)
 		}
-		return none, f
+		return none, true, f
 	}
-	return none, t.fault(fault.SuspectBadReply, worded("not an answer"))
+	return none, false, t.fault(fault.SuspectBadReply, worded("not an answer"))
 }
 
 // prepareMayFailWith lists what a prepare worker is believed: faults of the code, and that it failed itself.

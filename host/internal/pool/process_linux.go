@@ -38,8 +38,8 @@ type process struct {
 }
 
 // adopt takes over a child that was just started, its pidfd and the reading end of its stderr. gone is called once,
-// after the child is reaped.
-func adopt(pid, pidfd int, log *os.File, gone func()) *process {
+// after the child is reaped; orphans says that it left others behind in its group, as far as they were seen.
+func adopt(pid, pidfd int, log *os.File, gone func(orphans bool)) *process {
 	_ = unix.SetNonblock(pidfd, true) // so that the Go poller waits for it instead of a thread
 	p := &process{pid: pid, pidfd: pidfd, file: os.NewFile(uintptr(pidfd), "pidfd"), dead: make(chan struct{})}
 	logged := make(chan struct{})
@@ -49,11 +49,11 @@ func adopt(pid, pidfd int, log *os.File, gone func()) *process {
 		_ = log.Close()
 	}()
 	go func() {
-		p.reap()
+		orphans := p.reap()
 		// The group was killed: end of file is there or on its way, unless a descendant left the group.
 		_ = log.SetReadDeadline(time.Now().Add(logGrace))
 		<-logged
-		gone()
+		gone(orphans)
 		close(p.dead)
 	}()
 	return p
@@ -61,8 +61,9 @@ func adopt(pid, pidfd int, log *os.File, gone func()) *process {
 
 const logGrace = 100 * time.Millisecond
 
-// reap waits for the child's death, buries its group with it, and keeps its account.
-func (p *process) reap() {
+// reap waits for the child's death, buries its group with it, and keeps its account. orphans: somebody was in the group
+// besides the child. Who died with it and was reaped by another at once is not seen.
+func (p *process) reap() (orphans bool) {
 	rc, err := p.file.SyscallConn()
 	if err == nil {
 		err = rc.Read(func(uintptr) bool { return p.exited() })
@@ -84,6 +85,7 @@ func (p *process) reap() {
 		break
 	}
 	if p.known {
+		orphans = unix.Kill(-p.pid, 0) == nil // asks, and sends nothing
 		p.spent = time.Duration(ru.Utime.Nano() + ru.Stime.Nano())
 		p.maxRSS = ru.Maxrss << 10
 	}
@@ -92,6 +94,7 @@ func (p *process) reap() {
 	if p.session != nil {
 		_ = p.session.Close()
 	}
+	return orphans
 }
 
 // exited reports whether the child is a zombie now.

@@ -27,7 +27,7 @@ func TestNumbersOfOthersAreLeftAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = w.Close()
-	p := adopt(other.Process.Pid, pidfd, r, func() {})
+	p := adopt(other.Process.Pid, pidfd, r, func(bool) {})
 	p.kill()
 	<-p.dead
 	p.kill()

@@ -70,8 +70,8 @@ func (s *spawner) close() {
 }
 
 // start returns a running child and the host's end of its socket, which is descriptor 3 in the child. gone is called
-// once, after the child is reaped.
-func (s *spawner) start(gone func()) (*process, *wire.HostConn, error) {
+// once, after the child is reaped; see adopt.
+func (s *spawner) start(gone func(orphans bool)) (*process, *wire.HostConn, error) {
 	fail := func(what string, err error) (*process, *wire.HostConn, error) {
 		return nil, nil, fault.New(fault.HostSpawnFailed, "start worker", what, err)
 	}
