@@ -49,6 +49,7 @@ type Host interface {
 	Warm(context.Context, host.CodeRequest) (inspect.Warm, error)
 	Unwarm(ctx context.Context, tenant, codeHash string) error
 	Warmed(context.Context) ([]inspect.Warm, error)
+	WriteMetrics(context.Context, io.Writer) error
 }
 
 // Options is plain data; a zero field means its default.
@@ -188,6 +189,7 @@ func (s *Server) handler() http.Handler {
 	plain(api.RouteCool, s.cool)
 	mux.HandleFunc(api.RouteSubmit, s.submit)
 	mux.HandleFunc(api.RouteWarm, s.warm)
+	mux.HandleFunc(api.RouteMetrics, s.metrics)
 	mux.HandleFunc(api.RouteExecute, s.execute)
 	mux.HandleFunc(api.RouteCheck, s.precheck)
 	mux.HandleFunc(api.RouteHeadsUp, s.headsUp)

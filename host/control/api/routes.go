@@ -7,6 +7,7 @@ import "time"
 const (
 	RouteLive    = "GET /livez"               // 200 while the host answers, however many requests there are
 	RouteReady   = "GET /readyz"              // 200 while it accepts work
+	RouteMetrics = "GET /metrics"             // the text format of Prometheus
 	RouteStatus  = "GET /v1/status"           // inspect.Host
 	RouteExecute = "POST /v1/execute"         // form -> events, the last one a receipt or an error
 	RouteCheck   = "POST /v1/precheck"        // form -> events, the last one a judgement or an error
@@ -45,6 +46,7 @@ const (
 const (
 	TypeJSON      = "application/json"
 	TypeEvents    = "application/x-ndjson"
+	TypeMetrics   = "text/plain; version=0.0.4; charset=utf-8"
 	HeaderVersion = "Troupe-Version" // the server's version, on each reply
 )
 

@@ -245,7 +245,7 @@ func (c scrape) actors(put putter) {
 	for _, a := range c.Host.Actors {
 		k := strings.ReplaceAll(a.Kind, " ", "_")
 		if kinds[k] == nil {
-			if len(kinds) == maxActorKinds {
+			if len(kinds) >= maxActorKinds {
 				k = other
 			}
 			if kinds[k] == nil {
