@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -35,18 +36,15 @@ func (e *entry) newMarks() []prepare.Budget {
 // over says which limit of b is reached by what was used under a budget of ran, nil if none. Memory is judged only where
 // more was allowed: what is resident and what a limit counts are not the same to the byte.
 func over(b, used, ran prepare.Budget) *fault.Error {
-	code := fault.Code("")
 	switch {
 	case used.CPU >= b.CPU:
-		code = fault.GuestPrepareCPU
+		return fault.New(fault.GuestPrepareCPU, "prepare", "", fmt.Errorf("used %v of %v", used.CPU, b.CPU))
 	case used.Wall >= b.Wall:
-		code = fault.SuspectPrepareWall
+		return fault.New(fault.SuspectPrepareWall, "prepare", "", fmt.Errorf("took %v of %v", used.Wall, b.Wall))
 	case b.MemoryBytes < ran.MemoryBytes && used.MemoryBytes > b.MemoryBytes:
-		code = fault.GuestPrepareMemory
-	default:
-		return nil
+		return fault.New(fault.GuestPrepareMemory, "prepare", "", fmt.Errorf("used %d of %d bytes", used.MemoryBytes, b.MemoryBytes))
 	}
-	return fault.New(code, "prepare", "", nil)
+	return nil
 }
 
 // deserves says whether a failure under one budget says nothing about a larger one.
@@ -74,17 +72,21 @@ func (s *State) passed(now time.Time, m passed) []Effect {
 		return nil
 	}
 	m.used.MemoryBytes = 0
-	out := s.overdrawn(now, e, m.used)
+	out := s.overdrawn(now, e, m.used, nil)
 	return append(out, s.unwanted(now, e)...)
 }
 
-// overdrawn answers those who wait and whose budget is used up.
-func (s *State) overdrawn(now time.Time, e *entry, used prepare.Budget) []Effect {
+// overdrawn answers those who wait and whose budget is used up. end, if set, is how the preparation ended: it knows more of
+// a limit than its code.
+func (s *State) overdrawn(now time.Time, e *entry, used prepare.Budget, end *fault.Error) []Effect {
 	var out []Effect
 	e.waiting = slices.DeleteFunc(e.waiting, func(w *ask) bool {
 		f := over(w.Budget, used, e.budget)
 		if f == nil {
 			return false
+		}
+		if end != nil && end.Code == f.Code {
+			f = end
 		}
 		e.learn(now, f, w.Budget, used)
 		out = append(out, s.answer(w, Answer{Outcome: run.Outcome{Fault: f}, Meta: artifacts.Meta{Key: e.key, Code: e.code, PrepareCPU: used.CPU}})...)
@@ -100,7 +102,7 @@ func (e *entry) learn(now time.Time, f *fault.Error, b, used prepare.Budget) {
 	case e.verdict == nil || e.verdict.Class != fault.Guest && f.Class == fault.Guest:
 		e.verdict = f
 		e.lesson = artifacts.Failure{Code: e.code, Fault: f.Code, Count: e.failure.Count + 1, At: now, CPU: used.CPU,
-			Budget: b.CPU, Wall: b.Wall, MemoryBytes: b.MemoryBytes}
+			Cause: cause(f), Budget: b.CPU, Wall: b.Wall, MemoryBytes: b.MemoryBytes}
 	case e.verdict.Code == f.Code:
 		had := widest(hadBudget(e.lesson), b)
 		e.lesson.Budget, e.lesson.Wall, e.lesson.MemoryBytes = had.CPU, had.Wall, had.MemoryBytes
@@ -156,4 +158,12 @@ func reached(code fault.Code, b, used prepare.Budget) bool {
 		return used.Wall+used.Wall/100 >= b.Wall
 	}
 	return code != fault.GuestPrepareMemory // what is resident does not tell
+}
+
+// cause is the cause of a fault in words for the record.
+func cause(f *fault.Error) string {
+	if f.Err == nil {
+		return ""
+	}
+	return fault.Quote(f.Err.Error())
 }

@@ -260,8 +260,8 @@ func (s *State) announced(tenant string) int {
 // failed would have failed for that.
 func (s *State) answerFailed(e *entry, a *ask) []Effect {
 	f := e.fault
-	if e.failure.CPU >= a.Budget.CPU && f.Code != fault.GuestPrepareCPU {
-		f = fault.New(fault.GuestPrepareCPU, "prepare", "", nil)
+	if own := over(a.Budget, prepare.Budget{CPU: e.failure.CPU}, prepare.Budget{}); own != nil && own.Code != f.Code {
+		f = own
 	}
 	return s.answer(a, Answer{Outcome: run.Outcome{Fault: f}, Meta: artifacts.Meta{Key: e.key, Code: e.code, PrepareCPU: e.failure.CPU}})
 }

@@ -110,7 +110,7 @@ func (s *State) prepared(now time.Time, m prepared) []Effect {
 		return s.prepareFailed(now, e, m.outcome)
 	}
 	// The wall time is a net against what hangs, and this has ended.
-	out := s.overdrawn(now, e, prepare.Budget{CPU: m.outcome.CPU, MemoryBytes: m.outcome.PeakRSS})
+	out := s.overdrawn(now, e, prepare.Budget{CPU: m.outcome.CPU, MemoryBytes: m.outcome.PeakRSS}, nil)
 	m.outcome.Meta.PrepareMemory = e.budget.MemoryBytes
 	e.meta, e.storing, e.triedAt = light(m.outcome.Meta), true, now
 	s.load(e, m.outcome.Meta.Module)
@@ -131,17 +131,14 @@ func (s *State) prepared(now time.Time, m prepared) []Effect {
 // only if a limit was reached just before its extension came.
 func (s *State) prepareFailed(now time.Time, e *entry, o prepare.Outcome) []Effect {
 	f := o.Fault
-	out := s.overdrawn(now, e, prepare.Budget{CPU: o.CPU, MemoryBytes: o.PeakRSS})
+	out := s.overdrawn(now, e, prepare.Budget{CPU: o.CPU, MemoryBytes: o.PeakRSS}, f)
 	had := e.inForce(f.Code, prepare.Budget{CPU: o.CPU, Wall: o.Wall})
 	waiting := e.waiting
 	e.waiting = nil
 	verdict := f.Class == fault.Guest || f.Class == fault.Suspect
 	if verdict {
-		failure := artifacts.Failure{Code: e.code, Fault: f.Code, Message: f.Subject, Count: e.failure.Count + 1, At: now,
+		failure := artifacts.Failure{Code: e.code, Fault: f.Code, Message: f.Subject, Cause: cause(f), Count: e.failure.Count + 1, At: now,
 			CPU: max(o.CPU, e.failure.CPU), Budget: had.CPU, Wall: had.Wall, MemoryBytes: had.MemoryBytes}
-		if f.Err != nil {
-			failure.Cause = fault.Quote(f.Err.Error())
-		}
 		out = append(out, s.remember(e, f, failure)...)
 	} else {
 		out = append(out, s.abandon(now, e)...)

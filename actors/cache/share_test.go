@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -350,5 +351,22 @@ func TestPreparingAgainTakesTheHighestPriority(t *testing.T) {
 	j := b.jobs[0].Job
 	if j.Priority != run.Critical || j.Budget != loose || len(b.raised) != 0 || len(b.jobs) != 1 {
 		t.Errorf("%d preparations, %+v, raised %+v", len(b.jobs), j, b.raised)
+	}
+}
+
+func TestLimitsSayWhatWasUsed(t *testing.T) {
+	b := newBench(t, Limits{})
+	b.ask(Request{ID: 1, Kind: Precheck, Budget: strict})
+	b.prepared(prepare.Outcome{CPU: strict.CPU, Fault: fault.New(fault.GuestPrepareCPU, "prepare", "", errors.New("what the pool saw"))})
+	if got := b.answer[1].Outcome.Fault.Error(); !strings.HasSuffix(got, "what the pool saw") {
+		t.Errorf("%q", got)
+	}
+	b = newBench(t, Limits{})
+	b.ask(Request{ID: 1, Kind: Precheck, Budget: strict})
+	b.ask(Request{ID: 2, Kind: Precheck, Budget: loose})
+	b.passes(strict)
+	b.step(Depart{ID: 2})
+	if got := b.answer[1].Outcome.Fault.Error(); !strings.HasSuffix(got, "used 1m0s of 1m0s") || !strings.HasSuffix(b.stored[0].Cause, "used 1m0s of 1m0s") {
+		t.Errorf("%q, stored %q", got, b.stored[0].Cause)
 	}
 }
