@@ -19,7 +19,7 @@ import (
 )
 
 // asking asks beside the test. The function that it returns waits for the end, and says when it came.
-func (s *stage) asking(r Request) func() (Answer, error, time.Duration) {
+func (s *stage) asking(r Request) func() (Answer, time.Duration, error) {
 	type end struct {
 		a   Answer
 		err error
@@ -31,9 +31,9 @@ func (s *stage) asking(r Request) func() (Answer, error, time.Duration) {
 		ends <- end{a, err, time.Since(s.begin)}
 	}()
 	synctest.Wait()
-	return func() (Answer, error, time.Duration) {
+	return func() (Answer, time.Duration, error) {
 		e := <-ends
-		return e.a, e.err, e.at
+		return e.a, e.at, e.err
 	}
 }
 
@@ -63,10 +63,10 @@ func TestShellExtendsAndMarksAPreparation(t *testing.T) {
 		}
 		now := time.Since(s.begin)
 		s.enqueued[1].Passed(strict)
-		if a, err, at := one(); err != nil || !errors.Is(a.Outcome.Fault, fault.GuestPrepareCPU) || at != now {
+		if a, at, err := one(); err != nil || !errors.Is(a.Outcome.Fault, fault.GuestPrepareCPU) || at != now {
 			t.Errorf("who had less: %v, %v after %v, the mark was at %v", a.Outcome.Fault, err, at, now)
 		}
-		if a, err, at := two(); err != nil || a.Outcome.Fault != nil || at <= now {
+		if a, at, err := two(); err != nil || a.Outcome.Fault != nil || at <= now {
 			t.Errorf("who had more: %v, %v after %v", a.Outcome.Fault, err, at)
 		}
 		s.enqueued[1].Passed(loose) // late
@@ -82,7 +82,7 @@ func TestShellRaisesRuns(t *testing.T) {
 		if len(s.lifted) != 1 || s.lifted[0].Run != 1 || s.lifted[0].Priority != run.High {
 			t.Errorf("%+v", s.lifted)
 		}
-		if _, err, _ := end(); err != nil {
+		if _, _, err := end(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -112,7 +112,7 @@ func TestRevokeUnderOverload(t *testing.T) {
 		if n := s.revoke("a", "x"); n != 1 {
 			t.Errorf("while the index is read: ended %d", n)
 		}
-		if _, err, at := early(); !errors.Is(err, fault.CanceledRevoked) || at > storeTime/2 {
+		if _, at, err := early(); !errors.Is(err, fault.CanceledRevoked) || at > storeTime/2 {
 			t.Errorf("%v after %v", err, at)
 		}
 		<-time.After(2 * storeTime)
@@ -122,7 +122,7 @@ func TestRevokeUnderOverload(t *testing.T) {
 		free := make(chan struct{})
 		_ = s.cache.Send(List{Reply: kernel.ReplyFunc(func([]inspect.Artifact, error) { <-free })}) // the actor stands still
 		synctest.Wait()
-		var ends []func() (Answer, error, time.Duration)
+		var ends []func() (Answer, time.Duration, error)
 		for id := range uint64(20) {
 			r := tagged(100+id, 1)
 			r.Validity = "y"
@@ -137,7 +137,7 @@ func TestRevokeUnderOverload(t *testing.T) {
 		}
 		refused := 0
 		for _, end := range ends {
-			_, err, _ := end()
+			_, _, err := end()
 			if errors.Is(err, fault.BusyQueueFull) {
 				refused++
 			} else if !errors.Is(err, fault.CanceledRevoked) {
@@ -147,12 +147,12 @@ func TestRevokeUnderOverload(t *testing.T) {
 		if refused != 12 {
 			t.Errorf("%d were refused", refused)
 		}
-		if _, err, _ := runs(); !errors.Is(err, fault.CanceledRevoked) {
+		if _, _, err := runs(); !errors.Is(err, fault.CanceledRevoked) {
 			t.Errorf("the one that ran: %v", err)
 		}
 		s.crash()
 		<-time.After(10 * time.Second)
-		if _, err, _ := s.asking(tagged(3, 1))(); !errors.Is(err, fault.CanceledRevoked) {
+		if _, _, err := s.asking(tagged(3, 1))(); !errors.Is(err, fault.CanceledRevoked) {
 			t.Errorf("after a restart: %v", err)
 		}
 	})

@@ -370,3 +370,17 @@ func TestLimitsSayWhatWasUsed(t *testing.T) {
 		t.Errorf("%q, stored %q", got, b.stored[0].Cause)
 	}
 }
+
+// TestMoreOfOneIsNotMoreOfAll has a request that has more wall time, and less CPU time than was used.
+func TestMoreOfOneIsNotMoreOfAll(t *testing.T) {
+	b := newBench(t, Limits{})
+	b.ask(Request{ID: 1, Kind: Precheck, Budget: budget(time.Minute, time.Minute, 1)})
+	b.prepared(prepare.Outcome{CPU: 50 * time.Second, Wall: time.Minute, Fault: fault.New(fault.SuspectPrepareWall, "", "", nil)})
+	b.wantFault(1, fault.SuspectPrepareWall)
+	b.ask(Request{ID: 2, Kind: Precheck, Budget: budget(40*time.Second, time.Hour, 1)})
+	b.wantFault(2, fault.GuestPrepareCPU)
+	b.ask(Request{ID: 3, Kind: Precheck, Budget: budget(time.Minute, time.Hour, 1)})
+	if len(b.jobs) != 2 {
+		t.Errorf("%d preparations", len(b.jobs))
+	}
+}
