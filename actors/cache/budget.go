@@ -71,8 +71,8 @@ func (s *State) passed(now time.Time, m passed) []Effect {
 	if e == nil || e.gen != m.gen || e.state != artifacts.Preparing || e.storing {
 		return nil
 	}
-	m.used.MemoryBytes = 0
-	out := s.overdrawn(now, e, m.used, nil)
+	e.used = widest(e.used, prepare.Budget{CPU: m.used.CPU, Wall: m.used.Wall})
+	out := s.overdrawn(now, e, e.used, nil)
 	return append(out, s.unwanted(now, e)...)
 }
 

@@ -83,6 +83,7 @@ type entry struct {
 	earlier     []prepare.Budget        // what it was before it was extended, oldest first
 	marks       []prepare.Budget        // smaller budgets of who waits or waited
 	marked      map[prepare.Budget]bool // the same
+	used        prepare.Budget          // at the newest mark
 	verdict     *fault.Error            // that somebody was given before the end
 	lesson      artifacts.Failure       // the same, for the record
 	well        bool                    // Prepared: a run of it has ended by its own doing since one was suspect

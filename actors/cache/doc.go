@@ -76,7 +76,7 @@
 //	preparing  prepared: suspect   preparing  Reply StartPrepare StoreFailure
 //	storing    Depart              storing    Reply
 //	storing    execute             storing    Reply
-//	storing    heads-up            storing    Accept
+//	storing    heads-up            storing    Accept Reply
 //	storing    precheck            storing    Reply
 //	storing    stored              prepared   Reply StartExecute
 //	storing    stored in memory    leaving    Delete Release Reply

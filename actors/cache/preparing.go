@@ -42,7 +42,7 @@ func (s *State) prepare(now time.Time, waiting ...*ask) []Effect {
 	e.state, e.gen, e.waiting, e.lastNeeded, e.well = artifacts.Preparing, s.gen, waiting, now, false
 	e.priority, e.escalations, e.tenant = 0, nil, first.Tenant
 	e.budget, e.earlier, e.marks, e.marked = prepare.Budget{}, nil, nil, nil
-	e.verdict, e.lesson = nil, artifacts.Failure{}
+	e.used, e.verdict, e.lesson = prepare.Budget{}, nil, artifacts.Failure{}
 	for _, w := range waiting {
 		e.priority, e.budget = max(e.priority, w.Priority), widest(e.budget, w.Budget)
 	}
@@ -63,11 +63,15 @@ func (s *State) Current(j prepare.Job) prepare.Job {
 	return j
 }
 
-// join adds a waiter to the one preparation of its artifact. Who has more extends it, who has less marks it.
+// join adds a waiter to the one preparation of its artifact. Who has more extends it, who has less marks it, and who has no
+// more than was used by the newest mark is answered: its own mark may be gone.
 func (s *State) join(now time.Time, e *entry, a *ask) []Effect {
 	e.waiting = append(e.waiting, a)
 	if e.storing { // it has ended
 		return nil
+	}
+	if late := s.overdrawn(now, e, e.used, nil); len(late) > 0 {
+		return late
 	}
 	raised := e.escalate(now, a.Priority, a.by())
 	wider := widest(e.budget, a.Budget)

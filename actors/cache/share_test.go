@@ -154,6 +154,10 @@ func TestWhatNobodyWaitsForIsCanceledAndRemembered(t *testing.T) {
 	if len(b.jobs) != 2 || b.done[5] != 0 {
 		t.Error("more than was judged, and it was answered from the record")
 	}
+	b.prepared(prepare.Outcome{Fault: fault.New(fault.HostSpawnFailed, "", "", nil)})
+	if f := b.s.entries[key].failure; len(b.stored) != 1 || f != b.stored[0] {
+		t.Errorf("what was learned before was learned again: %+v", b.stored)
+	}
 }
 
 // TestADepartureLeavesWhatWasLearned has the last who waits leave after a stricter one was judged.
@@ -382,5 +386,27 @@ func TestMoreOfOneIsNotMoreOfAll(t *testing.T) {
 	b.ask(Request{ID: 3, Kind: Precheck, Budget: budget(time.Minute, time.Hour, 1)})
 	if len(b.jobs) != 2 {
 		t.Errorf("%d preparations", len(b.jobs))
+	}
+}
+
+// TestWhoComesAfterItsMarkIsAnsweredAtOnce has a request join whose budget is used up, at a mark that was told before.
+func TestWhoComesAfterItsMarkIsAnsweredAtOnce(t *testing.T) {
+	b := newBench(t, Limits{})
+	b.ask(Request{ID: 1, Kind: Precheck, Budget: strict})
+	b.ask(Request{ID: 2, Kind: Execute, Budget: loose})
+	b.passes(strict)
+	raised := len(b.raised)
+	b.ask(Request{ID: 3, Kind: Precheck, Budget: strict, Priority: run.Critical})
+	b.wantFault(3, fault.GuestPrepareCPU)
+	if len(b.raised) != raised || b.done[2] != 0 {
+		t.Errorf("raised %+v, answered %v", b.raised, b.done)
+	}
+	b.prepared(prepare.Outcome{CPU: 2 * time.Minute})
+	b.executed(2, run.Outcome{})
+	b.wantFault(2, "")
+	b.step(Evict{Key: key})
+	b.ask(Request{ID: 4, Kind: Precheck, Budget: strict})
+	if len(b.jobs) != 2 || b.done[4] != 0 {
+		t.Error("a mark of an older generation was believed")
 	}
 }
