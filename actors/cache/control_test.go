@@ -55,6 +55,7 @@ func TestShellExtendsAndMarksAPreparation(t *testing.T) {
 		// A queue that restarts is asked for what is wanted by now.
 		_ = s.prepare.Send(prepare.Inspect{})
 		<-time.After(10 * time.Second)
+		synctest.Wait()
 		if len(s.enqueued) != 2 {
 			t.Fatalf("%d preparations were asked for", len(s.enqueued))
 		}
