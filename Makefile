@@ -6,12 +6,13 @@ GOLANGCI  := v2.15.0
 FUZZTIME  ?= 30s
 BENCHTIME ?= 1s
 PKGS      ?= ./...
+SEEDS     ?= 10000
 TESTFLAGS ?=
 export CGO_ENABLED = 0
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test timed race lint fmt tidy bench fuzz testdata cross ci
+.PHONY: help build run test sim timed race lint fmt tidy bench fuzz testdata cross ci
 
 help: ## print this help
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -27,6 +28,9 @@ test: ## all tests, under ten minutes on two cores
 
 timed: ## tests that hold a line of time or need a loaded machine; on a machine at rest
 	go test -tags timed -count 1 -p 1 -timeout 20m -run 'Bar|Timed' $(TESTFLAGS) $(PKGS)
+
+sim: ## the simulations of the actors, with SEEDS=10000 seeds each
+	TROUPE_SIM_SEEDS=$(SEEDS) go test -timeout 2h -run 'Simulation|TestBar10' $(TESTFLAGS) ./actors/...
 
 race: ## the concurrent packages under the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -race -timeout 20m ./actors/... ./host/...

@@ -8,26 +8,83 @@
 //
 // # Lifecycle
 //
-// Of a run:
+// What runs and workers were seen to do, by the simulation:
 //
-//	State    Event                          Next      Effect
-//	-        Enqueue, room                  parked    schedule
-//	-        Enqueue, queue full            -         answer busy.queue_full
-//	-        Enqueue, no such priority      -         answer caller.invalid_request
-//	-        Cancel                         -         once more, behind the work that waits; then ignored
-//	known    Enqueue of the same run        same      the newer reply takes over
-//	parked   its turn, idle worker of its   running   run on that worker
-//	parked   its turn, free slot            running   start a worker with the run
-//	parked   its turn, idle worker of others claimed  close the one that idled longest
-//	claimed  free slot, or idle worker      running   start, before all that is parked
-//	parked   deadline passed                -         answer canceled.deadline; claimed as well
-//	parked   Cancel                         -         answer canceled.caller_left; claimed as well
-//	running  Cancel                         running   kill the worker
-//	running  finished                       -         answer the outcome
-//	running  worker could not start         -         answer its fault
+//	Run       Event      Next      Effects
+//	-         Cancel     -         Requeue
+//	-         Enqueue    -         Answer(busy.queue_full)
+//	-         Enqueue    busy      RunOn
+//	-         Enqueue    claimed   -
+//	-         Enqueue    parked    -
+//	-         Enqueue    starting  StartWorker
+//	-         Raise      -         Requeue
+//	busy      Cancel     stopping  StopWorker
+//	busy      Enqueue    busy      -
+//	busy      Raise      busy      -
+//	busy      exited     -         Answer(bug.panic) Answer(suspect.worker_died)
+//	busy      finished   -         Answer(outcome)
+//	claimed   Cancel     -         Answer(canceled.caller_left)
+//	claimed   Enqueue    claimed   -
+//	claimed   Raise      claimed   -
+//	claimed   Raise      starting  StartWorker
+//	claimed   room       busy      RunOn
+//	claimed   room       starting  StartWorker
+//	claimed   tick       -         Answer(canceled.deadline) Answer(host.spawn_failed)
+//	parked    Cancel     -         Answer(canceled.caller_left)
+//	parked    Enqueue    parked    -
+//	parked    Raise      claimed   -
+//	parked    Raise      parked    -
+//	parked    Raise      starting  StartWorker
+//	parked    gives way  -         Answer(busy.queue_full)
+//	parked    its turn   busy      RunOn
+//	parked    its turn   claimed   Requeue
+//	parked    its turn   starting  Requeue StartWorker
+//	parked    tick       -         Answer(canceled.deadline) Answer(host.spawn_failed)
+//	starting  Cancel     stopping  StopWorker
+//	starting  Enqueue    starting  -
+//	starting  Raise      starting  -
+//	starting  exited     -         Answer(bug.panic)
+//	starting  ready      busy      -
+//	starting  unstarted  -         Answer(suspect.artifact_rejected)
+//	starting  unstarted  busy      RunOn
+//	starting  unstarted  parked    -
+//	stopping  Enqueue    stopping  -
+//	stopping  Raise      stopping  -
+//	stopping  exited     -         Answer(bug.panic) Answer(canceled.caller_left)
+//	stopping  finished   -         Answer(outcome)
+//	stopping  ready      stopping  -
+//	stopping  unstarted  -         Answer(canceled.caller_left)
 //
-// Of a worker: starting with a run, then busy and idle in turn, then closing: after a run that spoiled it, after
-// Config.Idle without work, to make room, or at the end of its process. Its slot is free when the process is reaped.
+// and of workers:
+//
+//	Worker    Event       Next      Effects
+//	-         a run       starting  StartWorker
+//	busy      Cancel      stopping  StopWorker
+//	busy      Enqueue     busy      -
+//	busy      Raise       busy      -
+//	busy      exited      -         Gone
+//	busy      finished    busy      RunOn
+//	busy      finished    closing   StopWorker
+//	busy      finished    idle      -
+//	closing   exited      -         Gone
+//	idle      Release     closing   StopWorker
+//	idle      a run       busy      RunOn
+//	idle      above soft  closing   StopWorker
+//	idle      exited      -         Gone
+//	idle      idle time   closing   StopWorker
+//	idle      room        closing   StopWorker
+//	starting  Cancel      stopping  StopWorker
+//	starting  Enqueue     starting  -
+//	starting  Raise       starting  -
+//	starting  exited      -         -
+//	starting  ready       busy      -
+//	starting  unstarted   closing   -
+//	stopping  Enqueue     stopping  -
+//	stopping  Raise       stopping  -
+//	stopping  exited      -         Gone
+//	stopping  finished    closing   -
+//	stopping  ready       stopping  -
+//	stopping  unstarted   closing   -
 //
 // # Concurrency
 //

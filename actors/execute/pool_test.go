@@ -284,11 +284,12 @@ func TestCancelDuringAFailedStart(t *testing.T) {
 // TestRaise lifts runs in each state.
 func TestRaise(t *testing.T) {
 	b := newBench(t, Limits{Soft: 1, Hard: 2})
-	b.enqueue(job(1, run.Normal, 1))
+	one := func(id uint64, p run.Priority) Job { return Job{Run: id, Priority: p, Binding: binding(1)} }
+	b.enqueue(one(1, run.Normal))
 	for id := uint64(2); id <= 5; id++ {
-		b.enqueue(job(id, run.Background, 1))
+		b.enqueue(one(id, run.Background))
 	}
-	b.enqueue(job(6, run.High, 1))
+	b.enqueue(one(6, run.High))
 	prio := func(id uint64) run.Priority { return b.s.items[id].Priority }
 	b.step(Raise{Run: 1, Priority: run.Critical})
 	if prio(1) != run.Normal {

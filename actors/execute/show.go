@@ -34,20 +34,26 @@ func (s *State) show() Snapshot {
 	})
 	var ws []inspect.Worker
 	for _, w := range s.sorted() {
-		state := "idle"
-		switch {
-		case w.closing != "":
-			state = "closing"
-		case !w.up:
-			state = "starting"
-		case w.run != nil:
-			state = "busy"
-		}
 		if w.run != nil {
 			q.Running++
 		}
-		ws = append(ws, inspect.Worker{ID: kernel.Numbered("worker", w.name), Kind: "execute", PID: w.pid, State: state,
+		ws = append(ws, inspect.Worker{ID: kernel.Numbered("worker", w.name), Kind: "execute", PID: w.pid, State: w.state(),
 			Tenant: w.binding.Tenant, Artifact: w.binding.Key.String(), Runs: w.runs, Since: w.since, Sandbox: w.sandbox})
 	}
 	return Snapshot{Queue: q, Workers: ws}
+}
+
+// state is what is shown of a worker.
+func (w *worker) state() string {
+	switch {
+	case w.closing != "" && w.run != nil:
+		return "stopping"
+	case w.closing != "":
+		return "closing"
+	case !w.up:
+		return "starting"
+	case w.run != nil:
+		return "busy"
+	}
+	return "idle"
 }
