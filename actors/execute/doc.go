@@ -12,7 +12,7 @@
 //
 //	Run       Event      Next      Effects
 //	-         Cancel     -         Requeue
-//	-         Enqueue    -         Answer(busy.queue_full)
+//	-         Enqueue    -         Answer(busy.queue_full) Answer(caller.invalid_request)
 //	-         Enqueue    busy      RunOn
 //	-         Enqueue    claimed   -
 //	-         Enqueue    parked    -
@@ -37,8 +37,8 @@
 //	parked    Raise      starting  StartWorker
 //	parked    gives way  -         Answer(busy.queue_full)
 //	parked    its turn   busy      RunOn
-//	parked    its turn   claimed   Requeue
-//	parked    its turn   starting  Requeue StartWorker
+//	parked    its turn   claimed   -
+//	parked    its turn   starting  StartWorker
 //	parked    tick       -         Answer(canceled.deadline) Answer(host.spawn_failed)
 //	starting  Cancel     stopping  StopWorker
 //	starting  Enqueue    starting  -
@@ -60,8 +60,6 @@
 //	Worker    Event       Next      Effects
 //	-         a run       starting  StartWorker
 //	busy      Cancel      stopping  StopWorker
-//	busy      Enqueue     busy      -
-//	busy      Raise       busy      -
 //	busy      exited      -         Gone
 //	busy      finished    busy      RunOn
 //	busy      finished    closing   StopWorker
@@ -74,13 +72,9 @@
 //	idle      idle time   closing   StopWorker
 //	idle      room        closing   StopWorker
 //	starting  Cancel      stopping  StopWorker
-//	starting  Enqueue     starting  -
-//	starting  Raise       starting  -
 //	starting  exited      -         -
 //	starting  ready       busy      -
 //	starting  unstarted   closing   -
-//	stopping  Enqueue     stopping  -
-//	stopping  Raise       stopping  -
 //	stopping  exited      -         Gone
 //	stopping  finished    closing   -
 //	stopping  ready       stopping  -

@@ -49,6 +49,7 @@ func (s *State) schedule(now time.Time) []Effect {
 			s.claims = append(s.claims, i)
 		}
 	}
+	out = append(out, s.startClaims(now)...) // what got a slot above soft after them left them room
 	return append(out, s.trim(now)...)
 }
 
