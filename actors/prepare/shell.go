@@ -1,6 +1,7 @@
 package prepare
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -14,6 +15,7 @@ type Config struct {
 	Limits
 	Preparer Preparer
 	Observe  Observer // nil: nobody is told
+	Mailbox  int      // messages that may wait. Default: Limits.Queue, at least 256
 }
 
 // Spawn starts the prepare actor.
@@ -23,7 +25,7 @@ func Spawn(parent kernel.Parent, cfg Config) (kernel.Ref[Message], error) {
 	}
 	return kernel.Spawn(parent, kernel.Options[Message]{
 		Name:    "prepare",
-		Mailbox: max(cfg.Queue, 256),
+		Mailbox: cmp.Or(cfg.Mailbox, max(cfg.Queue, 256)),
 		New: func(*kernel.Ctx[Message]) kernel.Handler[Message] {
 			sh := &shell{cfg: cfg, workers: map[uint64]kernel.Ref[workerMessage]{}}
 			core := kernel.RunCore(NewState(cfg.Limits), sh.do)
