@@ -110,36 +110,37 @@ type keyOf struct{ tenant, key string }
 
 // State is the pure core of the jobs actor.
 type State struct {
-	limits   Limits
-	loading  bool
-	early    []Message // what came before the journal was read
-	jobs     map[string]*job
-	keys     map[keyOf]*job
-	order    []*job // by id; those that leave stay until there are many
-	gone     int    // in order
-	open     int    // not settled
-	kept     int    // settled
-	queues   [run.Critical + 1]queue[string]
-	waiting  queue[time.Duration] // delayed, by due
-	deadline queue[time.Duration] // by startBy
-	expiry   queue[time.Duration] // settled, by Expires
-	oldest   []*job               // settled, in that order; some have left
-	flight   []*job               // those with a slot
-	slots    [run.Critical + 1]int
-	line     []*job // to be written
-	writes   int    // under way
-	failures []*job // whose last write failed
-	starved  []*job // accepting: wait for others to leave the disk
-	erase    []string
-	erasing  bool
-	eraseOff bool // it failed: not before the next tick
-	stuck    bool
-	watches  map[uint64]*watch
-	tags     map[[2]string]bool
-	tagOrder [][2]string
-	draining bool
-	drains   []kernel.Reply[struct{}]
-	waking   bool
+	limits    Limits
+	loading   bool
+	loadAgain bool      // at the next tick
+	early     []Message // what came before the journal was read
+	jobs      map[string]*job
+	keys      map[keyOf]*job
+	order     []*job // by id; those that leave stay until there are many
+	gone      int    // in order
+	open      int    // not settled
+	kept      int    // settled
+	queues    [run.Critical + 1]queue[string]
+	waiting   queue[time.Duration] // delayed, by due
+	deadline  queue[time.Duration] // by startBy
+	expiry    queue[time.Duration] // settled, by Expires
+	oldest    []*job               // settled, in that order; some have left
+	flight    []*job               // those with a slot
+	slots     [run.Critical + 1]int
+	line      []*job // to be written
+	writes    int    // under way
+	failures  []*job // whose last write failed
+	starved   []*job // accepting: wait for others to leave the disk
+	erase     []string
+	erasing   bool
+	eraseOff  bool // it failed: not before the next tick
+	stuck     bool
+	watches   map[uint64]*watch
+	tags      map[[2]string]bool
+	tagOrder  [][2]string
+	draining  bool
+	drains    []kernel.Reply[struct{}]
+	waking    bool
 
 	last   time.Time     // of the last message
 	clock  time.Duration // counts how long jobs are kept: it stands still while the host is down, and never jumps
@@ -253,7 +254,7 @@ func (s *State) loaded(now time.Time, m loaded) []Effect {
 		for _, e := range early {
 			out = append(out, Refuse{Message: e, Err: m.err})
 		}
-		s.stuck = true
+		s.stuck, s.loadAgain = true, true
 		return append(out, Stuck{fault.From(m.err)})
 	}
 	s.loading, s.clock = false, m.kept

@@ -275,6 +275,10 @@ func (s *State) unstuck() []Effect {
 // tick does what time brings.
 func (s *State) tick(now time.Time) []Effect {
 	if s.loading {
+		if !s.loadAgain {
+			return nil
+		}
+		s.loadAgain = false
 		return []Effect{Load{}}
 	}
 	var out []Effect
