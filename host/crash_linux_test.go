@@ -28,6 +28,9 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(crashEnv); dir != "" {
 		crashing(dir)
 	}
+	if dir := os.Getenv(crashJobsEnv); dir != "" {
+		crashingWithJobs(dir)
+	}
 	os.Exit(m.Run())
 }
 

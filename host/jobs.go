@@ -78,10 +78,11 @@ func (h *Host) Submit(ctx context.Context, r JobRequest) (run.Job, error) {
 	}
 	q := jobs.Request{Key: r.Key, Tenant: or(r.Tenant, h.cfg.Tenant), Validity: r.Validity, Priority: orPriority(r.Priority, run.Normal),
 		Deadline: r.Deadline, Keep: cmp.Or(r.Keep, h.cfg.JobKeep), Body: &jobs.Body{Spec: spec}}
-	code, err := h.jobCode(r.Code, r.CodeHash, q.Body)
+	code, release, err := h.jobCode(ctx, r.Code, r.CodeHash, q.Body)
 	if err != nil {
 		return run.Job{}, err
 	}
+	defer release()
 	q.Code = jobs.Digest(code)
 	return h.submit(ctx, q)
 }
@@ -107,31 +108,37 @@ func (h *Host) submit(ctx context.Context, q jobs.Request) (run.Job, error) {
 	return h.withReceipt(ctx, j)
 }
 
-// jobCode finds the code of a job, and gives the body its bytes if they are not on disk yet.
-func (h *Host) jobCode(code []byte, hash string, body *jobs.Body) (c artifacts.CodeHash, err error) {
-	if code != nil {
-		if int64(len(code)) > h.cfg.MaxCodeBytes {
-			return c, fault.New(fault.GuestCodeTooLarge, "code", "", nil)
-		}
-		c = artifacts.HashCode(code)
-		if !h.blobs.Has(blob.Hash(c)) {
-			body.Code = bytes.Clone(code) // the caller may leave before it is written
-		}
-		return c, nil
+// jobCode finds the code of a job. If it is on disk it stays there until release; else the body has its bytes.
+func (h *Host) jobCode(ctx context.Context, code []byte, hash string, body *jobs.Body) (c artifacts.CodeHash, release func(), err error) {
+	none := func() {}
+	if int64(len(code)) > h.cfg.MaxCodeBytes {
+		return c, none, fault.New(fault.GuestCodeTooLarge, "code", "", nil)
 	}
-	if c, err = artifacts.ParseCodeHash(hash); err != nil || h.blobs.Has(blob.Hash(c)) {
-		return c, err
+	if code != nil {
+		c = artifacts.HashCode(code)
+	} else if c, err = artifacts.ParseCodeHash(hash); err != nil {
+		return c, none, err
+	}
+	err = h.journal.useCode(ctx, blob.Hash(c), nil)
+	switch {
+	case err == nil:
+		return c, func() { h.journal.dropCode(ctx, blob.Hash(c)) }, nil
+	case !errors.Is(err, fault.CallerNotFound):
+		return c, none, err
+	case code != nil:
+		body.Code = bytes.Clone(code) // the caller may leave before it is written
+		return c, none, nil
 	}
 	f, err := h.codes.Open(c)
 	if err != nil {
-		return c, err
+		return c, none, err
 	}
 	defer f.Release()
 	body.Code = make([]byte, f.Size())
 	if _, err := f.ReadAt(body.Code, 0); err != nil {
-		return c, fault.New(fault.HostMemory, "submit", c.String(), err)
+		return c, none, fault.New(fault.HostMemory, "submit", c.String(), err)
 	}
-	return c, nil
+	return c, none, nil
 }
 
 func (r JobRequest) validate(cfg Config) error {
@@ -289,20 +296,21 @@ func (h *Host) RetryJob(ctx context.Context, id, key string) (run.Job, error) {
 	if old.State != run.JobSettled {
 		return run.Job{}, fault.New(fault.CallerConflict, "job", old.ID, nil).WithHint("wait until it is settled, or cancel it")
 	}
-	spec, err := h.journal.Spec(ctx, old.ID)
-	if err != nil {
-		return run.Job{}, err
-	}
 	p, err := run.ParsePriority(old.Priority)
 	if err != nil {
 		return run.Job{}, err
 	}
-	code, err := artifacts.ParseCodeHash(old.CodeHash)
+	q := jobs.Request{Key: key, Tenant: old.Tenant, RetryOf: old.ID, Priority: p, Keep: h.cfg.JobKeep, Body: &jobs.Body{}}
+	code, release, err := h.jobCode(ctx, nil, old.CodeHash, q.Body)
 	if err != nil {
 		return run.Job{}, err
 	}
-	return h.submit(ctx, jobs.Request{Key: key, Tenant: old.Tenant, RetryOf: old.ID, Priority: p, Code: jobs.Digest(code),
-		Keep: h.cfg.JobKeep, Body: &jobs.Body{Spec: spec}})
+	defer release()
+	q.Code = jobs.Digest(code)
+	if q.Body.Spec, err = h.journal.Spec(ctx, old.ID); err != nil {
+		return run.Job{}, err
+	}
+	return h.submit(ctx, q)
 }
 
 // Revoke ends the requests and jobs of a tenant that carry a validity tag, and refuses those that come with it later; the

@@ -233,7 +233,11 @@ func decodeOut(b []byte) (o output) {
 
 // settle writes the end of a job.
 func (j *journal) settle(ctx context.Context, r jobs.Record, out *cache.Answer, ops []db.Op) error {
-	receipt := emptyReceipt(r.Code.String(), out.Meta.Key.String())
+	artifact := ""
+	if !out.Meta.Key.IsZero() {
+		artifact = out.Meta.Key.String()
+	}
+	receipt := emptyReceipt(r.Code.String(), artifact)
 	receipt = fill(receipt, *out, Request{})
 	all := &streams{receipt.Result, receipt.Stdout, receipt.Stderr}
 	receipt.Result, receipt.Stdout, receipt.Stderr = nil, nil, nil
@@ -341,10 +345,8 @@ func (j *journal) Receipt(ctx context.Context, id string, withOutput bool) (*run
 	return &o.Receipt, nil
 }
 
-// hasCode says whether a code is among the blobs.
-func (j *journal) hasCode(h blob.Hash) bool { return j.blobs.Has(h) }
-
-// useCode counts one more job that uses a code, and names its blob for the first.
+// useCode counts one more job, or submission, that uses a code, and names its blob for the first. Without the bytes the code
+// must be there, else it is caller.not_found.
 func (j *journal) useCode(ctx context.Context, h blob.Hash, code []byte) error {
 	lock := &j.code[h[0]%codeStripes]
 	lock.Lock()
