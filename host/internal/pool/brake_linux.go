@@ -112,7 +112,7 @@ type heldGroup struct {
 // newHeldGroup returns nil if there is no such subtree.
 func newHeldGroup(self, cgroups string, delegated func(dir string) bool) *heldGroup {
 	path, v2, err := cpuGroup(self)
-	if err != nil || !v2 || path == "/" {
+	if err != nil || !v2 {
 		return nil
 	}
 	own := filepath.Join(cgroups, path)

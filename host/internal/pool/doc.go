@@ -8,6 +8,10 @@
 // alive is closed already. [Pool.Close] kills every worker, waits until all are reaped, and ends the thread. Workers die
 // with the host, however it ends.
 //
+// Steering: while a preparation runs, its budget may rise, marks may come, and it may be held back: by the niceness of its
+// threads, by that of its session, and by a group of processes of its own where a subtree of cgroups is delegated to the
+// host. None of it needs privilege. Time for which it is held back is not wall time.
+//
 // Concurrency: every method may be called from any goroutine; a worker runs one job at a time. Calls into the caller's
 // reader and writers are made from goroutines of their own: one that blocks past the end of its run is left behind.
 //
@@ -17,5 +21,6 @@
 // Limits: CPU time by the clock of the process, wall time, output and artifact size by the host; memory by RLIMIT_DATA,
 // except in builds with the race detector. Three clocks can end a job: the host's look at the CPU clock, the clocks inside
 // the worker, and the wall limit. The verdict is that of the account which the operating system keeps of the process,
-// whichever strikes first; Outcome.Clock names it.
+// whichever strikes first; Outcome.Clock names it. The net below the watch rises with the budget; memory only where the host
+// may raise the limits of a process, and the outcome of a preparation says under which budget it ended.
 package pool

@@ -191,8 +191,34 @@ func TestNewThreadsAreHeldBackToo(t *testing.T) {
 	}
 	cancel()
 	<-done
-	if how := r.Steer(job.ID, prepare.Steering{}); how != "" {
+	if how := r.Steer(job.ID, prepare.Steering{}); how != "" || r.prepares.get(job.ID) != nil {
 		t.Errorf("a job that has ended is held by %q", how)
+	}
+}
+
+// TestRaiseThatComesTooLate does not change the budget that a verdict was made under.
+func TestRaiseThatComesTooLate(t *testing.T) {
+	r := newRig(t, "silence")
+	job := r.put(adder())
+	done := make(chan prepare.Outcome, 1)
+	go func() { done <- r.Prepare(t.Context(), job) }()
+	if !eventually(func() bool { return r.Steer(job.ID, prepare.Steering{Budget: job.Budget}) != "" }) {
+		t.Fatal("no process to steer")
+	}
+	j := r.prepares.get(job.ID)
+	j.mu.Lock()
+	w := j.watch
+	j.mu.Unlock()
+	w.mu.Lock()
+	w.strikeLocked("", fault.New(fault.GuestPrepareCPU, opPrepare, "", nil))
+	w.mu.Unlock()
+	if how := r.Steer(job.ID, prepare.Steering{Budget: prepare.Budget{CPU: time.Hour, Wall: time.Hour}}); how != "" {
+		t.Errorf("steered: %q", how)
+	}
+	out := <-done
+	wantFault(t, out.Fault, fault.GuestPrepareCPU)
+	if out.Budget != job.Budget {
+		t.Errorf("judged under %+v", out.Budget)
 	}
 }
 
@@ -367,7 +393,8 @@ func TestHeldGroup(t *testing.T) {
 		})
 	}
 	proc, root := tree(t, own, "cpu")
-	g := newBrake(proc, root, yes).group
+	brake := newBrake(proc, root, yes)
+	g := brake.group
 	read := func(file string) string {
 		b, err := os.ReadFile(file)
 		if err != nil {
@@ -386,8 +413,12 @@ func TestHeldGroup(t *testing.T) {
 	if groups, _ := filepath.Glob(filepath.Join(root, "troupe.service/troupe-held-*")); len(groups) != 1 || groups[0] != g.dir {
 		t.Errorf("groups %v", groups)
 	}
-	if err := g.back(100); err != nil || read(filepath.Join(root, "troupe.service/main/cgroup.procs")) != "100" {
-		t.Errorf("not back: %v", err)
+	p := &process{pid: 102} // of which this procfs knows no threads
+	if how := p.hold(brake); how != brakeCgroup || read(filepath.Join(g.dir, "cgroup.procs")) != "102" {
+		t.Errorf("held by %q", how)
+	}
+	if !p.release(brake) || read(filepath.Join(root, "troupe.service/main/cgroup.procs")) != "102" {
+		t.Error("not back")
 	}
 }
 
