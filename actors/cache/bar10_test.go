@@ -27,7 +27,7 @@ import (
 )
 
 // bar10Seeds is how many seeds run by default; TROUPE_SIM_SEEDS asks for others.
-const bar10Seeds = 300
+const bar10Seeds = 1000
 
 // TestBar10NothingDeadlocks wires the real cache, prepare and execute actors on the real kernel, each with room for one
 // message, to ports that fail, delay, die and panic. Requests of all kinds come and leave, priorities rise, actors panic and
@@ -63,8 +63,12 @@ func TestBar10NothingDeadlocks(t *testing.T) {
 	t.Logf("%d seeds: %v", seeds, total)
 }
 
+// module is what the fake codes are.
+var module = artifacts.Module{Exports: []artifacts.Export{{Name: "run", Kind: "func", Type: "() -> (i32)"}}}
+
 const (
-	bar10Requests = 14
+	bar10Keys     = 5
+	bar10Requests = 16
 	bar10Bound    = 10 * time.Minute // virtual, for each answer
 	bar10Slow     = 300 * time.Millisecond
 	bar10Crashes  = 3 // of each actor: it may restart five times a minute
@@ -135,15 +139,15 @@ func newWorld(t *testing.T, seed uint64) *world {
 	r := w.random("limits")
 	soft := 1 + r.IntN(2)
 	if w.prepare, err = prepare.Spawn(w.sys, prepare.Config{Preparer: &preparer{w}, Mailbox: 1,
-		Limits: prepare.Limits{Queue: 1 + r.IntN(3), Soft: 1, Hard: 2}}); err != nil {
+		Limits: prepare.Limits{Queue: 1 + r.IntN(6), Soft: 1, Hard: 2}}); err != nil {
 		t.Fatal(err)
 	}
 	if w.execute, err = execute.Spawn(w.sys, execute.Config{Workers: &workers{w}, Mailbox: 1,
-		Limits: execute.Limits{Queue: 1 + r.IntN(3), Soft: soft, Hard: soft + r.IntN(2), Idle: time.Second, SpawnWait: time.Second}}); err != nil {
+		Limits: execute.Limits{Queue: 1 + r.IntN(6), Soft: soft, Hard: soft + r.IntN(2), Idle: time.Second, SpawnWait: 500 * time.Millisecond}}); err != nil {
 		t.Fatal(err)
 	}
 	if w.cache, err = cache.Spawn(w.sys, cache.Config{Store: &store{w}, Prepare: w.prepare, Execute: w.execute, Mailbox: 1, PruneEvery: 2 * time.Second,
-		Limits: cache.Limits{Cooldown: time.Second, Persist: time.Second, Preparing: 1 + r.IntN(3), Policy: artifacts.PrunePolicy{LimitBytes: 150, Age: time.Minute}}}); err != nil {
+		Limits: cache.Limits{Cooldown: time.Second, Persist: time.Second, Preparing: 1 + r.IntN(6), Policy: artifacts.PrunePolicy{LimitBytes: 150, Age: time.Minute}}}); err != nil {
 		t.Fatal(err)
 	}
 	return w
@@ -185,8 +189,8 @@ func (w *world) play() {
 // request asks for something, and waits for the one answer.
 func (w *world) request(id uint64) {
 	r := w.random(fmt.Sprint("request", id))
-	<-time.After(time.Duration(r.Int64N(int64(2 * time.Second))))
-	q := cache.Request{ID: id, Kind: cache.Kind(1 + r.IntN(3)), Key: artifacts.Key{byte(1 + r.IntN(3))}, Tenant: fmt.Sprint("tenant-", r.IntN(2)),
+	<-time.After(time.Duration(r.Int64N(int64(5 * time.Second))))
+	q := cache.Request{ID: id, Kind: [...]cache.Kind{cache.Execute, cache.Execute, cache.Precheck, cache.HeadsUp}[r.IntN(4)], Key: artifacts.Key{byte(1 + r.IntN(bar10Keys))}, Tenant: fmt.Sprint("tenant-", r.IntN(2)),
 		Priority: run.Priority(1 + r.IntN(4)), Budget: prepare.Budget{CPU: time.Duration(1+r.IntN(2)) * time.Minute, Wall: time.Hour, MemoryBytes: 1 << 30},
 		Entry: run.Entry{Mode: run.Invoke, Name: "run"}, Limits: run.Limits{}.WithDefaults(), By: "test"}
 	if r.IntN(4) == 0 {
@@ -194,8 +198,8 @@ func (w *world) request(id uint64) {
 	}
 	ctx := context.Background()
 	if r.IntN(3) == 0 {
-		c, cancel := context.WithTimeout(ctx, time.Duration(r.Int64N(int64(time.Second))))
-		defer cancel()
+		c, cancel := context.WithCancel(ctx)
+		defer time.AfterFunc(time.Duration(r.Int64N(int64(time.Second))), cancel).Stop()
 		ctx = c
 	}
 	begin := time.Now()
@@ -219,7 +223,7 @@ func (w *world) request(id uint64) {
 // meddle sends control messages, some of which make the actor panic that handles them.
 func (w *world) meddle(id uint64) {
 	r := w.random(fmt.Sprint("meddle", id))
-	<-time.After(time.Duration(r.Int64N(int64(3 * time.Second))))
+	<-time.After(time.Duration(r.Int64N(int64(6 * time.Second))))
 	var err error
 	switch r.IntN(6) {
 	case 0:
@@ -227,16 +231,16 @@ func (w *world) meddle(id uint64) {
 	case 1:
 		err = w.execute.Control(execute.Raise{Run: id, Priority: run.Critical})
 	case 2:
-		err = w.execute.Control(execute.Release{Key: artifacts.Key{byte(1 + r.IntN(3))}})
+		err = w.execute.Control(execute.Release{Key: artifacts.Key{byte(1 + r.IntN(bar10Keys))}})
 	case 3:
 		err = w.cache.Send(cache.Persist{})
 	case 4: // work: it may be refused
 		_, _ = kernel.Ask(context.Background(), w.cache, func(to kernel.Reply[struct{}]) cache.Message {
-			return cache.Evict{Key: artifacts.Key{byte(1 + r.IntN(3))}, Reply: to}
+			return cache.Evict{Key: artifacts.Key{byte(1 + r.IntN(bar10Keys))}, Reply: to}
 		})
 	case 5:
 		_, _ = kernel.Ask(context.Background(), w.cache, func(to kernel.Reply[struct{}]) cache.Message {
-			return cache.Pin{Key: artifacts.Key{byte(1 + r.IntN(3))}, Tenant: "tenant-0", Off: r.IntN(2) == 0, Reply: to}
+			return cache.Pin{Key: artifacts.Key{byte(1 + r.IntN(bar10Keys))}, Tenant: "tenant-0", Off: r.IntN(2) == 0, Reply: to}
 		})
 	}
 	if err != nil && !errors.Is(err, fault.BusyQueueFull) {
@@ -305,7 +309,7 @@ func (p *preparer) Prepare(ctx context.Context, j prepare.Job, passed func(prepa
 	bad := func(c fault.Code) prepare.Outcome {
 		return prepare.Outcome{Fault: fault.New(c, "prepare", "", nil), CPU: time.Second}
 	}
-	switch r.IntN(10) {
+	switch r.IntN(20) {
 	case 0:
 		return bad(fault.GuestInvalid)
 	case 1:
@@ -320,7 +324,7 @@ func (p *preparer) Prepare(ctx context.Context, j prepare.Job, passed func(prepa
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.tickets++
-	return prepare.Outcome{Ticket: p.tickets, CPU: time.Second, Meta: artifacts.Meta{Key: j.Key, Code: j.Code, Parts: []artifacts.Part{{Bytes: 60}}}}
+	return prepare.Outcome{Ticket: p.tickets, CPU: time.Second, Meta: artifacts.Meta{Key: j.Key, Code: j.Code, Module: module, Parts: []artifacts.Part{{Bytes: 60}}}}
 }
 
 // Steer implements prepare.Preparer.
@@ -340,7 +344,7 @@ func (p *workers) Start(ctx context.Context, _ execute.Binding) (execute.Worker,
 		return nil, err
 	}
 	switch r.IntN(12) {
-	case 0, 1, 2:
+	case 0, 1, 2, 6:
 		return nil, fault.New(fault.HostSpawnFailed, "start", "", nil)
 	case 3:
 		return nil, fault.New(fault.HostArtifactMissing, "start", "", nil)
@@ -385,10 +389,7 @@ func (p *worker) Run(ctx context.Context, _ execute.Job) (run.Outcome, bool) {
 	case 4:
 		p.die() // and nobody has noticed
 	case 5:
-		go func() { // it dies when it is idle, or in the next run
-			_ = slow(context.Background(), r)
-			p.die()
-		}()
+		time.AfterFunc(time.Duration(r.Int64N(int64(bar10Slow))), p.die) // when it is idle, or in the next run
 	}
 	return run.Outcome{}, true
 }
@@ -408,7 +409,7 @@ type store struct{ *world }
 func (s *store) op(kind string) error {
 	r := s.random(kind)
 	_ = slow(context.Background(), r)
-	switch r.IntN(12) {
+	switch r.IntN(24) {
 	case 0, 1:
 		return fault.New(fault.HostDiskIO, kind, "", nil)
 	case 2:
@@ -436,7 +437,7 @@ func (s *store) Index(context.Context) ([]cache.Entry, error) {
 	defer s.mu.Unlock()
 	var out []cache.Entry
 	for _, k := range slices.SortedFunc(maps.Keys(s.stored), func(a, b artifacts.Key) int { return slices.Compare(a[:], b[:]) }) {
-		out = append(out, cache.Entry{Key: k, Bytes: 60, Meta: artifacts.Meta{Key: k}, LastNeeded: time.Now()})
+		out = append(out, cache.Entry{Key: k, Bytes: 60, Meta: artifacts.Meta{Key: k, Module: module}, LastNeeded: time.Now()})
 	}
 	return out, nil
 }
@@ -461,7 +462,7 @@ func (s *store) PutAgain(_ context.Context, k artifacts.Key) (int64, error) {
 
 // Describe implements cache.Store.
 func (s *store) Describe(_ context.Context, k artifacts.Key) (artifacts.Meta, error) {
-	return artifacts.Meta{Key: k}, s.op("describe")
+	return artifacts.Meta{Key: k, Module: module}, s.op("describe")
 }
 
 // Discard implements cache.Store.
