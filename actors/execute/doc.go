@@ -82,17 +82,63 @@
 //
 // # Concurrency
 //
-// The core is pure and runs inside of the actor. The priority is chosen by shares over all that have a backlog, whichever
-// bindings the workers have. Within a priority, tenants take turns; within a tenant, apps take turns; within an app, runs
-// start in the order in which they came. A run with an idle worker may pass those before it, as long as the first of them
-// waits less than 100 ms, counted from its arrival or from when its binding was served last.
+// The core is pure and runs inside of the actor.
+//
+// Slots. Config.Soft runs have a slot by their turn. While these are taken, critical runs have up to Config.Hard less
+// Config.Soft more, which take no turn. A critical run above soft goes on waiting for an ordinary slot: as long as it runs,
+// its class has a backlog, and when the class has its turn the run becomes an ordinary one. So what runs above soft takes
+// nothing from the other classes, and cannot starve them either. A slot that nobody can use keeps its worker for a while, up
+// to Config.Soft slots; an idle worker above that is closed at once, and critical runs that wait use it before.
+//
+// Shares. A turn is the choice of a run for an ordinary slot. It starts at once or, as a claim, as soon as the process that
+// makes room for it is gone. While a set of classes has a backlog, each class has, in any window of n turns, n x its share /
+// the sum of the shares of the set, give or take one; in any window of 12 as well as in any other, and counted on where the
+// same set was left before. There is one exception, since no order of turns without it is longer than nine: with a backlog of
+// critical, high and normal only, a window of 5 or 6 turns (or 11 x k more) may give normal one and 1/11 more or less. The
+// shares are critical 6, high 3, normal 2, background 1. At most 8, 16, 23 or 44 turns pass a class that has a backlog, in
+// this order.
+//
+// Within a class, tenants take turns, within a tenant apps, and within an app runs start in the order in which they came. A
+// run with an idle worker may pass others, as long as none of them waits for 100 ms, counted from its arrival or from when
+// its tenant or app was served last, and until its tenant or app is ahead by 32 starts. A tenant that leaves while it is
+// ahead comes back ahead.
+//
+// No idle worker is closed to make room for a run that has a free slot: for a critical run, that is any below Config.Hard.
 //
 // # Failure
 //
-// Every Enqueue is answered exactly once. The outcome says what the worker port saw; nothing is retried here.
+// Every Enqueue is answered exactly once. The outcome says what the worker port saw; no run is repeated here. A process that
+// cannot be started (host.spawn_failed) is tried again after 100 ms, then twice as long each time up to 5 s, one attempt at a
+// time for each binding, until the deadline of the run or, if it has none, for Config.SpawnWait from the first failure that
+// it met; then that fault is its outcome. Other bindings, and runs that have an idle worker, go on meanwhile. A worker that
+// died is replaced when there is work for it.
 //
 // # Limits
 //
-// Config.Queue runs may be parked, Config.Processes processes exist at a time. Shares of started runs, while several
-// priorities have a backlog: critical 6, high 3, normal 2, background 1.
+// Config.Queue runs may be parked. A full queue refuses who comes, unless another tenant has more there: then its newest
+// run, in its lowest class, is answered busy.queue_full. Config.Hard processes exist at a time. A run whose deadline passes
+// while it is parked is answered canceled.deadline.
+//
+// # Tests
+//
+// Of the checklist for the execute queue:
+//
+//	Behaviour                                     Test
+//	add to each class                             TestEveryClassRuns
+//	shares of every subset of classes             TestBar04SharesOfEverySubset, TestCyclesHoldTheirShares, TestSimulation
+//	no class waits for the end of a window        TestCyclesHoldTheirShares
+//	stale runs are dropped, others are kept       TestStaleRunsAreDropped
+//	a requester that left is not executed         TestFullQueueDeadlineAndCancel, TestShellCancelThatOvertakes
+//	2 endless runs in parallel                    TestEndlessRunsEndInRounds
+//	9 endless runs on 5 workers, no stall         TestEndlessRunsEndInRounds
+//	6 endless runs, 2 bindings, 2 workers         TestEndlessRunsEndInRounds
+//	100 concurrent runs                           TestEndlessRunsEndInRounds
+//	serial runs on 1 worker                       TestRunsOfOneBindingShareAProcess
+//	no start above soft unless critical           TestOnlyCriticalRunsStartAboveSoft
+//	cull above soft, not under critical backlog   TestHardIsSustainedWhileCriticalRunsWait
+//	mass worker death does not stall              TestMassDeathDoesNotStall
+//	no resurrection without work                  TestNoResurrectionWithoutWork
+//	death between assignment and run              TestWorkerThatDiesBeforeItsRunIsSuspect
+//	no idle worker dies beside a free slot        TestNoIdleWorkerDiesBesideAFreeSlot, TestSimulation
+//	a greedy tenant has its share                 TestGreedyTenantGetsItsShare, TestFullQueueIsSharedByTenants
 package execute

@@ -22,6 +22,7 @@ const burial = 3 * time.Second // what a Close of the fake takes
 type port struct {
 	start func(ctx context.Context) error
 	run   func(ctx context.Context, p *proc, j Job) (run.Outcome, bool)
+	watch Observer
 
 	mu      sync.Mutex
 	started int
@@ -108,7 +109,7 @@ func onStage(t *testing.T, l Limits, p *port, f func(t *testing.T, s *stage)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ref, err := Spawn(sys, Config{Limits: l, Workers: p})
+		ref, err := Spawn(sys, Config{Limits: l, Workers: p, Observe: p.watch})
 		if err != nil {
 			t.Fatal(err)
 		}
