@@ -1,6 +1,8 @@
 package cache
 
 import (
+	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -51,7 +53,7 @@ func (s *State) executed(now time.Time, m executed) []Effect {
 		return s.fail(a, fault.New(fault.CanceledCaller, "cache", "", nil))
 	case f == nil:
 		e.well = true
-		delete(s.suspicion[a.Key], a.Tenant)
+		s.forgive(a.Key, a.Tenant)
 		return s.answer(a, Answer{Outcome: o, Meta: e.meta})
 	}
 	works := e.inUse > 0 && e.well // for others, right now
@@ -61,9 +63,9 @@ func (s *State) executed(now time.Time, m executed) []Effect {
 			a.attempts++
 			a.suspect = f.Class == fault.Suspect
 			if r == newAttempt && (works || a.NoCode || e.exceeds(a.Budget) != nil) { // else it could not be had again
-				return s.lead(now, a)
+				return append([]Effect{Retried{Fault: f}}, s.lead(now, a)...)
 			}
-			return s.again(now, e, a)
+			return append([]Effect{Retried{Fault: f}}, s.again(now, e, a)...)
 		}
 		f = unrepeated(f)
 		o.Fault = f
@@ -73,10 +75,11 @@ func (s *State) executed(now time.Time, m executed) []Effect {
 	}
 	repeated := f.Class == fault.Suspect && a.suspect
 	counted := repeated && !s.limits.Forgive
+	var out []Effect
 	if counted {
-		s.suspect(now, a)
+		out = s.suspect(now, a)
 	}
-	return s.answer(a, Answer{Outcome: o, Meta: e.meta, Repeated: repeated, Counted: counted})
+	return append(out, s.answer(a, Answer{Outcome: o, Meta: e.meta, Repeated: repeated, Counted: counted})...)
 }
 
 // unrepeated says in a fault why the run was not tried again.
@@ -98,9 +101,9 @@ type suspicion struct {
 }
 
 // suspect counts a run against its code.
-func (s *State) suspect(now time.Time, a *ask) {
+func (s *State) suspect(now time.Time, a *ask) (out []Effect) {
 	if s.limits.QuarantineAfter < 0 {
-		return
+		return nil
 	}
 	tenants := s.suspicion[a.Key]
 	if tenants == nil {
@@ -114,26 +117,41 @@ func (s *State) suspect(now time.Time, a *ask) {
 	}
 	r.runs, r.at = r.runs+1, now
 	if r.runs >= s.limits.QuarantineAfter {
+		if r.until.IsZero() {
+			out = append(out, Quarantined{})
+		}
 		r.until = now.Add(s.limits.Quarantine)
 	}
 	s.boundSuspicion()
+	return out
 }
 
 // boundSuspicion drops the record that changed least recently, over the limit.
 func (s *State) boundSuspicion() {
-	n, tenant, key, at := 0, "", artifacts.Key{}, time.Time{}
+	n := 0
+	for _, tenants := range s.suspicion {
+		n += len(tenants)
+	}
+	if n <= maxSuspicion {
+		return
+	}
+	var key artifacts.Key
+	var tenant string
+	var oldest *suspicion
 	for k, tenants := range s.suspicion {
-		if len(tenants) == 0 {
-			delete(s.suspicion, k)
-		}
 		for t, r := range tenants {
-			if n++; at.IsZero() || r.at.Before(at) {
-				tenant, key, at = t, k, r.at
+			if oldest == nil || cmp.Or(r.at.Compare(oldest.at), bytes.Compare(k[:], key[:]), cmp.Compare(t, tenant)) < 0 {
+				key, tenant, oldest = k, t, r
 			}
 		}
 	}
-	if n > maxSuspicion {
-		delete(s.suspicion[key], tenant)
+	s.forgive(key, tenant)
+}
+
+// forgive forgets what counted against the code of a tenant.
+func (s *State) forgive(k artifacts.Key, tenant string) {
+	if delete(s.suspicion[k], tenant); len(s.suspicion[k]) == 0 {
+		delete(s.suspicion, k)
 	}
 }
 
@@ -144,7 +162,7 @@ func (s *State) quarantined(now time.Time, a *ask) *fault.Error {
 		return nil
 	}
 	if !now.Before(r.until) {
-		delete(s.suspicion[a.Key], a.Tenant)
+		s.forgive(a.Key, a.Tenant)
 		return nil
 	}
 	return fault.New(fault.GuestQuarantined, "execute", a.Code.String(), fmt.Errorf("%v are left", r.until.Sub(now).Round(time.Second)))

@@ -64,6 +64,7 @@ type entry struct {
 	bytes      int64          // on disk; 0: served from memory only
 	reserved   int64          // storing: about what it will take there
 	stuck      bool           // leaving: the store could not remove it
+	why        string         // leaving: see Observer.Removed
 	triedAt    time.Time      // when it was last tried to be written
 	failure    artifacts.Failure
 	fault      *fault.Error
@@ -132,10 +133,10 @@ func (s *State) Step(now time.Time, in Message) []Effect {
 		return s.revoke(now, m)
 	case Ask:
 		if r := m.Request; s.revoked.has(r.Tenant, r.Validity) {
-			return []Effect{Reply{To: m.Reply, Err: revoked(r.Validity)}}
+			return []Effect{Reply{To: m.Reply, Kind: r.Kind, Err: revoked(r.Validity)}}
 		}
 		if s.loading && len(s.early) >= s.limits.Requests {
-			return []Effect{Reply{To: m.Reply, Err: busy()}}
+			return []Effect{Reply{To: m.Reply, Kind: m.Request.Kind, Err: busy()}}
 		}
 	}
 	if s.loading {
@@ -221,7 +222,7 @@ func (s *State) ask(now time.Time, m Ask) []Effect {
 		err = fault.New(fault.CallerNotFound, "code", a.Code.String(), nil).WithHint("pass the code, not only its hash")
 	}
 	if err != nil {
-		return []Effect{Reply{To: a.reply, Err: err}}
+		return []Effect{Reply{To: a.reply, Kind: a.Kind, Err: err}}
 	}
 	if f := s.quarantined(now, a); f != nil {
 		a.hit = e != nil && e.state == artifacts.Prepared
@@ -234,6 +235,9 @@ func (s *State) ask(now time.Time, m Ask) []Effect {
 	}
 	switch {
 	case needed:
+		if e != nil {
+			out = append(out, Retried{Fault: e.fault})
+		}
 		return append(out, s.prepare(now, a)...)
 	case e.state == artifacts.Preparing:
 		return append(out, s.join(now, e, a)...)
@@ -270,10 +274,10 @@ func (s *State) answerFailed(e *entry, a *ask) []Effect {
 func (s *State) answer(a *ask, ans Answer) []Effect {
 	delete(s.asks, a.ID)
 	ans.Hit, ans.Attempts = a.hit, a.attempts
-	return []Effect{Reply{To: a.reply, Answer: ans}}
+	return []Effect{Reply{To: a.reply, Kind: a.Kind, Answer: ans}}
 }
 
 func (s *State) fail(a *ask, err error) []Effect {
 	delete(s.asks, a.ID)
-	return []Effect{Reply{To: a.reply, Err: err}}
+	return []Effect{Reply{To: a.reply, Kind: a.Kind, Err: err}}
 }

@@ -31,6 +31,14 @@ func (s *State) total() int64 {
 	return n
 }
 
+// because notes why entries leave.
+func because(why string, list ...*entry) []*entry {
+	for _, e := range list {
+		e.why = why
+	}
+	return list
+}
+
 // remove takes entries from the table at once, and from the disk as soon as the store gets to it. What the store could not
 // remove comes back.
 func (s *State) remove(list []*entry, then func(*Delete)) []Effect {
@@ -47,7 +55,7 @@ func (s *State) remove(list []*entry, then func(*Delete)) []Effect {
 			e.bytes = max(e.bytes, old.bytes)
 		}
 		s.leaving[e.key] = e
-		d.Gone = append(d.Gone, Gone{Key: e.key, Gen: e.gen})
+		d.Gone = append(d.Gone, Gone{Key: e.key, Gen: e.gen, Bytes: e.bytes, Why: e.why})
 	}
 	if then != nil {
 		then(&d)
@@ -106,7 +114,11 @@ func (s *State) choose(now time.Time, room int64) (remove []*entry, over bool) {
 		keys, _ = p.Prune(now, list)
 	}
 	for _, k := range keys {
-		remove = append(remove, s.entries[k])
+		e := s.entries[k]
+		if e.why = "size"; now.Sub(e.lastNeeded) >= p.Age {
+			e.why = "age"
+		}
+		remove = append(remove, e)
 	}
 	return remove, over
 }
@@ -210,7 +222,7 @@ func (s *State) boundUnstored() []Effect {
 		return nil
 	}
 	slices.SortStableFunc(list, func(a, b *entry) int { return a.lastNeeded.Compare(b.lastNeeded) })
-	return s.remove(list[:over], nil)
+	return s.remove(because("unstored", list[:over]...), nil)
 }
 
 // verified takes the end of a Verify: the store has dropped what is bad.
@@ -223,7 +235,7 @@ func (s *State) verified(m verified) []Effect {
 	if code := fault.CodeOf(m.err); code == fault.HostArtifactCorrupt || code == fault.HostArtifactMissing {
 		e.bytes = 0
 		if e.inUse == 0 && !e.storing && !e.describing { // a pin stays, for the next generation
-			out = append(out, s.remove([]*entry{e}, nil)...)
+			out = append(out, s.remove(because("corrupt", e), nil)...)
 		}
 	}
 	return out

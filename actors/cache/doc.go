@@ -21,13 +21,13 @@
 //	-          prepared            -          Discard
 //	failed     Evict               leaving    Delete
 //	failed     execute             failed     Reply
-//	failed     execute             preparing  StartPrepare
+//	failed     execute             preparing  Retried StartPrepare
 //	failed     heads-up            failed     Accept Reply
-//	failed     heads-up            preparing  Accept StartPrepare
+//	failed     heads-up            preparing  Accept Retried StartPrepare
 //	failed     precheck            failed     Reply
-//	failed     precheck            preparing  StartPrepare
+//	failed     precheck            preparing  Retried StartPrepare
 //	failed     prepared            failed     Discard
-//	leaving    deleted             -          Done HasPruned
+//	leaving    deleted             -          Done
 //	leaving    execute             leaving    Reply
 //	leaving    execute             preparing  StartPrepare
 //	leaving    heads-up            leaving    Reply
@@ -41,16 +41,16 @@
 //	prepared   Raise               prepared   RaiseExecute
 //	prepared   described           prepared   Reply Shown StartExecute
 //	prepared   described: host     prepared   Shown
-//	prepared   described: host     preparing  Delete Release Shown StartPrepare
+//	prepared   described: host     preparing  Delete Release Retried Shown StartPrepare
 //	prepared   execute             prepared   Describe Reply StartExecute StoreAgain Touch
 //	prepared   executed            prepared   Reply
 //	prepared   executed: busy      prepared   Reply
 //	prepared   executed: canceled  prepared   Reply
 //	prepared   executed: guest     prepared   Reply
 //	prepared   executed: host      prepared   Reply
-//	prepared   executed: host      preparing  Delete Release Shown StartPrepare
-//	prepared   executed: suspect   prepared   Describe Reply StartExecute
-//	prepared   executed: suspect   preparing  Delete Release Shown StartPrepare
+//	prepared   executed: host      preparing  Delete Release Retried Shown StartPrepare
+//	prepared   executed: suspect   prepared   Describe Quarantined Reply Retried StartExecute
+//	prepared   executed: suspect   preparing  Delete Release Retried StartPrepare
 //	prepared   heads-up            prepared   Accept Reply StoreAgain Touch
 //	prepared   precheck            prepared   Describe Reply StoreAgain Touch
 //	prepared   verified: host      leaving    Delete Done Release
@@ -72,6 +72,7 @@
 //	preparing  prepared: guest     preparing  Reply StartPrepare StoreFailure
 //	preparing  prepared: host      -          Reply
 //	preparing  prepared: host      failed     Reply StoreFailure
+//	preparing  prepared: host      leaving    Reply
 //	preparing  prepared: suspect   failed     Reply StoreFailure
 //	preparing  prepared: suspect   preparing  Reply StartPrepare StoreFailure
 //	storing    Depart              storing    Reply
@@ -79,7 +80,6 @@
 //	storing    heads-up            storing    Accept Reply
 //	storing    precheck            storing    Reply
 //	storing    stored              prepared   Reply StartExecute
-//	storing    stored in memory    leaving    Delete Release Reply
 //	storing    stored in memory    prepared   Reply StartExecute
 //
 // A preparation runs at the highest priority and under the largest budget of those who wait; CPU time, wall time and memory

@@ -88,9 +88,14 @@ type (
 	}
 	// StartPin writes a pin; answered by pinned.
 	StartPin struct{ Pin Pin }
+	// Retried says that something is done once more, since a fault is not believed; Quarantined, that code is refused from now
+	// on. They are for the observer.
+	Retried     struct{ Fault *fault.Error }
+	Quarantined struct{}
 	// Reply answers a request.
 	Reply struct {
 		To     kernel.Reply[Answer]
+		Kind   Kind
 		Answer Answer
 		Err    error
 	}
@@ -142,6 +147,8 @@ func (HasRevoked) cacheEffect()    {}
 func (Release) cacheEffect()       {}
 func (StartVerify) cacheEffect()   {}
 func (StartPin) cacheEffect()      {}
+func (Retried) cacheEffect()       {}
+func (Quarantined) cacheEffect()   {}
 func (Reply) cacheEffect()         {}
 func (Listed) cacheEffect()        {}
 func (Shown) cacheEffect()         {}

@@ -155,7 +155,7 @@ func (s *State) evict(m Evict) []Effect {
 		return []Effect{Done{To: m.Reply, Err: fault.New(fault.CallerConflict, "evict", "pinned", nil).WithHint("unpin it first")}}
 	}
 	delete(s.suspicion, m.Key)
-	return s.remove([]*entry{e}, func(d *Delete) { d.Evict, d.Evicted = true, m.Reply })
+	return s.remove(because("operator", e), func(d *Delete) { d.Evict, d.Evicted = true, m.Reply })
 }
 
 func (s *State) sorted() []*entry {

@@ -184,7 +184,7 @@ func (s *State) forget() []Effect {
 	slices.SortFunc(failed, func(a, b *entry) int {
 		return cmp.Or(a.failure.At.Compare(b.failure.At), bytes.Compare(a.key[:], b.key[:]))
 	})
-	return s.remove(failed[:len(failed)-s.limits.Failures], nil)
+	return s.remove(because("failures", failed[:len(failed)-s.limits.Failures]...), nil)
 }
 
 // stored takes the end of a write: the first of a generation, or another try for what was kept in memory only.
@@ -202,7 +202,7 @@ func (s *State) stored(now time.Time, m stored) []Effect {
 		if m.err == nil || fault.CodeOf(m.err) != fault.HostArtifactMissing || s.held(e) {
 			return nil
 		}
-		return s.remove([]*entry{e}, nil) // memory let go of it
+		return s.remove(because("unstored", e), nil) // memory let go of it
 	}
 	waiting := e.waiting
 	e.waiting = nil

@@ -211,8 +211,10 @@ type deleted struct {
 
 // Gone names a generation of an artifact that leaves.
 type Gone struct {
-	Key artifacts.Key
-	Gen uint64
+	Key   artifacts.Key
+	Gen   uint64
+	Bytes int64  // on disk
+	Why   string // see Observer.Removed
 }
 
 // executed is the end of a run. Sent by: execute's answer.

@@ -82,7 +82,7 @@ func (s *State) revoke(now time.Time, m Revoke) []Effect {
 			return false
 		}
 		n++
-		out = append(out, Reply{To: a.Reply, Err: revoked(m.Tag)})
+		out = append(out, Reply{To: a.Reply, Kind: a.Request.Kind, Err: revoked(m.Tag)})
 		return true
 	})
 	var hit []*ask

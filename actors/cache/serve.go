@@ -78,7 +78,7 @@ func (s *State) again(now time.Time, e *entry, waiting ...*ask) []Effect {
 	for _, a := range waiting {
 		a.hit = false
 	}
-	out = append(s.remove([]*entry{e}, nil), s.prepare(now, waiting...)...)
+	out = append(s.remove(because("rejected", e), nil), s.prepare(now, waiting...)...)
 	for _, r := range shows {
 		out = append(out, Shown{To: r, Err: notFound(e.key)})
 	}
@@ -178,6 +178,7 @@ func (s *State) takeDescription(now time.Time, m described) []Effect {
 			more = append(more, a)
 		}
 		if len(more) > 0 {
+			out = append(out, Retried{Fault: fault.From(m.err)})
 			out = append(out, s.again(now, e, more...)...)
 		}
 		return out

@@ -3,6 +3,7 @@ package cache
 import (
 	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/troupehost/troupe/actors/execute"
@@ -29,6 +30,9 @@ func Spawn(parent kernel.Parent, cfg Config) (kernel.Ref[Message], error) {
 	var last chan struct{}      // closed when the newest store operation has ended; it outlives incarnations
 	revoked := newRevocations() // these do, too
 	limits := NewState(cfg.Limits, 1).limits
+	if cfg.Observe == nil {
+		cfg.Observe = unobserved{}
+	}
 	return kernel.Spawn(parent, kernel.Options[Message]{
 		Name:     "cache",
 		Mailbox:  cmp.Or(cfg.Mailbox, 1024),
@@ -126,7 +130,12 @@ func (sh *shell) do(c *kernel.Ctx[Message], e Effect) {
 		_ = sh.cfg.Execute.Control(execute.Cancel{Run: e.Run})
 	case Release:
 		_ = sh.cfg.Execute.Control(execute.Release{Key: e.Key})
+	case Retried:
+		sh.cfg.Observe.Retried(e.Fault)
+	case Quarantined:
+		sh.cfg.Observe.Quarantined()
 	case Reply:
+		sh.answered(e)
 		if e.Err != nil {
 			e.To.Fail(e.Err)
 			return
@@ -166,6 +175,34 @@ func (sh *shell) do(c *kernel.Ctx[Message], e Effect) {
 		sh.doStore(c, e)
 	}
 }
+
+// answered tells of the answer to a request.
+func (sh *shell) answered(e Reply) {
+	if e.Err != nil {
+		sh.cfg.Observe.Answered(e.Kind, fault.From(e.Err))
+		return
+	}
+	sh.cfg.Observe.Asked(e.Kind, e.Answer.Hit)
+	sh.cfg.Observe.Answered(e.Kind, e.Answer.Outcome.Fault)
+}
+
+// removed tells of what was removed; what was kept comes back to the table.
+func (sh *shell) removed(gone []Gone, kept []artifacts.Key) {
+	for _, g := range gone {
+		if !slices.Contains(kept, g.Key) {
+			sh.cfg.Observe.Removed(g.Why, 1, g.Bytes)
+		}
+	}
+}
+
+// unobserved tells nobody.
+type unobserved struct{}
+
+func (unobserved) Asked(Kind, bool)            {}
+func (unobserved) Answered(Kind, *fault.Error) {}
+func (unobserved) Removed(string, int, int64)  {}
+func (unobserved) Retried(*fault.Error)        {}
+func (unobserved) Quarantined()                {}
 
 // doStore carries out the effects that go to the store.
 func (sh *shell) doStore(c *kernel.Ctx[Message], e Effect) {
@@ -207,6 +244,7 @@ func (sh *shell) doStore(c *kernel.Ctx[Message], e Effect) {
 				keys[n] = g.Key
 			}
 			kept, err := st.Delete(ctx, keys)
+			sh.removed(e.Gone, kept)
 			if err != nil {
 				c.Log().Warn().Err(err).Int("artifacts", len(kept)).Msg("artifacts could not be removed; it is tried again when the cache is pruned")
 			}
