@@ -6,7 +6,8 @@
 //
 // Lifecycle: Start acquires the data directory, starts the actors and proves one worker; [Host.Close] stops intake,
 // drains what runs, stops the actors in reverse order and releases the directory. [Host.Done] is closed when the host
-// has ended, for whatever reason, and [Host.Wait] says why.
+// has ended, for whatever reason, and [Host.Wait] says why. A host whose worker program becomes that of another build drains
+// and ends by itself; while the programs on disk differ from those that it runs, it goes on and warns worker.upgraded.
 //
 // Concurrency: every method may be called from any goroutine. Execute and Precheck block until they are answered or
 // their context ends; nothing else blocks for longer than a message to an actor. Runs start in the order in which their
