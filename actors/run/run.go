@@ -73,7 +73,7 @@ type Entry struct {
 // Limits is what a run may use. Zero means default; every limit holds by killing the worker if need be.
 type Limits struct {
 	CPU         time.Duration `json:"cpu"`          // CPU time of the worker process. Default 12 s. Range 1 ms to 24 h.
-	Wall        time.Duration `json:"wall"`         // wall time from assignment to reply, but for time that the machine had no core for the worker, up to as much again. Default 4 x CPU. Range 1 ms to 7 days.
+	Wall        time.Duration `json:"wall"`         // wall time from assignment to reply, but for time that the machine had no core for the worker, up to 3 times as much again. Default 4 x CPU. Range 1 ms to 7 days.
 	MemoryBytes int64         `json:"memory_bytes"` // linear memory, whole pages of 64 KiB. Default 128 MiB. Range 64 KiB to 4 GiB - 64 KiB.
 	OutputBytes int64         `json:"output_bytes"` // stdout + stderr + result bytes. Default 16 MiB. Range 1 byte to 1 GiB.
 }

@@ -11,6 +11,7 @@
 // Failure: what goes wrong is told to the host, which judges; a worker that cannot even do that exits with 1.
 //
 // Limits: the host holds them from outside, by killing. Below that net the worker winds clocks of the kernel for each job,
-// which end the process: 50 ms of CPU time after the CPU limit with SIGXCPU, and 1 s after the wall limit with SIGALRM. They
-// strike while a guest spins in compiled code, which nothing inside of the Go runtime can be relied upon to do.
+// which end the process: with SIGXCPU 50 ms of CPU time after the CPU limit, and with SIGALRM a second after the most that
+// the host may make of the wall limit of a run. They strike while a guest spins in compiled code, which nothing inside of
+// the Go runtime can be relied upon to do.
 package worker

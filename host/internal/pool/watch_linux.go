@@ -144,15 +144,15 @@ func (t *watch) nextLocked(used time.Duration) time.Duration {
 // starveLook is how often a job is looked at that is over its wall limit and goes on since it was starved.
 const starveLook = 10 * time.Millisecond
 
-// overWallLocked reports whether the wall limit has passed. Time for which the machine had no core for the process does not count,
-// up to the limit once more: what a job that computes is called must not depend on the load.
+// overWallLocked reports whether the wall limit has passed. Time for which the machine had no core for the process does not
+// count, up to mostWall: what a job that computes is called must not depend on the load.
 func (t *watch) overWallLocked() bool {
 	over := t.wallLocked() - t.b.wall
-	return over >= 0 && over >= min(t.b.wall, t.w.proc.starved()-t.starve)
+	return over >= 0 && over >= min(mostWall(t.b.wall)-t.b.wall, t.w.proc.starved()-t.starve)
 }
 
 // mostWall is the most time that a job with this wall limit can have.
-func mostWall(limit time.Duration) time.Duration { return 2 * limit }
+func mostWall(limit time.Duration) time.Duration { return 4 * limit }
 
 func (t *watch) tick() {
 	if t.b.look > 0 {
