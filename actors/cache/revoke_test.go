@@ -49,6 +49,9 @@ func TestRevoke(t *testing.T) {
 	if fmt.Sprint(b.stopped) != "[1 5]" || b.done[1]+b.done[3]+b.done[4]+b.done[5] != 0 || len(b.canceled) != 0 {
 		t.Errorf("stopped runs %v, answered %v, canceled preparations %v", b.stopped, b.done, b.canceled)
 	}
+	if n := b.revoke("a", "leaf 1"); n != 0 || len(b.stopped) != 2 {
+		t.Errorf("again, before their end: ended %d, stopped %v", n, b.stopped)
+	}
 	b.step(executed{id: 1, err: fault.New(fault.CanceledCaller, "", "", nil)})
 	b.wantError(1, fault.CanceledRevoked)
 	b.executed(5, run.Outcome{})
