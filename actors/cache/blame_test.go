@@ -280,6 +280,14 @@ func TestAnArtifactThatWorksForOthersStays(t *testing.T) {
 		t.Errorf("nothing of it ended well since: %d preparations", len(b.jobs))
 	}
 	b = newBench(t, Limits{}, one(1))
+	b.ask(Request{ID: 1, Kind: Execute})
+	b.executed(1, run.Outcome{})
+	b.ask(Request{ID: 2, Kind: Execute})
+	b.executed(2, run.Outcome{Fault: fault.New(fault.SuspectBadReply, "", "", nil)})
+	if len(b.jobs) != 1 {
+		t.Errorf("it worked, and nobody uses it now: %d preparations", len(b.jobs))
+	}
+	b = newBench(t, Limits{}, one(1))
 	b.ask(Request{ID: 1, Kind: Execute, NoCode: true})
 	b.executed(1, run.Outcome{Fault: fault.New(fault.SuspectWorkerDied, "", "", nil)})
 	if len(b.jobs) != 0 || len(b.runs) != 2 {

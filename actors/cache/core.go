@@ -76,7 +76,13 @@ type entry struct {
 	toJudge    []*ask            // Prepared: wait for them
 	toShow     []kernel.Reply[Detail]
 
-	// Of the newest preparation.
+	preparation // the newest
+
+	well bool // Prepared: a run of it has ended by its own doing since one was suspect
+}
+
+// preparation is one generation on its way, or how it came about.
+type preparation struct {
 	tenant      string                  // who asked first
 	priority    run.Priority            // the highest of who waits or waited
 	escalations []inspect.Escalation    // of the priority
@@ -87,7 +93,6 @@ type entry struct {
 	used        prepare.Budget          // at the newest mark
 	verdict     *fault.Error            // that somebody was given before the end
 	lesson      artifacts.Failure       // the same, for the record
-	well        bool                    // Prepared: a run of it has ended by its own doing since one was suspect
 }
 
 // ask is a request under way.

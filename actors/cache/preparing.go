@@ -40,9 +40,7 @@ func (s *State) prepare(now time.Time, waiting ...*ask) []Effect {
 		s.entries[first.Key] = e
 	}
 	e.state, e.gen, e.waiting, e.lastNeeded, e.well = artifacts.Preparing, s.gen, waiting, now, false
-	e.priority, e.escalations, e.tenant = 0, nil, first.Tenant
-	e.budget, e.earlier, e.marks, e.marked = prepare.Budget{}, nil, nil, nil
-	e.used, e.verdict, e.lesson = prepare.Budget{}, nil, artifacts.Failure{}
+	e.preparation = preparation{tenant: first.Tenant}
 	for _, w := range waiting {
 		e.priority, e.budget = max(e.priority, w.Priority), widest(e.budget, w.Budget)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/inspect"
@@ -408,5 +409,29 @@ func TestWhoComesAfterItsMarkIsAnsweredAtOnce(t *testing.T) {
 	b.ask(Request{ID: 4, Kind: Precheck, Budget: strict})
 	if len(b.jobs) != 2 || b.done[4] != 0 {
 		t.Error("a mark of an older generation was believed")
+	}
+}
+
+func TestEachPreparationBeginsAnew(t *testing.T) {
+	b := newBench(t, Limits{Cooldown: time.Minute})
+	b.ask(Request{ID: 1, Kind: HeadsUp, Priority: run.Background, Budget: loose})
+	b.ask(Request{ID: 2, Kind: Precheck, Priority: run.Critical, Budget: strict})
+	b.passes(strict)
+	b.prepared(prepare.Outcome{Fault: fault.New(fault.SuspectPrepareDied, "", "", nil), CPU: strict.CPU - 1})
+	b.now = b.now.Add(time.Minute)
+	b.ask(Request{ID: 3, Kind: HeadsUp, Tenant: "c", Budget: prepare.Budget{CPU: time.Minute}})
+	want := prepare.Job{ID: 2, Key: key, Tenant: "c", Priority: run.Normal, Budget: prepare.Budget{CPU: time.Minute, Wall: 4 * time.Minute}}
+	if len(b.jobs) != 2 || b.done[3] != 0 {
+		t.Fatalf("%d preparations, answered %v", len(b.jobs), b.done)
+	}
+	if d := cmp.Diff(want, b.jobs[1].Job, cmpopts.EquateEmpty()); d != "" {
+		t.Errorf("(-want +got)\n%s", d)
+	}
+	if e := b.s.list()[0].Escalations; len(e) != 0 {
+		t.Errorf("%+v", e)
+	}
+	b.ask(Request{ID: 4, Kind: Precheck, Budget: strict})
+	if b.done[4] != 0 {
+		t.Error("judged by what an older generation used")
 	}
 }
