@@ -184,6 +184,7 @@ func (w *world) play() {
 	if got, want := w.sys.Bugs(), w.panics.Load(); got != want {
 		w.t.Errorf("%d bugs, %d panics were injected", got, want)
 	}
+	<-time.After(time.Minute) // the library under the kernel counts its dead letters for some seconds
 }
 
 // request asks for something, and waits for the one answer.

@@ -48,13 +48,6 @@ func TestCriticalRunStartsAfterOneRunOfABacklog(t *testing.T) {
 	}
 }
 
-// enqueueHolders takes all slots, so that a backlog can build up.
-func (b *bench) enqueueHolders(n int) {
-	for k := range n {
-		b.enqueue(Job{Run: 1_000_000 + uint64(k), Binding: Binding{Tenant: "hold", Key: artifacts.Key{99, byte(k)}}, Priority: run.Normal})
-	}
-}
-
 // oldest returns the worker whose run started first.
 func (b *bench) oldest() uint64 {
 	var best uint64

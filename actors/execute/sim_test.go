@@ -99,7 +99,6 @@ type process struct {
 	run            uint64
 	stopping, gone bool
 	spoiled        bool
-	since          int // incarnation
 }
 
 func world(w *sim.World, inbox int, tables *tables) sim.Check {
