@@ -66,7 +66,7 @@ func (s *stage) opened() int {
 func newStage(t *testing.T, answer func(cache.Ask)) *stage {
 	t.Helper()
 	s := &stage{stuck: make(chan *fault.Error, 100), open: map[uint64]bool{}}
-	j, shut := testJournal(t, filepath.Join(t.TempDir(), "data"), db.FS{Commit: func(_ string, commit func() error) error {
+	j, shut := testJournal(t, filepath.Join(t.TempDir(), "data"), 64<<20, db.FS{Commit: func(_ string, commit func() error) error {
 		if s.broken.Load() {
 			return errors.New("no space left on device")
 		}

@@ -24,17 +24,17 @@ import (
 	"github.com/troupehost/troupe/artifacts/db"
 )
 
-func testJournal(t *testing.T, path string, fs db.FS) (*journal, func()) {
+func testJournal(t *testing.T, path string, limit int64, fs db.FS) (*journal, func()) {
 	t.Helper()
 	d, err := db.OpenDir(db.DirConfig{Path: path, Owner: db.Owner{PID: os.Getpid(), Kind: "test"}, FS: fs, Log: zerolog.Nop()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	blobs, err := blob.Open(t.Context(), d.State, 64<<20)
+	blobs, err := blob.Open(t.Context(), d.State, limit)
 	if err != nil {
 		t.Fatal(err)
 	}
-	j, err := openJournal(t.Context(), d.State, blobs, 64<<20)
+	j, err := openJournal(t.Context(), d.State, blobs, limit)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func TestACrashOfTheJournalLosesAndLeaksNothing(t *testing.T) {
 	for at := 1; ; at++ {
 		path, ctx := filepath.Join(t.TempDir(), "data"), t.Context()
 		commits := 0
-		j, shut := testJournal(t, path, db.FS{Commit: func(_ string, commit func() error) error {
+		j, shut := testJournal(t, path, 64<<20, db.FS{Commit: func(_ string, commit func() error) error {
 			if commits++; commits >= at {
 				return errors.New("the power is gone")
 			}
@@ -78,7 +78,7 @@ func TestACrashOfTheJournalLosesAndLeaksNothing(t *testing.T) {
 		done := commits < at
 		shut()
 
-		j, shut = testJournal(t, path, db.FS{})
+		j, shut = testJournal(t, path, 64<<20, db.FS{})
 		records, _, err := j.Load(ctx)
 		if err != nil {
 			t.Fatal(err)
@@ -122,9 +122,8 @@ func TestACrashOfTheJournalLosesAndLeaksNothing(t *testing.T) {
 
 // TestTheShareOfJobs refuses new jobs over the limit, and no results.
 func TestTheShareOfJobs(t *testing.T) {
-	j, shut := testJournal(t, filepath.Join(t.TempDir(), "data"), db.FS{})
+	j, shut := testJournal(t, filepath.Join(t.TempDir(), "data"), 100<<10, db.FS{})
 	defer shut()
-	j.limit = 100 << 10
 	ctx := t.Context()
 	write := func(id string, n int) error {
 		_, err := j.Write(ctx, jobs.Record{ID: id, State: run.JobQueued, Code: jobs.Digest(blob.HashOf([]byte("x")))}, &jobs.Body{Spec: make([]byte, n), Code: []byte("x")}, nil)
@@ -153,12 +152,12 @@ func TestTheShareOfJobs(t *testing.T) {
 
 func TestTheClockOfJobsIsSaved(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "data")
-	j, shut := testJournal(t, path, db.FS{})
+	j, shut := testJournal(t, path, 64<<20, db.FS{})
 	if err := j.SaveClock(t.Context(), 5*time.Hour); err != nil {
 		t.Fatal(err)
 	}
 	shut()
-	j, shut = testJournal(t, path, db.FS{})
+	j, shut = testJournal(t, path, 64<<20, db.FS{})
 	defer shut()
 	if _, clock, err := j.Load(context.Background()); err != nil || clock != 5*time.Hour {
 		t.Error(clock, err)
