@@ -4,15 +4,16 @@ BIN       := $(CURDIR)/.bin
 TOOLS     := $(BIN)/tools
 GOLANGCI  := v2.15.0
 FUZZTIME  ?= 30s
+SEEDS     ?= 10000
+CHAOS_KILLS ?= 1000
 BENCHTIME ?= 1s
 PKGS      ?= ./...
-SEEDS     ?= 10000
 TESTFLAGS ?=
 export CGO_ENABLED = 0
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test sim timed race lint fmt tidy bench fuzz testdata cross ci
+.PHONY: help build run test sim chaos timed race lint fmt tidy bench fuzz testdata cross ci
 
 help: ## print this help
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -26,11 +27,14 @@ run: build ## the main job: prepare, cache and execute a WebAssembly hash puzzle
 test: ## all tests, under ten minutes on two cores
 	go test -timeout 10m $(TESTFLAGS) ./...
 
-timed: ## tests that hold a line of time or need a loaded machine; on a machine at rest
-	go test -tags timed -count 1 -p 1 -timeout 20m -run 'Bar|Timed' $(TESTFLAGS) $(PKGS)
+sim: ## the simulations of all actors over SEEDS=10000 seeds
+	TROUPE_SIM_SEEDS=$(SEEDS) go test -count 1 -timeout 60m -run 'Sim|Bar' $(TESTFLAGS) ./actors/...
 
-sim: ## the simulations of the actors, with SEEDS=10000 seeds each
-	TROUPE_SIM_SEEDS=$(SEEDS) go test -timeout 2h -run 'Simulation|TestBar10' $(TESTFLAGS) ./actors/...
+chaos: ## hosts, workers and files under CHAOS_KILLS=1000 kills, storms and damage; CHAOS_SEED=n repeats a run
+	CHAOS_KILLS=$(CHAOS_KILLS) go test -tags chaos -count 1 -p 1 -timeout 120m -run 'Chaos|Bar08' -v $(TESTFLAGS) ./host ./artifacts/...
+
+timed: ## tests that hold a line of time or need a loaded machine; on a machine at rest
+	go test -tags timed -count 1 -p 1 -timeout 30m -run 'Bar|Timed' -v $(TESTFLAGS) $(PKGS)
 
 race: ## the concurrent packages under the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -race -timeout 20m ./actors/... ./host/...

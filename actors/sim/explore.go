@@ -3,8 +3,10 @@ package sim
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -111,9 +113,17 @@ func Run(seed uint64, o Options, build func(w *World) Check) Result {
 	return Result{Seed: seed, Err: err, Steps: w.steps, Digest: w.digest, Faults: w.faults.hits, Trace: w.trace}
 }
 
-// Explore runs many seeds. The first that fails is minimised and printed, and fails the test.
+// Explore runs many seeds: Options.Seeds of them, or as many as the environment variable TROUPE_SIM_SEEDS says. The first
+// that fails is minimised and printed, and fails the test.
 func Explore(t testing.TB, o Options, build func(w *World) Check) {
 	t.Helper()
+	if s := os.Getenv("TROUPE_SIM_SEEDS"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 {
+			t.Fatalf("TROUPE_SIM_SEEDS=%q: want a number of seeds", s)
+		}
+		o.Seeds = n
+	}
 	if r, found := Search(o, build); found {
 		t.Fatal(r)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/artifacts/db/failpoint"
 )
 
 // Limits of writes, in bytes. A value below the threshold stays in the LSM tree, where deletes give their space back. A
@@ -157,6 +158,8 @@ func (d *DB) write(ctx context.Context, ops []Op, admit func() error) (err error
 	}
 	d.drop.RLock()
 	defer d.drop.RUnlock()
+	failpoint.Hit("commit.before", filepath.Base(d.path))
+	defer failpoint.Hit("commit.after", filepath.Base(d.path))
 	return ioFault("write", d.path, d.space.fs.Commit(d.path, func() error {
 		return d.b.Update(func(t *badger.Txn) error {
 			for _, o := range ops {
@@ -281,9 +284,11 @@ func (d *DB) Drop(prefixes ...[]byte) (err error) {
 		}
 	}()
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	failpoint.Hit("drop.before", filepath.Base(d.path))
 	if err := d.b.DropPrefix(prefixes...); err != nil {
 		return d.fail("drop", err)
 	}
+	failpoint.Hit("drop.after", filepath.Base(d.path))
 	return nil
 }
 
@@ -292,9 +297,11 @@ func (d *DB) DiskBytes() int64 { return blocks(d.path) }
 
 func (d *DB) close() (err error) {
 	defer contain(&err, "close", d.path)
+	failpoint.Hit("close.before", filepath.Base(d.path))
 	if err := d.b.Close(); err != nil {
 		return ioFault("close", d.path, err)
 	}
+	failpoint.Hit("close.after", filepath.Base(d.path))
 	if sum, err := manifestDigest(d.path); err == nil { // without the mark the next start is as after a crash
 		_ = d.space.fs.WriteFile(filepath.Join(d.path, markFile), []byte(sum))
 	}

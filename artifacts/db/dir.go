@@ -15,6 +15,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/artifacts/db/failpoint"
 )
 
 // FormatVersion is the version of the data directory. A newer one is refused.
@@ -324,9 +325,11 @@ func writeFile(path string, b []byte) (err error) {
 	}
 	_, err = f.Write(b)
 	err = errors.Join(err, f.Sync(), f.Close())
+	failpoint.Hit("file.before", filepath.Base(path))
 	if err == nil {
 		err = os.Rename(f.Name(), path)
 	}
+	failpoint.Hit("file.after", filepath.Base(path))
 	if err != nil {
 		_ = os.Remove(f.Name())
 		return err

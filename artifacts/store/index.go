@@ -11,6 +11,7 @@ import (
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/artifacts"
 	"github.com/troupehost/troupe/artifacts/db"
+	"github.com/troupehost/troupe/artifacts/db/failpoint"
 )
 
 // Entry is one entry of the index.
@@ -61,6 +62,7 @@ func (s *Store) Index(ctx context.Context) ([]Entry, error) {
 			x.unusable = append(x.unusable, name(prefixRecord, key))
 		}
 	}
+	failpoint.Hit("index.read", "store")
 	_ = removeKeys(ctx, s.cfg.Cache, x.unusable)
 	_ = s.collect()
 	return x.withAbsent(), nil

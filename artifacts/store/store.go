@@ -12,6 +12,7 @@ import (
 	"github.com/troupehost/troupe/actors/inspect"
 	"github.com/troupehost/troupe/artifacts"
 	"github.com/troupehost/troupe/artifacts/db"
+	"github.com/troupehost/troupe/artifacts/db/failpoint"
 	"github.com/troupehost/troupe/artifacts/sealed"
 )
 
@@ -102,6 +103,7 @@ func (s *Store) Put(ctx context.Context, m artifacts.Meta, parts map[string]*sea
 	}
 	old, oldErr := s.record(m.Key)
 	r, err := s.putParts(ctx, m, parts)
+	failpoint.Hit("put.parts", "store")
 	if err == nil {
 		value := s.seal(prefixRecord, m.Key, r)
 		stored = r.bytes() + int64(len(value))
@@ -322,6 +324,7 @@ func (s *Store) deleteBatch(ctx context.Context, keys []artifacts.Key) error {
 	if err := s.cfg.Cache.Remove(ctx, names...); err != nil {
 		return err
 	}
+	failpoint.Hit("delete.records", "store")
 	for _, key := range keys {
 		delete(s.failures, key)
 		s.unlist(key)

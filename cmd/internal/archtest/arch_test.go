@@ -24,9 +24,11 @@ var allowed = map[string][]string{
 		"actors/fault",
 	},
 	"artifacts/wasm":  {"actors/fault", "artifacts"},
-	"artifacts/db":    {"actors/fault"},
+	"artifacts/db":    {"actors/fault", "artifacts/db/failpoint"},
 	"artifacts/blob":  {"actors/fault", "artifacts/db"},
-	"artifacts/store": {"leaves", "artifacts/db"},
+	"artifacts/store": {"leaves", "artifacts/db", "artifacts/db/failpoint"},
+
+	"artifacts/db/failpoint": {},
 
 	"actors/kernel":  {"actors/fault", "actors/inspect"},
 	"actors/sim":     {"actors/fault", "actors/inspect"},
