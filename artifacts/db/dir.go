@@ -89,6 +89,9 @@ func OpenDir(cfg DirConfig) (_ *Dir, err error) {
 	if d.lock, err = lockDir(cfg.Path); err != nil {
 		return nil, err
 	}
+	if err := sweepUnfinished(cfg.Path); err != nil {
+		return nil, err
+	}
 	version, err := readVersion(cfg.Path)
 	if err != nil {
 		return nil, err
@@ -317,9 +320,24 @@ func untrusted(path, why string) error {
 	return fault.New(fault.HostDataDirTrust, "open", path, errors.New(why))
 }
 
+// sweepUnfinished removes the small files that a crash kept from getting their names.
+func sweepUnfinished(dir string) error {
+	for base, names := range map[string][]string{dir: {versionFile, keyFile}, filepath.Join(dir, stateDir): {markFile}, filepath.Join(dir, cacheDir): {markFile}} {
+		for _, name := range names {
+			if err := each(base, unfinished(name), os.Remove); err != nil {
+				return dirFault("sweep", base, err)
+			}
+		}
+	}
+	return nil
+}
+
+// unfinished is the pattern of a file that is to get a name.
+func unfinished(name string) string { return "." + name + "-*" }
+
 // writeFile writes a file of mode 0600 so that it is there whole or not at all.
 func writeFile(path string, b []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	f, err := os.CreateTemp(filepath.Dir(path), unfinished(filepath.Base(path)))
 	if err != nil {
 		return err
 	}
