@@ -18,15 +18,21 @@ import (
 	"github.com/troupehost/troupe/host/worker"
 )
 
-// crashEnv names the data directory of a host that the test kills.
-const crashEnv = "TROUPE_HOST_TEST_CRASH"
+// crashEnv names the data directory of a host that a test kills, roleEnv what it does.
+const (
+	crashEnv = "TROUPE_HOST_TEST_CRASH"
+	roleEnv  = "TROUPE_HOST_TEST_ROLE"
+)
+
+// roles are what the test binary can be beside itself. They do not return.
+var roles = map[string]func(dir string){"spin": crashing}
 
 // TestMain lets the test binary be its own worker, as an embedder's program is, and the host that is killed.
 func TestMain(m *testing.M) {
 	otherBuild()
 	worker.Main()
 	if dir := os.Getenv(crashEnv); dir != "" {
-		crashing(dir)
+		roles[os.Getenv(roleEnv)](dir)
 	}
 	if dir := os.Getenv(crashJobsEnv); dir != "" {
 		crashingWithJobs(dir)
@@ -67,7 +73,7 @@ func TestKilledHost(t *testing.T) {
 	dir := t.TempDir()
 	for round, cache := range []string{"miss", "hit", "hit"} {
 		c := exec.Command(exe)
-		c.Env = append(os.Environ(), crashEnv+"="+dir)
+		c.Env = append(os.Environ(), crashEnv+"="+dir, roleEnv+"=spin")
 		out, err := c.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)
