@@ -6,11 +6,9 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"time"
 
@@ -25,12 +23,12 @@ func init() { roles["serve"] = serveCalls }
 // call is one line to a host that is killed, answer one line back.
 type call struct {
 	ID     int
-	Op     string // execute, precheck, announce, submit, job, watch, jobs, evict, workers, disk, close
+	Op     string // execute, precheck, announce, submit, job, watch, jobs, pin, evict, prune, workers, disk, close
 	Guest  string // with Number, the code
 	Number uint64
 	Args   []string
 	Key    string
-	Job    string
+	Job    string // or the key of an artifact
 }
 
 type answer struct {
@@ -43,6 +41,8 @@ type answer struct {
 	Stored  bool
 	Jobs    []run.Job        `json:",omitempty"`
 	Workers []inspect.Worker `json:",omitempty"`
+	Key     string           // of the artifact
+	Pins    []string         // artifacts that are pinned
 	Store   inspect.Store
 	Table   int64 // bytes of all artifacts that the table knows
 }
@@ -104,7 +104,7 @@ func (c call) do(ctx context.Context, h *host.Host) (a answer, err error) {
 		return answer{Fault: r.Fault, Result: string(r.Result), Hit: r.Cache == "hit"}, err
 	case "precheck":
 		j, err := h.Precheck(ctx, host.CodeRequest{Code: code})
-		return answer{Fault: j.Fault, Hit: j.Cache == "hit", Stored: j.Stored}, err
+		return answer{Fault: j.Fault, Hit: j.Cache == "hit", Stored: j.Stored, Key: j.Artifact}, err
 	case "announce":
 		return a, h.HeadsUp(ctx, host.CodeRequest{Code: code})
 	case "submit":
@@ -123,22 +123,21 @@ func (c call) do(ctx context.Context, h *host.Host) (a answer, err error) {
 			}
 		}
 		return a, err
+	case "pin":
+		return a, h.Pin(ctx, "", c.Job)
 	case "evict":
-		s, err := h.Inspect(ctx)
-		if err != nil || len(s.Artifacts) == 0 {
-			return a, err
-		}
-		n, _ := strconv.Atoi(c.Key)
-		err = h.Evict(ctx, s.Artifacts[n%len(s.Artifacts)].Key)
-		if errors.Is(err, fault.CallerConflict) || errors.Is(err, fault.CallerNotFound) {
-			err = nil
-		}
+		return a, h.Evict(ctx, c.Job)
+	case "prune":
+		_, err := h.Prune(ctx)
 		return a, err
 	case "workers", "disk":
 		s, err := h.Inspect(ctx)
 		for _, x := range s.Artifacts {
 			if x.Stored {
 				a.Table += x.Bytes
+			}
+			if len(x.Pins) > 0 {
+				a.Pins = append(a.Pins, x.Key)
 			}
 		}
 		a.Workers, a.Store = s.Workers, s.Store
