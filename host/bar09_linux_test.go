@@ -49,7 +49,7 @@ func init() {
 	for _, name := range []string{"Name", "DataDir", "Owner", "Socket", "WorkerPath", "MaxCodeBytes", "MaxInflatedBytes", "MaxInputBytes",
 		"PrepareCPU", "PrecheckCPU", "PrepareMemoryBytes", "PrepareWorkers", "PrepareWorkersCritical", "PrepareQueue", "ExecuteWorkers",
 		"ExecuteWorkersCritical", "ExecuteQueue", "WorkerIdle", "RetryCooldown", "Retries", "ForgiveSuspects", "QuarantineAfter", "Quarantine",
-		"JobQueue", "JobKeep", "JobBytes", "MaxWarm", "CacheBytes", "CacheAge", "PruneEvery", "CacheMemoryBytes", "BallastBytes", "MaxPins",
+		"JobQueue", "JobKeep", "JobBytes", "HoldJobs", "MaxWarm", "CacheBytes", "CacheAge", "PruneEvery", "CacheMemoryBytes", "BallastBytes", "MaxPins",
 		"StopTimeout", "Log"} {
 		classes["Config."+name] = ofNeither
 	}
@@ -93,6 +93,8 @@ func other9(t *testing.T, path string, v reflect.Value, dir string) reflect.Valu
 		return reflect.ValueOf(300 * time.Second)
 	case "Config.PrecheckCPU", "CodeRequest.CPU":
 		return reflect.ValueOf(50 * time.Second)
+	case "Config.MaxWarm":
+		return reflect.ValueOf(32)
 	case "Config.BallastBytes":
 		return reflect.ValueOf(int64(1 << 20))
 	case "Request.Stdin":

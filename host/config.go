@@ -89,6 +89,9 @@ type Config struct {
 	// JobBytes bounds what all jobs and the warm-up list take on disk: code, input, results. Default: 1 GiB. Unit: bytes.
 	// Range: 1 MiB to 1 TiB. Live: restart.
 	JobBytes int64
+	// HoldJobs says that queued jobs wait for another host on the directory: for hosts that live for one request. Default:
+	// false. Unit: yes or no. Range: any. Live: restart.
+	HoldJobs bool
 	// MaxWarm limits the warm-up list of a tenant, whose artifacts are pinned. Default: 64, at most MaxPins. Unit: codes.
 	// Range: 1 to MaxPins. Live: restart.
 	MaxWarm int
@@ -171,7 +174,7 @@ func (c Config) withDefaults() Config {
 	orNum(&c.PrepareWorkersCritical, max(d.PrepareWorkersCritical, c.PrepareWorkers))
 	orNum(&c.PrepareQueue, d.PrepareQueue)
 	orNum(&c.ExecuteWorkers, d.ExecuteWorkers)
-	orNum(&c.ExecuteWorkersCritical, c.ExecuteWorkers+runtime.NumCPU())
+	orNum(&c.ExecuteWorkersCritical, max(c.ExecuteWorkers, min(c.ExecuteWorkers+runtime.NumCPU(), maxExecuteWorkers)))
 	orNum(&c.ExecuteQueue, d.ExecuteQueue)
 	orTime(&c.RetryCooldown, d.RetryCooldown)
 	orNum(&c.Retries, d.Retries)
@@ -212,8 +215,8 @@ func (c Config) Validate() error {
 		{"PrepareWorkers", int64(c.PrepareWorkers), 1, 1024, "processes"},
 		{"PrepareWorkersCritical", int64(c.PrepareWorkersCritical), int64(c.PrepareWorkers), 1024, "processes"},
 		{"PrepareQueue", int64(c.PrepareQueue), 1, 1e6, "jobs"},
-		{"ExecuteWorkers", int64(c.ExecuteWorkers), 1, 4096, "processes"},
-		{"ExecuteWorkersCritical", int64(c.ExecuteWorkersCritical), int64(c.ExecuteWorkers), 4096, "processes"},
+		{"ExecuteWorkers", int64(c.ExecuteWorkers), 1, maxExecuteWorkers, "processes"},
+		{"ExecuteWorkersCritical", int64(c.ExecuteWorkersCritical), int64(c.ExecuteWorkers), maxExecuteWorkers, "processes"},
 		{"ExecuteQueue", int64(c.ExecuteQueue), 1, 1e6, "runs"},
 		{"Retries", int64(c.Retries), NoLimit, 1000, "tries"},
 		{"QuarantineAfter", int64(c.QuarantineAfter), NoLimit, 1000, "runs"},
@@ -264,6 +267,8 @@ func (c Config) Validate() error {
 	}
 	return nil
 }
+
+const maxExecuteWorkers = 4096
 
 // MaxTenantBytes bounds the name of a tenant.
 const MaxTenantBytes = 64

@@ -189,7 +189,7 @@ func (h *Host) startActors() (err error) {
 		return err
 	}
 	h.jobs, err = jobs.Spawn(h.system, jobs.Config{
-		Limits:  jobs.Limits{Queue: cfg.JobQueue, Settled: cfg.JobQueue, Active: max(jobsPerWorker*cfg.ExecuteWorkers, 16), Keep: cfg.JobKeep, Retries: max(cfg.Retries, 0)},
+		Limits:  jobs.Limits{Queue: cfg.JobQueue, Settled: cfg.JobQueue, Active: max(jobsPerWorker*cfg.ExecuteWorkers, 16), Hold: cfg.HoldJobs, Keep: cfg.JobKeep, Retries: max(cfg.Retries, 0)},
 		Journal: h.journal, Runner: &jobRunner{h: h, held: map[uint64]artifacts.CodeHash{}}, Cache: h.cache, Stuck: h.showStuckJobs,
 	})
 	return err

@@ -93,6 +93,12 @@ func (h *Host) submit(ctx context.Context, q jobs.Request) (run.Job, error) {
 	if q.ID, err = h.jobIDs.next(); err != nil {
 		return run.Job{}, err
 	}
+	spec, err := decodeSpec(q.Body.Spec)
+	if err != nil {
+		return run.Job{}, err
+	}
+	q.Mode = cmp.Or(spec.Entry.Mode, run.Command).String()
+	q.Params = run.Params{Tenant: q.Tenant, Entry: spec.Entry, Limits: spec.Limits, Imports: spec.Imports, Determinism: spec.Determinism}.Hash()
 	same := sha256.New()
 	about, err := json.Marshal([]any{q.Code, q.Priority, q.Validity})
 	if err != nil {

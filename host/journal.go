@@ -238,6 +238,7 @@ func (j *journal) settle(ctx context.Context, r jobs.Record, out *cache.Answer, 
 		artifact = out.Meta.Key.String()
 	}
 	receipt := emptyReceipt(r.Code.String(), artifact)
+	receipt.Params = r.Params
 	receipt = fill(receipt, *out, Request{})
 	all := &streams{receipt.Result, receipt.Stdout, receipt.Stderr}
 	receipt.Result, receipt.Stdout, receipt.Stderr = nil, nil, nil

@@ -8,8 +8,10 @@ import (
 	"github.com/troupehost/troupe/actors/execute"
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/inspect"
+	"github.com/troupehost/troupe/actors/jobs"
 	"github.com/troupehost/troupe/actors/kernel"
 	"github.com/troupehost/troupe/actors/prepare"
+	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/artifacts"
 )
 
@@ -49,6 +51,14 @@ func (h *Host) inspect(ctx context.Context) (inspect.Host, error) {
 		return out, err
 	}
 	out.Queues = []inspect.Queue{p, e.Queue}
+	counts, err := kernel.Ask(ctx, h.jobs, func(r kernel.Reply[map[run.JobState]int]) jobs.Message { return jobs.Count{Reply: r} })
+	if err != nil {
+		return out, err
+	}
+	out.Jobs = map[string]int{}
+	for state, n := range counts {
+		out.Jobs[string(state)] = n
+	}
 	out.Artifacts, err = kernel.Ask(ctx, h.cache, func(r kernel.Reply[[]inspect.Artifact]) cache.Message { return cache.List{Reply: r} })
 	return out, err
 }

@@ -17,6 +17,7 @@ type Limits struct {
 	Queue    int           // jobs that are not settled
 	Settled  int           // that are kept, the oldest go first
 	Active   int           // under way at a time, at least 8
+	Hold     bool          // none begins: they wait for another host
 	Keep     time.Duration // how long a settled job is kept
 	Retries  int           // after faults of the host
 	Watchers int           // that wait
@@ -198,6 +199,9 @@ func (s *State) step(now time.Time, in Message) []Effect {
 		return []Effect{s.reply(now, m.Reply, s.visible(m.ID), m.ID)}
 	case List:
 		return []Effect{Listed{To: m.Reply, Page: s.list(now, m)}}
+	case Count:
+		return []Effect{Counted{To: m.Reply, States: map[run.JobState]int{
+			run.JobQueued: s.open - len(s.flight), run.JobRunning: len(s.flight), run.JobSettled: s.kept}}}
 	case Watch:
 		return s.watch(now, m)
 	case Unwatch:
@@ -357,7 +361,7 @@ func (s *State) submit(now time.Time, m Submit) []Effect {
 	}
 	at := s.stamp(now)
 	j := &job{phase: accepting, version: 1, body: r.Body, waiting: []waiter{{version: 1, to: m.Reply}}, Record: Record{
-		ID: r.ID, Key: r.Key, Tenant: r.Tenant, Validity: r.Validity, RetryOf: r.RetryOf, State: run.JobQueued, Priority: r.Priority,
+		ID: r.ID, Key: r.Key, Tenant: r.Tenant, Validity: r.Validity, RetryOf: r.RetryOf, Mode: r.Mode, Params: r.Params, State: run.JobQueued, Priority: r.Priority,
 		Code: r.Code, Fingerprint: r.Fingerprint, Submitted: at, Deadline: StampOf(r.Deadline), Keep: cmp.Or(r.Keep, s.limits.Keep),
 		Events: []Event{{At: at, What: Submitted, By: r.Tenant}},
 	}}

@@ -20,6 +20,8 @@ type Request struct {
 	Priority    run.Priority
 	Code        Digest
 	Fingerprint Digest // of what is to be run: equal for equal requests
+	Mode        string // of the entry, for those who look at the job
+	Params      string // hash of what changes the run, for the receipt
 	Deadline    time.Time
 	Keep        time.Duration // zero: Limits.Keep
 	Body        *Body
@@ -62,6 +64,11 @@ type List struct {
 type Page struct {
 	Jobs []run.Job
 	Next string // After of the next page; empty: there is none
+}
+
+// Count asks how many jobs there are, by state. Sent by: host. Answer: the numbers.
+type Count struct {
+	Reply kernel.Reply[map[run.JobState]int]
 }
 
 // Watch asks for a job when it has more than Seen events, or is settled.
@@ -151,6 +158,7 @@ type tick struct{}
 func (Submit) jobsMessage()  {}
 func (Get) jobsMessage()     {}
 func (List) jobsMessage()    {}
+func (Count) jobsMessage()   {}
 func (Watch) jobsMessage()   {}
 func (Unwatch) jobsMessage() {}
 func (Cancel) jobsMessage()  {}
@@ -172,6 +180,9 @@ func (m Get) Failed(err error) { m.Reply.Fail(err) }
 
 // Failed answers the sender when the message could not be handled.
 func (m List) Failed(err error) { m.Reply.Fail(err) }
+
+// Failed answers the sender when the message could not be handled.
+func (m Count) Failed(err error) { m.Reply.Fail(err) }
 
 // Failed answers the sender when the message could not be handled.
 func (m Watch) Failed(err error) { m.Reply.Fail(err) }
@@ -270,6 +281,11 @@ type (
 		Page Page
 		Err  error
 	}
+	// Counted answers a Count.
+	Counted struct {
+		To     kernel.Reply[map[run.JobState]int]
+		States map[run.JobState]int
+	}
 	// Revoked answers a Revoke.
 	Revoked struct {
 		To  kernel.Reply[int]
@@ -295,5 +311,6 @@ func (Refuse) jobsEffect()    {}
 func (Requeue) jobsEffect()   {}
 func (Reply) jobsEffect()     {}
 func (Listed) jobsEffect()    {}
+func (Counted) jobsEffect()   {}
 func (Revoked) jobsEffect()   {}
 func (Drained) jobsEffect()   {}

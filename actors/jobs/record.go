@@ -20,6 +20,8 @@ type Record struct {
 	Priority    run.Priority  `json:"priority"`
 	Code        Digest        `json:"code"`
 	Fingerprint Digest        `json:"fingerprint"`
+	Mode        string        `json:"mode,omitempty"`   // of the entry
+	Params      string        `json:"params,omitempty"` // hash of what changes the run, for the receipt
 	Starts      int           `json:"starts,omitempty"`
 	Submitted   Stamp         `json:"submitted"`
 	Started     Stamp         `json:"started,omitempty"`
@@ -108,7 +110,7 @@ const byHost = "host"
 func (r *Record) view(events bool) run.Job {
 	j := run.Job{
 		ID: r.ID, Key: r.Key, Tenant: r.Tenant, State: r.State, Priority: r.Priority.String(), CodeHash: r.Code.String(),
-		Validity: r.Validity, RetryOf: r.RetryOf, Starts: r.Starts,
+		Mode: r.Mode, Validity: r.Validity, RetryOf: r.RetryOf, Starts: r.Starts,
 		SubmittedAt: r.Submitted.Time(), StartedAt: r.Started.Time(), SettledAt: r.Settled.Time(), Deadline: r.Deadline.Time(),
 	}
 	if r.State == run.JobSettled && r.Verdict == "" {

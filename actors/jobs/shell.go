@@ -172,6 +172,8 @@ func (sh *shell) do(c *kernel.Ctx[Message], e Effect) {
 		give(e.To, e.Job, e.Err)
 	case Listed:
 		give(e.To, e.Page, e.Err)
+	case Counted:
+		e.To.Answer(e.States)
 	case Revoked:
 		give(e.To, e.N, e.Err)
 	case Drained:

@@ -33,7 +33,7 @@ func (s *State) room(p run.Priority) bool {
 
 // startJobs begins what may be under way, the highest priority first, within one the oldest first.
 func (s *State) startJobs(now time.Time) []Effect {
-	if s.loading || s.draining {
+	if s.loading || s.draining || s.limits.Hold {
 		return nil
 	}
 	var out []Effect

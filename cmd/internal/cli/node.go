@@ -178,8 +178,8 @@ func (a *app) private(ctx context.Context, dir string, throwAway bool) (*node, e
 	}
 	cfg := host.Default()
 	cfg.DataDir, cfg.WorkerPath, cfg.Owner = dir, a.worker, ownerRun
-	cfg.PrepareWorkers, cfg.PrepareWorkersCritical, cfg.ExecuteWorkers = 1, 1, 1
-	cfg.StopTimeout = privately
+	cfg.PrepareWorkers, cfg.PrepareWorkersCritical, cfg.ExecuteWorkers, cfg.ExecuteWorkersCritical = 1, 1, 1, 1
+	cfg.StopTimeout, cfg.HoldJobs = privately, true
 	if throwAway {
 		cfg.BallastBytes = host.NoLimit
 	}

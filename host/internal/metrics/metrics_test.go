@@ -60,7 +60,7 @@ func TestLabelsAreBounded(t *testing.T) {
 		h.Queues = append(h.Queues, inspect.Queue{Name: word, Parked: map[string]int{word: 1}})
 		h.Queues[0].Preparations = append(h.Queues[0].Preparations, inspect.Preparation{Tenant: word, CodeHash: word})
 		h.Queues[0].Parked[word] = 1
-		state.Jobs[run.JobState(word)] = 1
+		h.Jobs[word] = 1
 	}
 	after := write(t, s, state)
 	// What is new: a reason, a kind and a state "other" where there was none, and the retries of bug.unexpected.

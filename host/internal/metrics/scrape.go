@@ -20,8 +20,7 @@ import (
 // State is what a scrape sees of a host.
 type State struct {
 	Host inspect.Host
-	Bugs uint64               // contained by the kernel
-	Jobs map[run.JobState]int // that are kept
+	Bugs uint64 // contained by the kernel
 }
 
 // lookWait bounds the look at the host: it goes through the mailboxes of actors that may be busy.
@@ -157,7 +156,7 @@ func (c scrape) Collect(out chan<- prometheus.Metric) {
 	c.workers(put)
 	c.cache(put)
 	for _, s := range jobStates {
-		put(jobs, float64(c.Jobs[s]), string(s))
+		put(jobs, float64(h.Jobs[string(s)]), string(s))
 	}
 	c.actors(put)
 }

@@ -78,7 +78,7 @@ func described(t *testing.T, s *Set) map[string]row {
 // busyState is a host in which there is some of everything.
 func busyState() State {
 	now := time.Now()
-	return State{Bugs: 1, Jobs: map[run.JobState]int{run.JobQueued: 3}, Host: inspect.Host{
+	return State{Bugs: 1, Host: inspect.Host{Jobs: map[string]int{string(run.JobQueued): 3},
 		Version: "1", BuildID: "b", Sandbox: "a+b", StartedAt: now, Ready: true, Requests: 2,
 		Health: []inspect.Health{{Code: "disk.short"}},
 		Queues: []inspect.Queue{{Name: "prepare", Cap: 9, Parked: map[string]int{"high": 2}, Soft: 1, Hard: 2, OldestAt: now.Add(-time.Minute)},
