@@ -377,3 +377,46 @@ func TestFullQueueIsSharedByTenants(t *testing.T) {
 		t.Errorf("answers (-want +got)\n%s", d)
 	}
 }
+
+// TestDroughtEndsWithTheFirstProcess holds a run of the same binding back during an attempt, and no longer.
+func TestDroughtEndsWithTheFirstProcess(t *testing.T) {
+	b := newBench(t, Limits{Soft: 2})
+	b.dry = true
+	b.enqueue(job(1, run.Normal, 1))
+	b.unstart(1, fault.HostSpawnFailed)
+	b.enqueue(job(2, run.Normal, 1))
+	b.started = nil
+	b.now = b.now.Add(minSpawnBackoff)
+	b.step(tick{})
+	b.starts("one attempt", 1)
+	b.step(ready{Worker: b.on(1), PID: 1})
+	b.starts("there is a process", 2)
+}
+
+// TestLaterRunWaitsItsOwnTime parks a run while the process of its binding cannot be started.
+func TestLaterRunWaitsItsOwnTime(t *testing.T) {
+	b := newBench(t, Limits{Soft: 1, SpawnWait: time.Second})
+	b.dry = true
+	b.enqueue(job(1, run.Normal, 1))
+	b.unstart(1, fault.HostSpawnFailed)
+	at := map[uint64]time.Duration{}
+	for passed := time.Duration(0); passed < 3*time.Second; passed += 50 * time.Millisecond {
+		b.now = epoch.Add(passed)
+		if passed == 800*time.Millisecond {
+			b.enqueue(job(2, run.Normal, 1))
+		}
+		b.step(tick{})
+		for _, id := range b.running {
+			b.unstart(id, fault.HostSpawnFailed)
+		}
+		b.step(tick{})
+		for id := range b.answers {
+			if _, old := at[id]; !old {
+				at[id] = passed
+			}
+		}
+	}
+	if d := cmp.Diff(map[uint64]time.Duration{1: time.Second, 2: 1800 * time.Millisecond}, at); d != "" {
+		t.Error(d)
+	}
+}
