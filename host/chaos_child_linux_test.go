@@ -57,7 +57,8 @@ func chaosConfig(dir string) host.Config {
 func serveCalls(dir string) {
 	h, err := host.Start(context.Background(), chaosConfig(dir))
 	if err != nil {
-		fmt.Println("error", err)
+		f := fault.From(err)
+		fmt.Printf("error %s %q: %s\n", f.Code, f.Hint, err)
 		os.Exit(1)
 	}
 	var mu sync.Mutex

@@ -62,6 +62,7 @@ type child struct {
 	stderr bytes.Buffer
 	ready  chan answer // the first line, or nothing when there was none
 	dead   chan struct{}
+	said   string        // instead of the first line, when it does not start; valid once dead
 	took   time.Duration // from the start of the process to the first line
 
 	mu      sync.Mutex
@@ -103,7 +104,10 @@ func newChild(t *testing.T, dir, temp string, env ...string) *child {
 				break // also for half a line, which is no answer
 			}
 			var a answer
-			if err := json.Unmarshal(line, &a); err != nil {
+			if err := json.Unmarshal(line, &a); first && err != nil {
+				c.said = string(line) // why it does not start
+				continue
+			} else if err != nil {
 				t.Errorf("the host says %q", line)
 				break
 			}
