@@ -132,34 +132,6 @@ func (s *State) abandon(now time.Time, e *entry) []Effect {
 	return nil
 }
 
-// inForce is the budget that a preparation had when it reached a limit: an extension may have come too late. It is the
-// largest that the use accounts for, up to 1 % of what clocks differ by; an error here costs one more preparation.
-func (e *entry) inForce(code fault.Code, used prepare.Budget) prepare.Budget {
-	best := e.budget
-	for n, b := range e.earlier {
-		if n == 0 {
-			best = b
-		}
-		if reached(code, b, used) {
-			best = b
-		}
-	}
-	if reached(code, e.budget, used) {
-		best = e.budget
-	}
-	return best
-}
-
-func reached(code fault.Code, b, used prepare.Budget) bool {
-	switch code {
-	case fault.GuestPrepareCPU:
-		return used.CPU+used.CPU/100 >= b.CPU
-	case fault.SuspectPrepareWall:
-		return used.Wall+used.Wall/100 >= b.Wall
-	}
-	return code != fault.GuestPrepareMemory // what is resident does not tell
-}
-
 // cause is the cause of a fault in words for the record.
 func cause(f *fault.Error) string {
 	if f.Err == nil {

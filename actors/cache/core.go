@@ -87,7 +87,6 @@ type preparation struct {
 	priority    run.Priority            // the highest of who waits or waited
 	escalations []inspect.Escalation    // of the priority
 	budget      prepare.Budget          // the largest of who waits or waited
-	earlier     []prepare.Budget        // what it was before it was extended, oldest first
 	marks       []prepare.Budget        // smaller budgets of who waits or waited
 	marked      map[prepare.Budget]bool // the same
 	used        prepare.Budget          // at the newest mark

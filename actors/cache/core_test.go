@@ -292,7 +292,7 @@ func TestALargerBudgetIsWorthAnotherTry(t *testing.T) {
 	b := newBench(t, Limits{})
 	b.ask(Request{ID: 1, Kind: Precheck, Budget: strict})
 	b.ask(Request{ID: 2, Kind: Execute})
-	b.prepared(prepare.Outcome{Fault: fault.New(fault.GuestPrepareCPU, "", "", nil), CPU: time.Minute})
+	b.prepared(prepare.Outcome{Fault: fault.New(fault.GuestPrepareCPU, "", "", nil), CPU: time.Minute, Budget: strict})
 	b.wantFault(1, fault.GuestPrepareCPU)
 	if b.done[2] != 0 || len(b.jobs) != 2 {
 		t.Fatalf("who deserved more: answered %d times, %d preparations", b.done[2], len(b.jobs))

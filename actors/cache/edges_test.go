@@ -56,7 +56,7 @@ func TestAWallLimitBindsSmallerBudgetsOnly(t *testing.T) {
 	b := newBench(t, Limits{})
 	b.ask(Request{ID: 1, Kind: Precheck, Budget: tight})
 	b.ask(Request{ID: 2, Kind: Execute, Budget: wide})
-	b.prepared(prepare.Outcome{Fault: fault.New(fault.SuspectPrepareWall, "", "", nil)})
+	b.prepared(prepare.Outcome{Fault: fault.New(fault.SuspectPrepareWall, "", "", nil), Budget: tight})
 	b.wantFault(1, fault.SuspectPrepareWall)
 	if b.done[2] != 0 || len(b.jobs) != 2 || b.jobs[1].Job.Budget != wide {
 		t.Fatalf("who had more time: answered %d times, %d preparations", b.done[2], len(b.jobs))

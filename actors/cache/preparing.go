@@ -75,7 +75,6 @@ func (s *State) join(now time.Time, e *entry, a *ask) []Effect {
 	wider := widest(e.budget, a.Budget)
 	extended := wider != e.budget
 	if extended {
-		e.earlier = append(e.earlier, e.budget)
 		e.budget = wider
 	}
 	marks := e.newMarks()
@@ -134,7 +133,7 @@ func (s *State) prepared(now time.Time, m prepared) []Effect {
 func (s *State) prepareFailed(now time.Time, e *entry, o prepare.Outcome) []Effect {
 	f := o.Fault
 	out := s.overdrawn(now, e, prepare.Budget{CPU: o.CPU, MemoryBytes: o.PeakRSS}, f)
-	had := e.inForce(f.Code, prepare.Budget{CPU: o.CPU, Wall: o.Wall})
+	had := cmp.Or(o.Budget, e.budget) // an extension may have come too late
 	waiting := e.waiting
 	e.waiting = nil
 	verdict := f.Class == fault.Guest || f.Class == fault.Suspect

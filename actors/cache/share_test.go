@@ -222,13 +222,13 @@ func TestAnExtensionThatCameTooLate(t *testing.T) {
 		return b
 	}
 	b := ask()
-	b.prepared(prepare.Outcome{CPU: strict.CPU - time.Millisecond, Fault: fault.New(fault.GuestPrepareCPU, "", "", nil)})
+	b.prepared(prepare.Outcome{CPU: strict.CPU - time.Millisecond, Budget: strict, Fault: fault.New(fault.GuestPrepareCPU, "", "", nil)})
 	b.wantFault(1, fault.GuestPrepareCPU)
 	if len(b.done) != 1 || len(b.jobs) != 2 || b.jobs[1].Job.Budget != loose || b.jobs[1].Job.Priority != run.High {
 		t.Errorf("answered %v, preparations %+v", b.done, b.jobs)
 	}
 	b = ask()
-	b.prepared(prepare.Outcome{CPU: loose.CPU - time.Millisecond, Fault: fault.New(fault.GuestPrepareCPU, "", "", nil)})
+	b.prepared(prepare.Outcome{CPU: loose.CPU - time.Millisecond, Budget: loose, Fault: fault.New(fault.GuestPrepareCPU, "", "", nil)})
 	for id := uint64(1); id <= 3; id++ {
 		b.wantFault(id, fault.GuestPrepareCPU)
 	}

@@ -136,6 +136,7 @@ func (j *compile) next() {
 
 func (j *compile) end(o prepare.Outcome) {
 	j.ended = true
+	o.Budget = j.job.Budget
 	if o.Fault != nil {
 		o.Meta, o.Ticket = artifacts.Meta{}, 0
 	}
