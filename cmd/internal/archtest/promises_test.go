@@ -14,10 +14,10 @@ import (
 // promised is how many rows each table has that says what is done and which test shows it. A row is added, never taken
 // away.
 var promised = map[string]map[string]int{
-	"host/RATIONALE.md": {"Which behaviours are easily left out, and where are they?": 12},
+	"host/RATIONALE.md": {"Which behaviours are easily left out, and where are they?": 15},
 	"host/CHECKLIST.md": {
-		"Requests to the host": 10, "Artifacts on disk": 3, "Prepare queue": 4, "Workers": 5, "Real processes together": 11,
-		"Faults of processes": 4, "Verdicts": 2, "Measured": 1,
+		"Requests to the host": 12, "Artifacts on disk": 4, "Prepare queue": 7, "Execute queue": 5, "Workers": 7, "Real processes together": 15,
+		"Faults of processes": 6, "Verdicts": 5, "Measured": 1, "Bars": 12,
 	},
 }
 
