@@ -20,7 +20,7 @@ func TestChaosStorm(t *testing.T) {
 	began := time.Now()
 	storm(t, h, pairs, 4, 0, true)
 	took := time.Since(began)
-	n, now := spawned(t, h)
+	n, now := spawned(t, h, "asker")
 	t.Logf("%d runs in %v, %d workers started, %.0f per second", 2*pairs, took, n, float64(n)/took.Seconds())
 	// Each deadly run needs one, and may have taken the place of a healthy one's.
 	if n < pairs || n > 2*pairs+8 || now > 4 {
@@ -44,12 +44,12 @@ func TestChaosQuarantine(t *testing.T) {
 		}
 	}
 	killed := stop()
-	before, _ := spawned(t, h)
+	before, _ := spawned(t, h, "before")
 	r := execute(t, h, deadly)
 	if r.Fault == string(fault.SuspectWorkerDied) || r.Fault == string(fault.GuestCPULimit) {
 		t.Errorf("no quarantine after %d runs: %s", after, r.Fault)
 	}
-	if n, _ := spawned(t, h); r.Fault != string(fault.GuestQuarantined) || killed != 2*after || n > before {
+	if n, _ := spawned(t, h, "after"); r.Fault != string(fault.GuestQuarantined) || killed != 2*after || n != before+1 {
 		t.Errorf("%s, %d workers killed, %d and then %d started", r.Fault, killed, before, n)
 	}
 	if r := execute(t, h, host.Request{Code: guest(t, "hash-puzzle"), Tenant: "neighbour", Entry: invoke("run", "0", "1")}); r.Verdict != "ok" {

@@ -102,9 +102,11 @@ func storm(t *testing.T, h *host.Host, n, width int, rate float64, deadly bool) 
 	return all
 }
 
-// spawned returns how many execute workers a host has started, by the number of the newest, and how many it has.
-func spawned(t *testing.T, h *host.Host) (most, now int) {
+// spawned returns how many execute workers a host has started, by the number of one that it starts for this, and how many
+// it has.
+func spawned(t *testing.T, h *host.Host, asker string) (most, now int) {
 	t.Helper()
+	execute(t, h, host.Request{Code: guest(t, "hash-puzzle"), Tenant: asker, Entry: invoke("run", "0", "1")})
 	s, err := h.Inspect(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -123,7 +125,7 @@ func spawned(t *testing.T, h *host.Host) (most, now int) {
 
 // murder kills the workers of a tenant as soon as they have a run, until it is told to stop.
 func murder(t *testing.T, h *host.Host, tenant string) (stop func() int) {
-	quit, done, killed := make(chan struct{}), make(chan struct{}), 0
+	quit, done, killed := make(chan struct{}), make(chan struct{}), map[string]bool{}
 	go func() {
 		defer close(done)
 		for {
@@ -132,8 +134,8 @@ func murder(t *testing.T, h *host.Host, tenant string) (stop func() int) {
 				return
 			}
 			for _, w := range s.Workers {
-				if w.Tenant == tenant && w.State == "busy" && killOwn(w) {
-					killed++
+				if w.Kind == "execute" && w.Tenant == tenant && w.State == "busy" && killOwn(w) {
+					killed[w.ID] = true
 				}
 			}
 			select {
@@ -143,7 +145,7 @@ func murder(t *testing.T, h *host.Host, tenant string) (stop func() int) {
 			}
 		}
 	}()
-	return func() int { close(quit); <-done; return killed }
+	return func() int { close(quit); <-done; return len(killed) }
 }
 
 // killOwn kills a worker if it is a child of this process.

@@ -211,8 +211,11 @@ func (d *DB) Scan(prefix []byte, use func(key, value []byte) error) error {
 	})
 }
 
+// maxSteps is how many keys of a group are stepped over before the rest is jumped over: a jump reads a block anew.
+const maxSteps = 8
+
 // Groups calls use once for each distinct beginning of size bytes of the keys under a prefix, in order, without a look
-// at the keys between.
+// at more than a few keys between.
 func (d *DB) Groups(prefix []byte, size int, use func(group []byte)) error {
 	return d.view(func(t *badger.Txn) (error, error) {
 		it := iterator(t, prefix)
@@ -221,7 +224,13 @@ func (d *DB) Groups(prefix []byte, size int, use func(group []byte)) error {
 			k := it.Item().Key()
 			group := bytes.Clone(k[:min(size, len(k))])
 			use(group)
-			it.Seek(append(group, bytes.Repeat([]byte{0xff}, 16)...))
+			for n := 0; it.Valid() && bytes.HasPrefix(it.Item().Key(), group); n++ {
+				if n == maxSteps {
+					it.Seek(append(group, bytes.Repeat([]byte{0xff}, 16)...))
+					break
+				}
+				it.Next()
+			}
 		}
 		return nil, nil
 	})
