@@ -1,7 +1,9 @@
 package store
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -137,8 +139,12 @@ func (s *Store) indexArtifacts(ctx context.Context, x *index) error {
 	if err != nil {
 		return err
 	}
+	known := s.describeAll(records)
 	for key, r := range records {
-		m, err := s.describe(ctx, key, r)
+		m, ok := known[key]
+		if !ok {
+			m, err = s.describe(ctx, key, r)
+		}
 		if ctx.Err() != nil {
 			return fault.From(ctx.Err())
 		}
@@ -153,6 +159,33 @@ func (s *Store) indexArtifacts(ctx context.Context, x *index) error {
 	}
 	s.account(x)
 	return nil
+}
+
+// describeAll reads the descriptions of one chunk in the order in which they lie, and returns those that are good.
+func (s *Store) describeAll(records map[artifacts.Key]record) map[artifacts.Key]artifacts.Meta {
+	var small []artifacts.Key
+	for key, r := range records {
+		if r.Parts[0].Bytes <= db.MaxValue {
+			small = append(small, key)
+		}
+	}
+	slices.SortFunc(small, func(a, b artifacts.Key) int { return cmp.Compare(records[a].ID, records[b].ID) })
+	names := make([][]byte, len(small))
+	for n, key := range small {
+		names[n] = chunk(records[key].ID, 0, 0)
+	}
+	known := make(map[artifacts.Key]artifacts.Meta, len(small))
+	// What an error leaves out is asked for one by one.
+	_ = s.cfg.Cache.GetEach(names, func(n int, v []byte) {
+		var m artifacts.Meta
+		p := records[small[n]].Parts[0]
+		if int64(len(v)) == p.Bytes && sha256.Sum256(v) == p.SHA256 && json.Unmarshal(v, &m) == nil {
+			m.Key = small[n]
+			m.Module.Imports, m.Module.Exports = nil, nil
+			known[small[n]] = m
+		}
+	})
+	return known
 }
 
 func (s *Store) indexFailures(_ context.Context, x *index) error {
