@@ -81,7 +81,6 @@ func judgedJobs(history []act, wants map[string]string) (wrong []string) {
 		since   int64 // acknowledged
 		settled string
 		at      int64
-		events  int
 	}
 	byKey, byID := map[string]*known{}, map[string]*known{}
 	var said []act

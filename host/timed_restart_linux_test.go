@@ -25,7 +25,7 @@ func TestTimedRestart100k(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, err := os.MkdirTemp("/dev/shm", "troupe-restart-") // a disk would take minutes to fill: each write is synced
+	dir, err := os.MkdirTemp("/dev/shm", "troupe-restart-") //nolint:usetesting // a disk would take minutes to fill: each write is synced
 	if err != nil {
 		dir = t.TempDir()
 	}

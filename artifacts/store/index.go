@@ -1,13 +1,16 @@
 package store
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"runtime"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/troupehost/troupe/actors/fault"
@@ -174,17 +177,34 @@ func (s *Store) describeAll(records map[artifacts.Key]record) map[artifacts.Key]
 	for n, key := range small {
 		names[n] = chunk(records[key].ID, 0, 0)
 	}
+	type text struct {
+		key artifacts.Key
+		b   []byte
+	}
+	texts := make(chan text, 64)
 	known := make(map[artifacts.Key]artifacts.Meta, len(small))
+	var mu sync.Mutex
+	var readers sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		readers.Go(func() {
+			for t := range texts {
+				var m artifacts.Meta
+				p := records[t.key].Parts[0]
+				if int64(len(t.b)) != p.Bytes || sha256.Sum256(t.b) != p.SHA256 || json.Unmarshal(t.b, &m) != nil {
+					continue
+				}
+				m.Key = t.key
+				m.Module.Imports, m.Module.Exports = nil, nil
+				mu.Lock()
+				known[t.key] = m
+				mu.Unlock()
+			}
+		})
+	}
 	// What an error leaves out is asked for one by one.
-	_ = s.cfg.Cache.GetEach(names, func(n int, v []byte) {
-		var m artifacts.Meta
-		p := records[small[n]].Parts[0]
-		if int64(len(v)) == p.Bytes && sha256.Sum256(v) == p.SHA256 && json.Unmarshal(v, &m) == nil {
-			m.Key = small[n]
-			m.Module.Imports, m.Module.Exports = nil, nil
-			known[small[n]] = m
-		}
-	})
+	_ = s.cfg.Cache.GetEach(names, func(n int, v []byte) { texts <- text{small[n], bytes.Clone(v)} })
+	close(texts)
+	readers.Wait()
 	return known
 }
 
