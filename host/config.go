@@ -69,8 +69,8 @@ type Config struct {
 	// RetryCooldown is how long a preparation that failed for what may be the machine's fault is not tried again. Default:
 	// 15 min. Unit: time. Range: 1 ms to 24 h. Live: restart.
 	RetryCooldown time.Duration
-	// Retries is how often such a preparation is tried again. Default: 5. Unit: tries. Range: 0 (default) to 1000; NoLimit
-	// means always. Live: restart.
+	// Retries is how often such a preparation is tried again, and a job after faults of the host. Default: 5. Unit: tries.
+	// Range: 0 (default) to 1000; NoLimit means always for preparations, and the default for jobs. Live: restart.
 	Retries int
 	// ForgiveSuspects says that a run which was suspect twice does not count against its code. Default: false. Unit: yes or
 	// no. Range: any. Live: restart.
@@ -81,10 +81,11 @@ type Config struct {
 	// Quarantine is how long such code is refused. Default: 15 min. Unit: time. Range: 1 ms to 24 h. Live: restart.
 	Quarantine time.Duration
 
-	// JobQueue bounds the jobs that are not settled. Default: 100,000. Unit: jobs. Range: 1 to 10,000,000. Live: restart.
+	// JobQueue bounds the jobs that are not settled and, for themselves, the settled ones that are kept. Default: 100,000.
+	// Unit: jobs. Range: 1 to 10,000,000. Live: restart.
 	JobQueue int
-	// JobKeep is how long a settled job and its result are kept. Default: 24 h. Unit: time. Range: 1 s to 1 year.
-	// Live: restart.
+	// JobKeep is how long a settled job and its result are kept, unless newer ones push it out: beyond JobQueue of them, or
+	// JobBytes. Default: 24 h. Unit: time. Range: 1 s to 1 year. Live: restart.
 	JobKeep time.Duration
 	// JobBytes bounds what all jobs and the warm-up list take on disk: code, input, results. Default: 1 GiB. Unit: bytes.
 	// Range: 1 MiB to 1 TiB. Live: restart.

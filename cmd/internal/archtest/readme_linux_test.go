@@ -1,6 +1,7 @@
 package archtest
 
 import (
+	"bufio"
 	"bytes"
 	"os"
 	"os/exec"
@@ -43,6 +44,48 @@ func TestReadmeCommands(t *testing.T) {
 	}
 	if ran < 5 {
 		t.Errorf("only %d commands found", ran)
+	}
+}
+
+// TestReadmeJobs types the commands for jobs, beside the serve that the README has started before.
+func TestReadmeJobs(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join(root(t), "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := regexp.MustCompile("(?s)```sh\n(.*?)```").FindSubmatch(readme)
+	if block == nil {
+		t.Fatal("no commands found")
+	}
+	env := append(os.Environ(), "XDG_DATA_HOME="+t.TempDir())
+	command := func(name string, args ...string) *exec.Cmd {
+		c := exec.Command(name, args...)
+		c.Dir, c.Env, c.Stderr = root(t), env, t.Output()
+		return c
+	}
+	if err := command("make", "build").Run(); err != nil {
+		t.Fatal(err)
+	}
+	serve := command(".bin/troupe", "serve")
+	out, err := serve.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := serve.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = serve.Process.Signal(os.Interrupt)
+		if err := serve.Wait(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if first, err := bufio.NewReader(out).ReadString('\n'); err != nil || !strings.HasPrefix(first, "ready ") {
+		t.Fatalf("serve prints %q, %v", first, err)
+	}
+	got, err := command("sh", "-e", "-c", string(block[1])).Output()
+	if err != nil || !bytes.HasPrefix(got, []byte("69732\n")) || !bytes.Contains(got, []byte("\n1\n")) {
+		t.Errorf("the commands print %q, %v", got, err)
 	}
 }
 
