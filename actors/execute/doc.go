@@ -27,6 +27,7 @@
 //	claimed   Enqueue    claimed   -
 //	claimed   Raise      claimed   -
 //	claimed   Raise      starting  StartWorker
+//	claimed   drought    parked    -
 //	claimed   room       busy      RunOn
 //	claimed   room       starting  StartWorker
 //	claimed   tick       -         Answer(canceled.deadline) Answer(host.spawn_failed)

@@ -393,6 +393,33 @@ func TestDroughtEndsWithTheFirstProcess(t *testing.T) {
 	b.starts("there is a process", 2)
 }
 
+// TestOneAttemptAtATime lets each attempt for a binding take longer than its back-off, and a claim be there when the first
+// one fails: no other attempt for that binding begins before.
+func TestOneAttemptAtATime(t *testing.T) {
+	b := newBench(t, Limits{Soft: 3, SpawnWait: time.Hour})
+	b.enqueue(job(1, run.Normal, 2))
+	b.step(Cancel{Run: 1}) // its process dies slowly
+	b.dry = true
+	for id := range uint64(5) {
+		b.enqueue(job(10+id, run.Normal, 1))
+	}
+	b.starts("no drought yet; the third one has a claim", 1, 10, 11)
+	b.unstart(10, fault.HostSpawnFailed)
+	b.unstart(11, fault.HostSpawnFailed)
+	b.starts("two have failed")
+	for n := range 10 {
+		for range 20 {
+			b.now = b.now.Add(maxSpawnBackoff)
+			b.step(tick{})
+		}
+		if len(b.started) != 1 {
+			t.Fatalf("round %d: attempts for %v", n, b.started)
+		}
+		b.unstart(b.started[0], fault.HostSpawnFailed)
+		b.started = nil
+	}
+}
+
 // TestLaterRunWaitsItsOwnTime parks a run while the process of its binding cannot be started.
 func TestLaterRunWaitsItsOwnTime(t *testing.T) {
 	b := newBench(t, Limits{Soft: 1, SpawnWait: time.Second})

@@ -375,6 +375,8 @@ func (t *tables) see(s *State, m Message, runs map[uint64]runState, workers map[
 		case id == run || event == "tick" && to.state == "":
 		case to.state == "": // a full queue
 			e = "gives way"
+		case from.state == "claimed" && to.state == "parked":
+			e = "drought"
 		case from.state == "claimed":
 			e = "room"
 		default:

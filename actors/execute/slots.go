@@ -40,7 +40,7 @@ func (s *State) schedule(now time.Time) []Effect {
 	out := s.startClaims(now)
 	for i := s.choose(now); i != nil; i = s.choose(now) {
 		s.classes[i.Priority].start(i, now)
-		if d := s.droughts[i.Binding]; d != nil { // one attempt at a time
+		if d := s.droughts[i.Binding]; d != nil { // no attempt follows another at once, however that ends
 			d.retryAt = now.Add(d.wait)
 		}
 		if e := s.start(now, i); len(e) > 0 {
@@ -139,8 +139,18 @@ func (s *State) backlog(p run.Priority, now time.Time) bool {
 func (s *State) mayStart(now time.Time) func(*item) bool {
 	return func(i *item) bool {
 		d := s.droughts[i.Binding]
-		return d == nil || !d.retryAt.After(now) || s.place(i) != nil
+		return d == nil || s.place(i) != nil || !d.retryAt.After(now) && !s.attempting(i.Binding)
 	}
+}
+
+// attempting reports whether a process is being started for a binding, or will be as soon as there is room for it.
+func (s *State) attempting(b Binding) bool {
+	for _, w := range s.workers {
+		if w.binding == b && w.run != nil && !w.up {
+			return true
+		}
+	}
+	return slices.ContainsFunc(s.claims, func(i *item) bool { return i.Binding == b })
 }
 
 func (s *State) hasPlace(i *item) bool { return s.place(i) != nil }
@@ -217,9 +227,20 @@ func (s *State) unstarted(now time.Time, m unstarted) []Effect {
 	}
 	d.wait = min(2*d.wait, maxSpawnBackoff)
 	d.retryAt, d.fault = now.Add(d.wait), m.Fault
+	for n := len(s.claims) - 1; n >= 0; n-- { // these would be attempts, too
+		if c := s.claims[n]; c.Binding == i.Binding {
+			s.claims = slices.Delete(s.claims, n, n+1)
+			s.repark(c)
+		}
+	}
+	s.repark(i)
+	return nil
+}
+
+// repark parks a run that had a slot, before those of its binding.
+func (s *State) repark(i *item) {
 	i.above = false
 	s.classes[i.Priority].put(i, true)
-	return nil
 }
 
 // endDroughts forgets the droughts that no run waits through any more.
