@@ -3,6 +3,7 @@ package execute
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -138,7 +139,7 @@ func (n *notes) Closed(reason string) { n.closed[reason]++ }
 // TestObserverHearsOfEverythingOnce takes workers through all reasons to close, and runs through several ends.
 func TestObserverHearsOfEverythingOnce(t *testing.T) {
 	n := &notes{closed: map[string]int{}}
-	var last *proc
+	var last atomic.Pointer[proc]
 	starts := 0
 	p := &port{watch: n}
 	p.start = func(context.Context) error {
@@ -148,7 +149,7 @@ func TestObserverHearsOfEverythingOnce(t *testing.T) {
 		return nil
 	}
 	p.run = func(ctx context.Context, w *proc, j Job) (run.Outcome, bool) {
-		last = w
+		last.Store(w)
 		select {
 		case <-time.After(time.Second):
 		case <-ctx.Done():
@@ -166,7 +167,7 @@ func TestObserverHearsOfEverythingOnce(t *testing.T) {
 		s.enqueue(Job{Run: 4, Binding: binding(3), Deadline: time.Now().Add(time.Second / 2)})
 		s.enqueue(Job{Run: 5, Binding: binding(3)}) // refused
 		pass(5 * time.Second)
-		last.die()
+		last.Load().die()
 		at(10*time.Second, Job{Run: 6, Binding: binding(4)})
 		pass(time.Second / 2)
 		s.control(Cancel{Run: 6})
