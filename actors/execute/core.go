@@ -99,11 +99,12 @@ func (s *State) Step(now time.Time, in Message) []Effect {
 	case exited:
 		out = s.exited(m)
 	case tick:
-		s.tickAt = time.Time{}
+		s.tickAt = now
 		out = s.sweep(now)
 	case Inspect:
 		return []Effect{Show{Reply: m.Reply, Snapshot: s.show()}}
 	}
+	out = append(out, s.late(now)...)
 	out = append(out, s.schedule(now)...)
 	s.endDroughts()
 	return append(out, s.nextTick(now)...)
@@ -126,6 +127,9 @@ func (s *State) enqueue(now time.Time, m Enqueue) []Effect {
 	if i := s.items[m.Job.Run]; i != nil { // its asker restarted and asks again
 		i.reply = m.Reply
 		return s.raise(Raise{Run: i.Run, Priority: m.Job.Priority})
+	}
+	if at := m.Job.Deadline; !at.IsZero() && !at.After(now) {
+		return []Effect{Answer{Reply: m.Reply, Priority: m.Job.Priority, Err: fault.New(fault.CanceledDeadline, "execute", "", nil)}}
 	}
 	var out []Effect
 	if s.parked() >= s.limits.Queue {
@@ -291,8 +295,11 @@ func (s *State) close(now time.Time, w *worker, why string) Effect {
 	return StopWorker{Worker: w.name}
 }
 
-// sweep answers what is too late and closes what idled too long.
-func (s *State) sweep(now time.Time) []Effect {
+// late answers what is too late, though its tick may still be on its way: it must not start.
+func (s *State) late(now time.Time) []Effect {
+	if s.tickAt.IsZero() || s.tickAt.After(now) {
+		return nil
+	}
 	var late []*item
 	s.each(func(i *item) {
 		if at := s.expiry(i); !at.IsZero() && !at.After(now) {
@@ -308,6 +315,12 @@ func (s *State) sweep(now time.Time) []Effect {
 		}
 		out = append(out, s.drop(i, a))
 	}
+	return out
+}
+
+// sweep closes what idled too long.
+func (s *State) sweep(now time.Time) []Effect {
+	var out []Effect
 	for _, w := range s.sorted() {
 		if w.idle() && now.Sub(w.since) >= s.limits.Idle {
 			out = append(out, s.close(now, w, closedIdle))
@@ -340,6 +353,9 @@ func (s *State) each(f func(*item)) {
 
 // nextTick asks for a tick at the earliest deadline, idle end or end of a back-off, unless an earlier one is under way.
 func (s *State) nextTick(now time.Time) []Effect {
+	if !s.tickAt.After(now) {
+		s.tickAt = time.Time{}
+	}
 	var at time.Time
 	sooner := func(t time.Time) {
 		if at.IsZero() || t.Before(at) {
@@ -361,7 +377,7 @@ func (s *State) nextTick(now time.Time) []Effect {
 			sooner(w.since.Add(s.limits.Idle))
 		}
 	}
-	if at.IsZero() || !s.tickAt.IsZero() && !at.Before(s.tickAt) && s.tickAt.After(now) {
+	if at.IsZero() || !s.tickAt.IsZero() && !at.Before(s.tickAt) {
 		return nil
 	}
 	s.tickAt = at

@@ -12,7 +12,7 @@
 //
 //	Run       Event      Next      Effects
 //	-         Cancel     -         Requeue
-//	-         Enqueue    -         Answer(busy.queue_full) Answer(caller.invalid_request)
+//	-         Enqueue    -         Answer(busy.queue_full) Answer(caller.invalid_request) Answer(canceled.deadline)
 //	-         Enqueue    busy      RunOn
 //	-         Enqueue    claimed   -
 //	-         Enqueue    parked    -
@@ -47,7 +47,6 @@
 //	starting  exited     -         Answer(bug.panic)
 //	starting  ready      busy      -
 //	starting  unstarted  -         Answer(suspect.artifact_rejected)
-//	starting  unstarted  busy      RunOn
 //	starting  unstarted  parked    -
 //	stopping  Enqueue    stopping  -
 //	stopping  Raise      stopping  -
@@ -118,7 +117,7 @@
 //
 // Config.Queue runs may be parked. A full queue refuses who comes, unless another tenant has more there: then its newest
 // run, in its lowest class, is answered busy.queue_full. Config.Hard processes exist at a time. A run whose deadline passes
-// while it is parked is answered canceled.deadline.
+// before it has a worker is answered canceled.deadline, and never starts.
 //
 // # Tests
 //

@@ -97,6 +97,32 @@ func TestStaleRunsAreDropped(t *testing.T) {
 	})
 }
 
+// TestNothingStartsAfterItsDeadline asks too late, and frees a slot too late, while the tick is still on its way.
+func TestNothingStartsAfterItsDeadline(t *testing.T) {
+	b := newBench(t, Limits{Soft: 1, Queue: 1})
+	late := func(id uint64, after time.Duration) Job {
+		j := job(id, run.Normal, 1)
+		j.Deadline = b.now.Add(after)
+		return j
+	}
+	b.enqueue(late(1, 0))
+	b.starts("too late from the start")
+	b.enqueue(late(2, time.Second))
+	b.enqueue(late(3, time.Second))
+	b.enqueue(Job{Run: 4, Priority: run.Normal, Binding: Binding{Tenant: "other"}, Deadline: b.now})
+	b.now = b.now.Add(time.Second)
+	b.finish(b.on(2))
+	b.starts("a slot, at the deadline", 2)
+	for id, want := range map[uint64]fault.Code{1: fault.CanceledDeadline, 3: fault.CanceledDeadline, 4: fault.CanceledDeadline} {
+		if got := fault.CodeOf(b.answers[id]); got != want {
+			t.Errorf("run %d: %v, want %s", id, b.answers[id], want)
+		}
+	}
+	b.step(tick{})
+	b.enqueue(late(5, time.Second))
+	b.starts("in time", 5)
+}
+
 // TestEveryClassRuns adds a run of each.
 func TestEveryClassRuns(t *testing.T) {
 	onStage(t, Limits{Soft: 1}, &port{}, func(t *testing.T, s *stage) {

@@ -370,11 +370,13 @@ func (t *tables) see(s *State, m Message, runs map[uint64]runState, workers map[
 		if id != run && from.state == to.state {
 			continue
 		}
-		e := event
+		e, effects := event, effectsOn(out, id, from, to, m)
 		switch {
-		case id == run || event == "tick" && to.state == "":
-		case to.state == "": // a full queue
+		case id == run:
+		case to.state == "" && slices.Contains(effects, fmt.Sprintf("Answer(%s)", fault.BusyQueueFull)):
 			e = "gives way"
+		case to.state == "": // the tick itself may be on its way
+			e = "tick"
 		case from.state == "claimed" && to.state == "parked":
 			e = "drought"
 		case from.state == "claimed":
@@ -382,7 +384,7 @@ func (t *tables) see(s *State, m Message, runs map[uint64]runState, workers map[
 		default:
 			e = "its turn"
 		}
-		t.runs.Saw(name(from.state), e, name(to.state), effectsOn(out, id, from, to, m)...)
+		t.runs.Saw(name(from.state), e, name(to.state), effects...)
 	}
 	now := s.workerStates()
 	for _, w := range slices.Compact(slices.Sorted(func(yield func(uint64) bool) {
