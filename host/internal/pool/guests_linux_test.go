@@ -121,6 +121,27 @@ func writer(times int, spins bool, calls ...[2]int) []byte {
 	)
 }
 
+// napper is a command that computes for a while and sleeps for that many nanoseconds by the monotonic clock, for ever.
+func napper(steps, nanos int) []byte {
+	num := func(n int) []byte { return append([]byte{0x41}, leb(n)...) }
+	code := join(
+		num(16), num(1), []byte{0x36, 2, 0}, // the clock
+		num(24), []byte{0x42}, leb(nanos), []byte{0x37, 3, 0}, // the timeout
+		[]byte{0x03, 0x40},                                                                             // loop
+		num(steps), []byte{0x21, 0, 0x03, 0x40, 0x20, 0}, num(1), []byte{0x6b, 0x22, 0, 0x0d, 0, 0x0b}, // i = steps, loop i -= 1 br_if i end
+		num(0), num(64), num(1), num(128), []byte{0x10, 0, 0x1a}, // poll_oneoff, drop
+		[]byte{0x0c, 0, 0x0b},
+	)
+	return module(
+		section(1, 2, 0x60, 4, i32, i32, i32, i32, 1, i32, 0x60, 0, 0),
+		section(2, join([]byte{1}, name("wasi_snapshot_preview1"), name("poll_oneoff"), []byte{0, 0})...),
+		section(3, 1, 1),
+		section(5, 1, 0, 1),
+		section(7, join([]byte{2}, name("memory"), []byte{2, 0}, name("_start"), []byte{0, 1})...),
+		section(10, join([]byte{1}, sized(nil, join([]byte{1, 1, i32}, code, []byte{0x0b})))...),
+	)
+}
+
 // leb is a signed number of WebAssembly, of those that are not negative.
 func leb(n int) []byte {
 	var b []byte

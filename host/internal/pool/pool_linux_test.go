@@ -224,6 +224,20 @@ func TestWaitingGuestMeetsTheWallLimit(t *testing.T) {
 	}
 }
 
+// TestNapsAreWaiting: a guest that sleeps most of the time, in many short sleeps, waits of its own accord, whether or not
+// it is awake at the moment it is looked at.
+func TestNapsAreWaiting(t *testing.T) {
+	r := newRig(t, "")
+	b := r.prepared(t, napper(400_000, 2_000_000))
+	for range 12 {
+		j := r.job(b, run.Entry{Mode: run.Command}, run.Limits{CPU: time.Minute, Wall: 100 * time.Millisecond}, RunIO{})
+		j.Determinism = run.RealWorld
+		o, _ := r.worker(t, b).Run(t.Context(), j)
+		t.Logf("CPU %v, wall %v", o.Usage.CPU, o.Usage.Wall)
+		wantFault(t, o.Fault, fault.GuestWallLimit)
+	}
+}
+
 type broken struct{}
 
 func (broken) Read([]byte) (int, error)  { return 0, errors.New("read broke") }

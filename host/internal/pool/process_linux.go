@@ -216,45 +216,73 @@ func (p *process) peakRSS() int64 {
 	return p.peak
 }
 
-// asleep reports whether all threads of the child sleep of their own accord: none runs, waits for a core, is stopped, or
-// waits for the disk.
-func (p *process) asleep() bool {
+// rest is what the threads of a child do.
+type rest int
+
+const (
+	restNot    rest = iota // one runs, or waits for a core
+	restAsleep             // all sleep of their own accord
+	restHeld               // one is stopped, or waits for the disk
+)
+
+// rest looks at all threads of the child.
+func (p *process) rest() rest {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.reaped {
-		return false
+		return restNot
 	}
 	tasks, err := filepath.Glob("/proc/" + strconv.Itoa(p.pid) + "/task/*/stat")
 	if err != nil || len(tasks) == 0 {
-		return false
+		return restNot
 	}
+	all := restAsleep
 	for _, t := range tasks {
 		b, err := os.ReadFile(t)
 		_, rest, ok := bytes.Cut(b[bytes.LastIndexByte(b, ')')+1:], []byte{' '})
-		if err == nil && (!ok || len(rest) == 0 || rest[0] != 'S') {
-			return false
+		switch {
+		case err != nil:
+		case !ok || len(rest) == 0:
+			return restNot
+		case rest[0] == 'T', rest[0] == 't', rest[0] == 'D':
+			return restHeld
+		case rest[0] != 'S':
+			all = restNot
 		}
 	}
-	return true
+	return all
 }
 
 // starved returns for how long the threads of the child were ready to run and had no core, by the scheduler's account; 0 if
 // the kernel keeps none.
 func (p *process) starved() (sum time.Duration) {
+	for _, t := range p.threads() {
+		sum += t.waited
+	}
+	return sum
+}
+
+// account is the scheduler's of one thread: its time on a core, and that for which it was ready to run and had none.
+type account struct{ ran, waited time.Duration }
+
+// threads returns the accounts of all threads, by their files; none if the child is reaped or the kernel keeps none.
+func (p *process) threads() map[string]account {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.reaped {
-		return 0
+		return nil
 	}
 	tasks, _ := filepath.Glob("/proc/" + strconv.Itoa(p.pid) + "/task/*/schedstat")
+	out := make(map[string]account, len(tasks))
 	for _, t := range tasks {
 		b, _ := os.ReadFile(t) // time on a core, time without one, both in ns, and a count
 		if f := strings.Fields(string(b)); len(f) == 3 {
-			n, _ := strconv.ParseInt(f[1], 10, 64)
-			sum += time.Duration(n)
+			ran, _ := strconv.ParseInt(f[0], 10, 64)
+			waited, _ := strconv.ParseInt(f[1], 10, 64)
+			out[t] = account{time.Duration(ran), time.Duration(waited)}
 		}
 	}
-	return sum
+	return out
 }
 
 // endedByClock reports whether the child ended as its own clocks end it. It may have sent itself that signal: the account

@@ -216,19 +216,42 @@ func (t *watch) struck() string {
 	return t.clock
 }
 
-// waiting reports whether the job waits for its caller or sleeps of its own accord. Threads wake for a moment now and
-// then, so a few looks must agree.
+// waitLooks is how often a job that is over its wall limit is looked at before it is said whether it waits.
+const waitLooks = 64
+
+// waiting reports whether the job waits for its caller or sleeps of its own accord. Threads wake for a moment now and then,
+// so a few looks must agree. Of one that sleeps again and again the looks depend on luck and load: there the accounts say
+// for how much of the time it neither had a core nor wanted one.
 func (t *watch) waiting() bool {
 	if t.b.waits() {
 		return true
 	}
-	for range 3 {
-		if !t.w.proc.asleep() {
+	p := t.w.proc
+	begin, used, before := time.Now(), p.cpu(), p.threads()
+	asleep, held := 0, 0
+	for look := range waitLooks {
+		switch p.rest() {
+		case restAsleep:
+			if asleep++; asleep == 3 && look == 2 {
+				return true
+			}
+		case restHeld:
+			held++
+		}
+		if look >= 2 && held > look/2 {
 			return false
 		}
 		<-time.After(minTick)
+		if p.isReaped() {
+			return false
+		}
 	}
-	return true
+	busy := p.cpu() - used
+	for name, a := range p.threads() { // not their sum: one that wakes may wake others, and they wait for a core side by side
+		b := before[name]
+		busy = max(busy, a.ran-b.ran+a.waited-b.waited)
+	}
+	return len(before) > 0 && 2*busy < time.Since(begin)
 }
 
 // stop records why the job must end, unless there is a reason already or the job is over, and kills the worker.
