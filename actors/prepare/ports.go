@@ -69,7 +69,8 @@ type Preparer interface {
 	// with what the job has used each time that this reaches one of its marks, before Prepare returns; it must not block.
 	Prepare(ctx context.Context, job Job, passed func(used Budget)) Outcome
 	// Steer changes a job that runs. It returns by what the process is held back, mechanisms joined by "+"; "none" if it
-	// cannot be held back or is not to be; "" if there is no process yet, or none any more: then it must be told again.
+	// cannot be held back or is not to be; "" if there is no process yet, or none any more, or not all that holds it back
+	// could be done yet: then it must be told again.
 	// It must not block.
 	Steer(job uint64, s Steering) (how string)
 	// Discard gives up the parts of a ticket that nobody will ask for. It must not block.

@@ -192,12 +192,13 @@ func (p *process) openSession(b *brake) {
 	}
 }
 
-// hold holds the child back, and returns by what. It is done again and again, since the child may start threads.
-func (p *process) hold(b *brake) string {
+// hold holds the child back, and returns by what. It is done again and again, since the child may start threads. later: the
+// kernel was not ready for one of the means, and will be.
+func (p *process) hold(b *brake) (by string, later bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.reaped || b.off {
-		return brakeNone
+		return brakeNone, false
 	}
 	if !p.nice {
 		p.normal = 0
@@ -211,7 +212,8 @@ func (p *process) hold(b *brake) string {
 		how = append(how, brakeNice)
 	}
 	if !p.autogroup && p.session != nil {
-		p.autogroup = p.setSession(slowest) == nil
+		err := p.setSession(slowest)
+		p.autogroup, later = err == nil, errors.Is(err, unix.EAGAIN)
 	}
 	if p.autogroup {
 		how = append(how, brakeAutogroup)
@@ -223,9 +225,9 @@ func (p *process) hold(b *brake) string {
 		how = append(how, brakeCgroup)
 	}
 	if len(how) == 0 {
-		return brakeNone
+		return brakeNone, later
 	}
-	return strings.Join(how, "+")
+	return strings.Join(how, "+"), later
 }
 
 // release undoes hold, and reports whether nothing is left to be tried again. The kernel lets an ordinary user set the

@@ -181,9 +181,12 @@ func (j *preparation) steerLocked() string {
 		j.told = min(2*b.CPU, largestCPU)
 		_ = j.watch.w.conn.Send(wire.Extend{Clock: j.pool.cfg.clocks.inWorker(j.told, 0)}) // lost only on one that dies
 	}
-	how := j.watch.steer(b, j.steering.Marks, j.steering.Held)
+	how, later := j.watch.steer(b, j.steering.Marks, j.steering.Held)
 	if how != "" {
 		j.budget = b
+	}
+	if later { // to be told again, so that what is shown then is what holds
+		return ""
 	}
 	return how
 }

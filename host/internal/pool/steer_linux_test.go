@@ -414,7 +414,7 @@ func TestHeldGroup(t *testing.T) {
 		t.Errorf("groups %v", groups)
 	}
 	p := &process{pid: 102} // of which this procfs knows no threads
-	if how := p.hold(brake); how != brakeCgroup || read(filepath.Join(g.dir, "cgroup.procs")) != "102" {
+	if how, later := p.hold(brake); later || how != brakeCgroup || read(filepath.Join(g.dir, "cgroup.procs")) != "102" {
 		t.Errorf("held by %q", how)
 	}
 	if !p.release(brake) || read(filepath.Join(root, "troupe.service/main/cgroup.procs")) != "102" {

@@ -63,13 +63,13 @@ func (w *worker) watch(ctx context.Context, op string, b bounds) *watch {
 // used returns the CPU time since the beginning.
 func (t *watch) used() time.Duration { return max(0, t.w.proc.cpu()-t.before) }
 
-// steer changes what may change while the job runs, and returns how the worker is held back. "" is: too late. Marks are all
-// that there ever were.
-func (t *watch) steer(b prepare.Budget, marks []prepare.Budget, held bool) string {
+// steer changes what may change while the job runs, and returns how the worker is held back. "" is: too late. later: more of
+// it can be done if this is called again. Marks are all that there ever were.
+func (t *watch) steer(b prepare.Budget, marks []prepare.Budget, held bool) (how string, later bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.over || t.reason != nil {
-		return ""
+		return "", false
 	}
 	t.b.cpu, t.b.wall = max(t.b.cpu, b.CPU), max(t.b.wall, b.Wall)
 	if len(marks) > t.told {
@@ -89,7 +89,7 @@ func (t *watch) steer(b prepare.Budget, marks []prepare.Budget, held bool) strin
 }
 
 // brakeLocked holds the worker back, or undoes what is left of it.
-func (t *watch) brakeLocked() string {
+func (t *watch) brakeLocked() (how string, later bool) {
 	p := t.w.proc
 	if !t.held.IsZero() {
 		t.braked = true
@@ -98,7 +98,7 @@ func (t *watch) brakeLocked() string {
 	if t.braked {
 		t.braked = !p.release(t.w.pool.brake)
 	}
-	return brakeNone
+	return brakeNone, false
 }
 
 // wallLocked returns the time since the beginning for which the worker was not held back.
@@ -185,7 +185,7 @@ func (t *watch) tickOn(used time.Duration) bool {
 	case used >= t.b.cpu && !t.w.pool.cfg.clocks.noHost:
 		t.strikeLocked(run.ClockHost, t.overCPU(used))
 	case !t.overWallLocked():
-		_ = t.brakeLocked()
+		_, _ = t.brakeLocked()
 		t.timer.Reset(t.nextLocked(used))
 	case used >= t.b.cpu:
 		t.strikeLocked(run.ClockWall, t.overCPU(used))
