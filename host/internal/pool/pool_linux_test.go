@@ -418,7 +418,8 @@ func TestWorkerIsAlone(t *testing.T) {
 	b := r.prepared(t, adder())
 	w := r.worker(t, b)
 	proc := "/proc/" + strconv.Itoa(w.PID())
-	if env, err := os.ReadFile(proc + "/environ"); err != nil || len(env) != 0 {
+	env, err := os.ReadFile(proc + "/environ")
+	if hidden := os.Geteuid() != 0 && errors.Is(err, os.ErrPermission); !hidden && err != nil || len(env) != 0 { // undumpable: not its owner's either
 		t.Errorf("environment %q %v", env, err)
 	}
 	links, err := filepath.Glob(proc + "/fd/*")
@@ -531,7 +532,7 @@ func TestProgramsThatAreNoWorkers(t *testing.T) {
 	}{
 		"script that ends": {"#!/bin/sh\necho 'no such option' >&2\nexit 3\n", fault.HostSpawnFailed, hintNoWorker},
 		"silent script":    {"#!/bin/sh\nexit 0\n", fault.HostSpawnFailed, hintNoWorker},
-		"no program":       {"garbage", fault.HostSpawnFailed, fault.Describe(fault.HostSpawnFailed).Hint},
+		"no program":       {"garbage", fault.HostSpawnFailed, hintNoWorker},
 	} {
 		path := filepath.Join(dir, strings.ReplaceAll(name, " ", "-"))
 		if err := os.WriteFile(path, []byte(c.text), 0o700); err != nil {

@@ -123,7 +123,11 @@ func (s *spawner) start(gone func(orphans bool)) (*process, *wire.HostConn, erro
 	}
 	if err != nil {
 		_, _ = conn.Close(), log.Close()
-		return fail("process", err)
+		f := fault.New(fault.HostSpawnFailed, "start worker", "process", err)
+		if errors.Is(err, unix.ENOEXEC) {
+			f = f.WithHint(hintNoWorker)
+		}
+		return nil, nil, f
 	}
 	return adopt(pid, pidfd, log, gone), conn, nil
 }
