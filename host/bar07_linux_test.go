@@ -95,7 +95,7 @@ func rewrite(ctx context.Context, s *store.Store, key artifacts.Key, recorded ar
 			return err
 		}
 		defer f.Release()
-		parts[p.Name], m.Parts[i].SHA256 = f, artifacts.HashCode(b)
+		parts[p.Name], m.Parts[i].SHA256 = f, artifacts.Digest(artifacts.HashCode(b))
 	}
 	_, err = s.Put(ctx, m, parts, false)
 	return err

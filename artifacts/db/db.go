@@ -236,35 +236,6 @@ func (d *DB) Groups(prefix []byte, size int, use func(group []byte)) error {
 	})
 }
 
-// GetEach calls use with the number and the value of each key that is there; the keys are in order. Those that lie close
-// together cost one look at a block, not one each.
-func (d *DB) GetEach(keys [][]byte, use func(n int, value []byte)) error {
-	if len(keys) == 0 {
-		return nil
-	}
-	return d.view(func(t *badger.Txn) (error, error) {
-		it := iterator(t, nil)
-		defer it.Close()
-		it.Seek(keys[0])
-		for n, key := range keys {
-			for steps := 0; it.Valid() && bytes.Compare(it.Item().Key(), key) < 0; steps++ {
-				if steps == maxSteps {
-					it.Seek(key)
-					break
-				}
-				it.Next()
-			}
-			if !it.Valid() || !bytes.Equal(it.Item().Key(), key) {
-				continue
-			}
-			if _, err := value(it.Item(), func(v []byte) error { use(n, v); return nil }); err != nil {
-				return nil, err
-			}
-		}
-		return nil, nil
-	})
-}
-
 func iterator(t *badger.Txn, prefix []byte) *badger.Iterator {
 	o := badger.DefaultIteratorOptions
 	o.Prefix, o.PrefetchValues = prefix, false

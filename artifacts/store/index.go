@@ -1,16 +1,11 @@
 package store
 
 import (
-	"bytes"
-	"cmp"
 	"context"
-	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
-	"runtime"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/troupehost/troupe/actors/fault"
@@ -124,7 +119,6 @@ func (s *Store) indexTouches(_ context.Context, x *index) error {
 }
 
 func (s *Store) indexArtifacts(ctx context.Context, x *index) error {
-	records := map[artifacts.Key]record{}
 	err := s.cfg.Cache.Scan([]byte{prefixRecord}, func(k, v []byte) error {
 		key, ok := keyOf(k)
 		r, err := s.openRecord(key, v)
@@ -134,78 +128,17 @@ func (s *Store) indexArtifacts(ctx context.Context, x *index) error {
 		case !ok || err != nil:
 			x.unusable = append(x.unusable, slices.Clone(k))
 		default:
-			records[key], x.sizes[key] = r, r.bytes()+int64(len(v))
+			x.sizes[key], x.live[r.ID] = r.bytes()+int64(len(v)), true
 			s.nextID = max(s.nextID, r.ID+1) // its chunks may be lost
+			x.entries = append(x.entries, Entry{Key: key, Meta: r.Meta, Bytes: x.sizes[key], LastNeeded: r.Meta.PreparedAt})
 		}
-		return nil
+		return ctx.Err()
 	})
 	if err != nil {
-		return err
-	}
-	known := s.describeAll(records)
-	for key, r := range records {
-		m, ok := known[key]
-		if !ok {
-			m, err = s.describe(ctx, key, r)
-		}
-		if ctx.Err() != nil {
-			return fault.From(ctx.Err())
-		}
-		if err != nil {
-			x.unusable = append(x.unusable, name(prefixRecord, key))
-			delete(x.sizes, key)
-			continue
-		}
-		m.Module.Imports, m.Module.Exports = nil, nil // a large store would fill the heap with them
-		x.live[r.ID] = true
-		x.entries = append(x.entries, Entry{Key: key, Meta: m, Bytes: x.sizes[key], LastNeeded: m.PreparedAt})
+		return fault.From(err)
 	}
 	s.account(x)
 	return nil
-}
-
-// describeAll reads the descriptions of one chunk in the order in which they lie, and returns those that are good.
-func (s *Store) describeAll(records map[artifacts.Key]record) map[artifacts.Key]artifacts.Meta {
-	var small []artifacts.Key
-	for key, r := range records {
-		if r.Parts[0].Bytes <= db.MaxValue {
-			small = append(small, key)
-		}
-	}
-	slices.SortFunc(small, func(a, b artifacts.Key) int { return cmp.Compare(records[a].ID, records[b].ID) })
-	names := make([][]byte, len(small))
-	for n, key := range small {
-		names[n] = chunk(records[key].ID, 0, 0)
-	}
-	type text struct {
-		key artifacts.Key
-		b   []byte
-	}
-	texts := make(chan text, 64)
-	known := make(map[artifacts.Key]artifacts.Meta, len(small))
-	var mu sync.Mutex
-	var readers sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
-		readers.Go(func() {
-			for t := range texts {
-				var m artifacts.Meta
-				p := records[t.key].Parts[0]
-				if int64(len(t.b)) != p.Bytes || sha256.Sum256(t.b) != p.SHA256 || json.Unmarshal(t.b, &m) != nil {
-					continue
-				}
-				m.Key = t.key
-				m.Module.Imports, m.Module.Exports = nil, nil
-				mu.Lock()
-				known[t.key] = m
-				mu.Unlock()
-			}
-		})
-	}
-	// What an error leaves out is asked for one by one.
-	_ = s.cfg.Cache.GetEach(names, func(n int, v []byte) { texts <- text{small[n], bytes.Clone(v)} })
-	close(texts)
-	readers.Wait()
-	return known
 }
 
 func (s *Store) indexFailures(_ context.Context, x *index) error {

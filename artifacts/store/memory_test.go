@@ -41,7 +41,7 @@ func TestADescriptionComesFromMemoryOrDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.dir.Cache.Write(t.Context(), db.Op{Key: chunk(r.ID, 0, 0), Value: bytes.Repeat([]byte("x"), int(r.Parts[0].Bytes))},
+	if err := s.dir.Cache.Write(t.Context(), db.Op{Key: chunk(r.ID, 0, 0), Value: bytes.Repeat([]byte("x"), int(r.Description.Bytes))},
 		db.Op{Key: name(prefixRecord, keyN(3)), Value: s.seal(prefixRecord, keyN(4), r)}); err != nil {
 		t.Fatal(err)
 	}

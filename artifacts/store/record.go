@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -9,6 +10,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/troupehost/troupe/actors/fault"
@@ -17,20 +19,26 @@ import (
 	"github.com/troupehost/troupe/artifacts/sealed"
 )
 
-// record is what stands behind the MAC. Its first part is the description: the artifact's Meta as JSON, which may be
-// larger than a value.
+// record is what stands behind the MAC: all that a start needs to know of an artifact. The description, its Meta as JSON
+// with the lists of its module, may be larger than a value: it is stored like a part, as the first.
 type record struct {
-	ID    uint64           `json:"id"` // of the write; a second write of an artifact never mixes with the first
-	Build artifacts.Build  `json:"build"`
-	Parts []artifacts.Part `json:"parts"`
+	ID          uint64         `json:"id"`   // of the write; a second write of an artifact never mixes with the first
+	Meta        artifacts.Meta `json:"meta"` // without the lists
+	Description artifacts.Part `json:"description"`
+}
+
+// parts returns all that is stored in chunks.
+func (r record) parts() []artifacts.Part {
+	return append([]artifacts.Part{r.Description}, r.Meta.Parts...)
 }
 
 // bytes returns the size of all parts, the description among them.
-func (r record) bytes() int64 { return artifacts.Meta{Parts: r.Parts}.Bytes() }
+func (r record) bytes() int64 { return r.Meta.Bytes() + r.Description.Bytes }
 
 // putParts writes all chunks of an artifact. On an error the record names what is to be swept.
 func (s *Store) putParts(ctx context.Context, m artifacts.Meta, parts map[string]*sealed.File) (record, error) {
-	r := record{ID: max(s.nextID, 1), Build: m.Build}
+	r := record{ID: max(s.nextID, 1), Meta: m}
+	r.Meta.Module.Imports, r.Meta.Module.Exports = nil, nil
 	s.nextID = r.ID + 1
 	text, err := json.Marshal(m)
 	if err != nil || len(text) > maxDescription {
@@ -41,9 +49,9 @@ func (s *Store) putParts(ctx context.Context, m artifacts.Meta, parts map[string
 		return record{}, err
 	}
 	defer description.Release()
-	r.Parts = append([]artifacts.Part{{Bytes: int64(len(text)), SHA256: sha256.Sum256(text)}}, m.Parts...)
+	r.Description = artifacts.Part{Bytes: int64(len(text)), SHA256: sha256.Sum256(text)}
 	var ops []db.Op
-	for n, p := range r.Parts {
+	for n, p := range r.parts() {
 		f := description
 		if n > 0 {
 			f = parts[p.Name]
@@ -74,7 +82,7 @@ func (s *Store) read(ctx context.Context, key artifacts.Key) (id uint64, m artif
 		return r.ID, m, nil, err
 	}
 	parts = map[string]*sealed.File{}
-	for n, p := range r.Parts[1:] {
+	for n, p := range r.Meta.Parts {
 		f, err := sealed.Create("troupe-"+p.Name, func(w *os.File) error { return s.readPart(ctx, key, r, n+1, w) })
 		if err != nil {
 			release(parts)
@@ -108,7 +116,7 @@ func (b *buffer) Write(p []byte) (int, error) {
 
 // readPart writes a part to w, and then says whether it was the right one.
 func (s *Store) readPart(ctx context.Context, key artifacts.Key, r record, n int, w io.Writer) error {
-	p, sum := r.Parts[n], sha256.New()
+	p, sum := r.parts()[n], sha256.New()
 	out := io.MultiWriter(w, sum)
 	for at := int64(0); at < p.Bytes; at += db.MaxValue {
 		if err := ctx.Err(); err != nil {
@@ -157,12 +165,13 @@ func (s *Store) openRecord(key artifacts.Key, v []byte) (r record, err error) {
 	if err != nil {
 		return r, err
 	}
-	if err := json.Unmarshal(body, &r); err != nil || len(r.Parts) == 0 {
+	if err := json.Unmarshal(body, &r); err != nil || r.Description.Bytes == 0 {
 		return record{}, corrupt(key, err)
 	}
-	if r.Build != s.cfg.Build {
+	if r.Meta.Build != s.cfg.Build {
 		return record{}, missing(key, errForeign)
 	}
+	r.Meta.Key = key
 	return r, nil
 }
 
@@ -172,7 +181,7 @@ const macAt, bodyAt = 8, 8 + sha256.Size
 // seal puts v under the MAC of what it is and of which artifact, so that no value passes for another.
 func (s *Store) seal(kind byte, key artifacts.Key, v any) []byte {
 	body, _ := json.Marshal(v) // plain structs
-	out := append(s.mac(0, artifacts.Key{}, nil)[:macAt:macAt], s.mac(kind, key, body)...)
+	out := append(slices.Clone(s.keyName), s.mac(kind, key, body)...)
 	return append(out, body...)
 }
 
@@ -181,7 +190,7 @@ func (s *Store) unseal(kind byte, key artifacts.Key, v []byte) ([]byte, error) {
 	switch {
 	case len(v) < bodyAt:
 		return nil, corrupt(key, errors.New("too short"))
-	case string(v[:macAt]) != string(s.mac(0, artifacts.Key{}, nil)[:macAt]):
+	case !bytes.Equal(v[:macAt], s.keyName):
 		return nil, missing(key, errors.New("stored under another host key"))
 	case !hmac.Equal(v[macAt:bodyAt], s.mac(kind, key, v[bodyAt:])):
 		return nil, corrupt(key, errors.New("MAC"))

@@ -47,7 +47,8 @@ const (
 
 // Store keeps artifacts.
 type Store struct {
-	cfg Config
+	cfg     Config
+	keyName []byte // names the host key in each sealed value
 
 	write     sync.Mutex // held by operations that write; taken before mu
 	unindexed error      // why Index has not succeeded; nil once it has
@@ -72,6 +73,7 @@ func Open(cfg Config) *Store {
 	}
 	s := &Store{cfg: cfg, unindexed: errors.New("it was not read"), failures: map[artifacts.Key]time.Time{}, buf: make([]byte, chunksPerWrite*db.MaxValue),
 		reading: map[artifacts.Key]chan struct{}{}, touches: map[artifacts.Key]time.Time{}, entries: map[artifacts.Key]int64{}}
+	s.keyName = s.mac(0, artifacts.Key{}, nil)[:macAt]
 	s.memory.max, s.memory.maxFiles = cfg.MemoryBytes, cfg.MaxFiles
 	return s
 }

@@ -16,7 +16,7 @@ const (
 	// EngineVersion is the engine, as go.mod pins it; a test compares the two. What counts is Engine.
 	EngineVersion = "wazero v1.12.0"
 	// ArtifactFormat is the version of the parts of an artifact.
-	ArtifactFormat = 1
+	ArtifactFormat = 2
 	// InstrumentVersion is the version of the instrumentation; 0: code is compiled as it is.
 	InstrumentVersion = 0
 	// Version is the version of the messages in this package.
