@@ -225,16 +225,23 @@ func TestWaitingGuestMeetsTheWallLimit(t *testing.T) {
 }
 
 // TestNapsAreWaiting: a guest that sleeps most of the time, in many short sleeps, waits of its own accord, whether or not
-// it is awake at the moment it is looked at.
+// it is awake at the moment it is looked at. On a machine that hardly runs it there may be doubt now and then.
 func TestNapsAreWaiting(t *testing.T) {
 	r := newRig(t, "")
 	b := r.prepared(t, napper(400_000, 2_000_000))
+	doubts := 0
 	for range 12 {
 		j := r.job(b, run.Entry{Mode: run.Command}, run.Limits{CPU: time.Minute, Wall: 100 * time.Millisecond}, RunIO{})
 		j.Determinism = run.RealWorld
 		o, _ := r.worker(t, b).Run(t.Context(), j)
-		t.Logf("CPU %v, wall %v", o.Usage.CPU, o.Usage.Wall)
+		if o.Fault != nil && o.Fault.Code == fault.SuspectWallLimit {
+			doubts++
+			continue
+		}
 		wantFault(t, o.Fault, fault.GuestWallLimit)
+	}
+	if doubts > 3 {
+		t.Errorf("%d of 12 runs are suspect", doubts)
 	}
 }
 

@@ -256,33 +256,47 @@ func (p *process) rest() rest {
 // starved returns for how long the threads of the child were ready to run and had no core, by the scheduler's account; 0 if
 // the kernel keeps none.
 func (p *process) starved() (sum time.Duration) {
-	for _, t := range p.threads() {
-		sum += t.waited
+	for _, n := range p.waits() {
+		sum += n
 	}
 	return sum
 }
 
-// account is the scheduler's of one thread: its time on a core, and that for which it was ready to run and had none.
-type account struct{ ran, waited time.Duration }
-
-// threads returns the accounts of all threads, by their files; none if the child is reaped or the kernel keeps none.
-func (p *process) threads() map[string]account {
+// waits returns for how long each thread of the child was ready to run and had no core, by the names of their files.
+func (p *process) waits() map[string]time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.reaped {
 		return nil
 	}
 	tasks, _ := filepath.Glob("/proc/" + strconv.Itoa(p.pid) + "/task/*/schedstat")
-	out := make(map[string]account, len(tasks))
+	out := make(map[string]time.Duration, len(tasks))
 	for _, t := range tasks {
 		b, _ := os.ReadFile(t) // time on a core, time without one, both in ns, and a count
 		if f := strings.Fields(string(b)); len(f) == 3 {
-			ran, _ := strconv.ParseInt(f[0], 10, 64)
-			waited, _ := strconv.ParseInt(f[1], 10, 64)
-			out[t] = account{time.Duration(ran), time.Duration(waited)}
+			n, _ := strconv.ParseInt(f[1], 10, 64)
+			out[t] = time.Duration(n)
 		}
 	}
 	return out
+}
+
+// rested is the account of a child whose threads all sleep.
+type rested struct {
+	at    time.Time
+	used  time.Duration
+	waits map[string]time.Duration
+}
+
+func (p *process) rested() rested { return rested{at: time.Now(), used: p.cpu(), waits: p.waits()} }
+
+// starvedSince returns for how long one thread was starved, the one that was most: those of a child that wakes wait for a
+// core side by side.
+func (r rested) starvedSince(before rested) (most time.Duration) {
+	for name, n := range r.waits {
+		most = max(most, n-before.waits[name])
+	}
+	return most
 }
 
 // endedByClock reports whether the child ended as its own clocks end it. It may have sent itself that signal: the account

@@ -220,38 +220,33 @@ func (t *watch) struck() string {
 const waitLooks = 64
 
 // waiting reports whether the job waits for its caller or sleeps of its own accord. Threads wake for a moment now and then,
-// so a few looks must agree. Of one that sleeps again and again the looks depend on luck and load: there the accounts say
-// for how much of the time it neither had a core nor wanted one.
+// so the first looks must agree. Of one that sleeps again and again the looks depend on luck and load: there the accounts
+// say whether it slept for most of the time for which it was not starved. They are complete while all threads sleep.
 func (t *watch) waiting() bool {
 	if t.b.waits() {
 		return true
 	}
-	p := t.w.proc
-	begin, used, before := time.Now(), p.cpu(), p.threads()
-	asleep, held := 0, 0
+	var first, last rested
+	begin, asleep, held := time.Now(), 0, 0
 	for look := range waitLooks {
-		switch p.rest() {
+		switch t.w.proc.rest() {
 		case restAsleep:
 			if asleep++; asleep == 3 && look == 2 {
 				return true
 			}
+			if last = t.w.proc.rested(); asleep == 1 {
+				first = last
+			}
 		case restHeld:
 			held++
 		}
-		if look >= 2 && held > look/2 {
+		if look >= 2 && held > look/2 || t.w.proc.isReaped() {
 			return false
 		}
 		<-time.After(minTick)
-		if p.isReaped() {
-			return false
-		}
 	}
-	busy := p.cpu() - used
-	for name, a := range p.threads() { // not their sum: one that wakes may wake others, and they wait for a core side by side
-		b := before[name]
-		busy = max(busy, a.ran-b.ran+a.waited-b.waited)
-	}
-	return len(before) > 0 && 2*busy < time.Since(begin)
+	span := last.at.Sub(first.at)
+	return 2*span >= time.Since(begin) && 2*(last.used-first.used) < span-last.starvedSince(first)
 }
 
 // stop records why the job must end, unless there is a reason already or the job is over, and kills the worker.
