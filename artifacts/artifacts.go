@@ -177,7 +177,7 @@ type Failure struct {
 	Fault   fault.Code    `json:"fault"`
 	Message string        `json:"message"`         // already quoted
 	Cause   string        `json:"cause,omitempty"` // already quoted
-	Count   int           `json:"count"`           // failures so far
+	Count   int           `json:"count"`           // of failures in a row that say the same; what came of a smaller limit is not among them
 	At      time.Time     `json:"at"`              // of the last one
 	CPU     time.Duration `json:"cpu"`             // the most that an attempt used
 	Budget  time.Duration `json:"budget"`          // the CPU budget under which it failed

@@ -450,6 +450,36 @@ func TestSuspectFailuresSurviveARestart(t *testing.T) {
 	}
 }
 
+// TestOtherFailuresDoNotUseUpRetries lets strict prechecks of somebody else fail first, for limits that an execution does
+// not have.
+func TestOtherFailuresDoNotUseUpRetries(t *testing.T) {
+	for name, f := range map[string]fault.Code{"the code's": fault.GuestPrepareCPU, "a wall limit": fault.SuspectPrepareWall} {
+		b := newBench(t, Limits{})
+		for n := range 7 {
+			own := time.Duration(1+n) * time.Second
+			b.ask(Request{ID: uint64(n), Kind: Precheck, Tenant: "other", Budget: budget(own, own, 1)})
+			used := prepare.Outcome{Fault: fault.New(f, "", "", nil), CPU: own, Wall: own}
+			if f == fault.SuspectPrepareWall {
+				used.CPU = 1
+			}
+			b.prepared(used)
+			b.wantFault(uint64(n), f)
+		}
+		attempts := -len(b.jobs)
+		for n := range 10 {
+			b.ask(Request{ID: 10 + uint64(n), Kind: Execute, Budget: loose})
+			if len(b.stored) < len(b.jobs) {
+				b.prepared(prepare.Outcome{Fault: fault.New(fault.SuspectPrepareDied, "", "", nil), CPU: 20 * time.Second})
+			}
+			b.wantFault(10+uint64(n), fault.SuspectPrepareDied)
+			b.now = b.now.Add(15 * time.Minute)
+		}
+		if attempts += len(b.jobs); attempts != 6 {
+			t.Errorf("%s: %d attempts, want one and 5 retries", name, attempts)
+		}
+	}
+}
+
 func TestRetriesWithoutEnd(t *testing.T) {
 	b := newBench(t, Limits{Retries: -1})
 	for id := range uint64(20) {

@@ -101,7 +101,7 @@ func (e *entry) learn(now time.Time, f *fault.Error, b, used prepare.Budget) {
 	switch {
 	case e.verdict == nil || e.verdict.Class != fault.Guest && f.Class == fault.Guest:
 		e.verdict = f
-		e.lesson = artifacts.Failure{Code: e.code, Fault: f.Code, Count: e.failure.Count + 1, At: now, CPU: used.CPU,
+		e.lesson = artifacts.Failure{Code: e.code, Fault: f.Code, Count: e.failures + 1, At: now, CPU: used.CPU,
 			Cause: cause(f), Budget: b.CPU, Wall: b.Wall, MemoryBytes: b.MemoryBytes}
 	case e.verdict.Code == f.Code:
 		had := widest(hadBudget(e.lesson), b)

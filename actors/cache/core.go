@@ -90,6 +90,7 @@ type preparation struct {
 	marks       []prepare.Budget        // smaller budgets of who waits or waited
 	marked      map[prepare.Budget]bool // the same
 	used        prepare.Budget          // at the newest mark
+	failures    int                     // in a row before, of which this is a retry; a limit that has grown since begins anew
 	verdict     *fault.Error            // that somebody was given before the end
 	lesson      artifacts.Failure       // the same, for the record
 }

@@ -102,7 +102,8 @@
 //
 // Every request is answered exactly once. What the code did (guest) is remembered and never tried again. A preparation that
 // failed for what may be the machine's fault (suspect) is tried again after Config.Cooldown, Config.Retries times, for
-// executions and announcements; prechecks are answered from the record. Both survive a restart, with their count and time.
+// executions and announcements; prechecks are answered from the record. Failures for what the code did, or for a limit that
+// has grown since, are not counted. Both survive a restart, with their count and time.
 // All else is an error for who waits, and nothing is remembered. An artifact that could not be written is served from memory
 // and written later.
 //

@@ -44,6 +44,9 @@ func (s *State) prepare(now time.Time, waiting ...*ask) []Effect {
 	for _, w := range waiting {
 		e.priority, e.budget = max(e.priority, w.Priority), widest(e.budget, w.Budget)
 	}
+	if e.fault != nil && e.fault.Class == fault.Suspect && !deserves(e.failure.Fault, hadBudget(e.failure), e.budget) {
+		e.failures = e.failure.Count
+	}
 	e.newMarks()
 	s.jobs[e.gen] = e
 	return []Effect{StartPrepare{Gen: e.gen, Job: e.job()}}
@@ -138,7 +141,7 @@ func (s *State) prepareFailed(now time.Time, e *entry, o prepare.Outcome) []Effe
 	e.waiting = nil
 	verdict := f.Class == fault.Guest || f.Class == fault.Suspect
 	if verdict {
-		failure := artifacts.Failure{Code: e.code, Fault: f.Code, Message: f.Subject, Cause: cause(f), Count: e.failure.Count + 1, At: now,
+		failure := artifacts.Failure{Code: e.code, Fault: f.Code, Message: f.Subject, Cause: cause(f), Count: e.failures + 1, At: now,
 			CPU: max(o.CPU, e.failure.CPU), Budget: had.CPU, Wall: had.Wall, MemoryBytes: had.MemoryBytes}
 		out = append(out, s.remember(e, f, failure)...)
 	} else {
