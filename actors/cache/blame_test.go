@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/kernel"
 	"github.com/troupehost/troupe/actors/prepare"
 	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/artifacts"
@@ -373,6 +374,28 @@ func TestEvictionLiftsAQuarantine(t *testing.T) {
 	b.prepared(prepare.Outcome{})
 	b.executed(3, run.Outcome{})
 	b.wantFault(3, "")
+}
+
+// TestEvictionLiftsAQuarantineWithoutAnArtifact has the artifact pruned meanwhile.
+func TestEvictionLiftsAQuarantineWithoutAnArtifact(t *testing.T) {
+	b := newBench(t, Limits{QuarantineAfter: 1, Quarantine: time.Hour, Policy: artifacts.PrunePolicy{Age: time.Minute}}, one(1))
+	b.condemn(1, "a")
+	b.now = b.now.Add(time.Minute)
+	b.step(Prune{})
+	if len(b.s.entries) != 0 {
+		t.Fatal("it was not pruned")
+	}
+	b.ask(Request{ID: 2, Kind: Execute, Tenant: "a"})
+	b.wantFault(2, fault.GuestQuarantined)
+	var err error
+	b.step(Evict{Key: key, Reply: kernel.ReplyFunc(func(_ struct{}, e error) { err = e })})
+	b.ask(Request{ID: 3, Kind: Execute, Tenant: "a"})
+	b.prepared(prepare.Outcome{})
+	b.executed(3, run.Outcome{})
+	b.wantFault(3, "")
+	if err != nil {
+		t.Error(err)
+	}
 }
 
 // TestQuarantineReachesWhoWaits has a quarantine begin while another run of the same code waits for the artifact.

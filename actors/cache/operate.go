@@ -145,6 +145,9 @@ func (s *State) hasPinned(m pinned) []Effect {
 func (s *State) evict(m Evict) []Effect {
 	e := s.entries[m.Key]
 	switch {
+	case e == nil && s.suspicion[m.Key] != nil: // its quarantine outlives the artifact
+		delete(s.suspicion, m.Key)
+		return []Effect{Done{To: m.Reply}}
 	case e == nil && s.pinned(m.Key):
 		return []Effect{Done{To: m.Reply, Err: notFound(m.Key).WithHint("only its pin is left: unpin it")}}
 	case e == nil:
