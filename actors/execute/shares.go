@@ -55,6 +55,9 @@ const (
 
 	// maxAhead is how many starts they may be ahead by that.
 	maxAhead = 32
+
+	// maxAway is how many tenants, or bindings of a tenant, are remembered that have nothing parked.
+	maxAway = 1024
 )
 
 // lanes holds the parked runs of one class: tenants take turns, within a tenant bindings take turns, within a binding
@@ -74,10 +77,11 @@ type fifo struct{ items []*item }
 
 // ring is a map whose entries take turns: whoever was served stands behind everybody else, in turn or not, so that the
 // first is who waits longest. An entry that has nothing parked is remembered as long as it is ahead of the others, so that
-// nobody gains by having little parked.
+// nobody gains by having little parked; of too many, who left first is forgotten.
 type ring[K comparable, V any] struct {
 	order []*entry[K, V]     // those that have something parked
-	items map[K]*entry[K, V] // those, and who is remembered
+	away  []*entry[K, V]     // those that are remembered, in the order in which they left
+	items map[K]*entry[K, V] // both
 }
 
 type entry[K comparable, V any] struct {
@@ -98,6 +102,7 @@ func (r *ring[K, V]) get(k K, make func() V) *entry[K, V] {
 		r.items[k] = e
 	}
 	if !e.parked {
+		r.away = slices.DeleteFunc(r.away, func(o *entry[K, V]) bool { return o == e })
 		e.parked, e.starts = true, max(e.starts, r.fewest())
 		r.order = append(r.order, e)
 	}
@@ -119,20 +124,23 @@ func (r *ring[K, V]) fewest() int {
 func (r *ring[K, V]) remove(e *entry[K, V]) {
 	e.parked = false
 	r.order = slices.DeleteFunc(r.order, func(o *entry[K, V]) bool { return o == e })
+	r.away = append(r.away, e)
 	r.forget()
 }
 
-// forget drops who is remembered and not ahead of the others.
+// forget drops who is remembered and not ahead of the others, or one too many.
 func (r *ring[K, V]) forget() {
-	if len(r.items) == len(r.order) {
+	if len(r.away) == 0 {
 		return
 	}
-	fewest := r.fewest()
-	for k, e := range r.items {
-		if !e.parked && (e.starts <= fewest || len(r.order) == 0) {
-			delete(r.items, k)
+	fewest, over := r.fewest(), len(r.away)-maxAway
+	r.away = slices.DeleteFunc(r.away, func(e *entry[K, V]) bool {
+		gone := e.starts <= fewest || len(r.order) == 0 || over > 0
+		if over--; gone {
+			delete(r.items, e.key)
 		}
-	}
+		return gone
+	})
 }
 
 // serve gives an entry its turn.

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/artifacts"
 )
@@ -127,6 +128,35 @@ func TestGreedyTenantGetsItsShare(t *testing.T) {
 					t.Errorf("%d workers, runs of %v: tenant %s got %d of %d starts, limit %d", workers, length, tenant, n, len(b.started), limit)
 				}
 			}
+		}
+	}
+}
+
+// TestWhoLeavesIsNotRememberedWithoutBound lets ever new tenants and apps come and go, while the runs of others cannot start
+// and so are behind all of them.
+func TestWhoLeavesIsNotRememberedWithoutBound(t *testing.T) {
+	b := newBench(t, Limits{Soft: 1})
+	b.around = func(do func()) error { do(); return nil }
+	b.dry = true
+	for id, app := range []string{"", "", "app"} {
+		b.enqueue(Job{Run: 1 + uint64(id), Priority: run.Normal, Binding: Binding{Tenant: "slow", App: app}, Deadline: b.now.Add(time.Hour)})
+	}
+	b.unstart(1, fault.HostSpawnFailed)
+	b.unstart(3, fault.HostSpawnFailed)
+	b.dry = false
+	for id := uint64(10); id < 10+5*maxAway; id++ {
+		j := Job{Run: id, Priority: run.Normal, Binding: Binding{Tenant: fmt.Sprint(id), App: fmt.Sprint(id)}}
+		if id%2 == 0 {
+			j.Binding.Tenant = "slow"
+		}
+		b.enqueue(j)
+		b.settle()
+		b.finish(b.on(id))
+	}
+	tenants := &b.s.classes[run.Normal].tenants
+	for what, n := range map[string]int{"tenants": len(tenants.items), "apps of a tenant": len(tenants.items["slow"].v.items)} {
+		if n < 2 || n > maxAway+2 {
+			t.Errorf("%d %s are remembered, at most %d", n, what, maxAway)
 		}
 	}
 }
