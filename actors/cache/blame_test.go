@@ -281,6 +281,15 @@ func TestAnArtifactThatWorksForOthersStays(t *testing.T) {
 		t.Errorf("nothing of it ended well since: %d preparations", len(b.jobs))
 	}
 	b = newBench(t, Limits{}, one(1))
+	for id := range uint64(4) {
+		b.ask(Request{ID: id, Kind: Execute})
+	}
+	b.executed(0, run.Outcome{Fault: fault.New(fault.GuestTrap, "", "", nil)})
+	b.executed(1, run.Outcome{Fault: fault.New(fault.SuspectBadReply, "", "", nil)})
+	if len(b.jobs) != 0 || len(b.runs) != 5 {
+		t.Errorf("a run ended by the code's own doing: %d preparations, %d runs", len(b.jobs), len(b.runs))
+	}
+	b = newBench(t, Limits{}, one(1))
 	b.ask(Request{ID: 1, Kind: Execute})
 	b.executed(1, run.Outcome{})
 	b.ask(Request{ID: 2, Kind: Execute})

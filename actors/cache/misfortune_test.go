@@ -103,6 +103,36 @@ func TestARetryThatComesToNothingForgetsNothing(t *testing.T) {
 	}
 }
 
+// TestTheMostThatWasUsedIsRemembered has a second attempt use less than the first one did.
+func TestTheMostThatWasUsedIsRemembered(t *testing.T) {
+	b := newBench(t, Limits{})
+	for id, cpu := range []time.Duration{strict.CPU + time.Second, time.Second} {
+		b.ask(Request{ID: uint64(id), Kind: Execute})
+		b.prepared(prepare.Outcome{Fault: fault.New(fault.SuspectPrepareDied, "", "", nil), CPU: cpu})
+		b.now = b.now.Add(time.Hour)
+	}
+	b.ask(Request{ID: 2, Kind: Precheck, Budget: strict})
+	b.wantFault(2, fault.GuestPrepareCPU)
+}
+
+// TestBytesOfTwoGenerationsCountUntilTheyAreGone removes a generation while the removal of the one before, which took more, is
+// under way.
+func TestBytesOfTwoGenerationsCountUntilTheyAreGone(t *testing.T) {
+	b := newBench(t, Limits{}, one(1))
+	b.hold = true
+	b.step(Evict{Key: key})
+	b.ask(Request{ID: 1, Kind: Execute})
+	b.prepared(prepare.Outcome{Fault: fault.New(fault.SuspectPrepareDied, "", "", nil)})
+	b.step(Evict{Key: key})
+	if n := b.s.total(); n != 60 {
+		t.Errorf("%d bytes are counted, but 60 are on disk", n)
+	}
+	b.release()
+	if n := b.s.total(); n != 0 {
+		t.Errorf("%d bytes are counted at the end", n)
+	}
+}
+
 func TestRemovalsDoNotMeet(t *testing.T) {
 	b := newBench(t, Limits{}, one(1))
 	b.hold = true
