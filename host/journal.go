@@ -57,6 +57,7 @@ type journal struct {
 }
 
 type keptJob struct {
+	settled   bool
 	bytes     int64
 	code      blob.Hash
 	spec, out *blob.Hash
@@ -71,7 +72,7 @@ func openJournal(ctx context.Context, d *db.DB, blobs *blob.Store, limit int64) 
 	}
 	j.first, j.clock = records, clock
 	for _, r := range records {
-		j.kept[r.ID] = keptJob{bytes: recordBytes, code: blob.Hash(r.Code)}
+		j.kept[r.ID] = keptJob{settled: r.State == run.JobSettled, bytes: recordBytes, code: blob.Hash(r.Code)}
 		j.codes[blob.Hash(r.Code)]++
 		j.last = max(j.last, r.ID)
 	}
@@ -181,13 +182,29 @@ func (j *journal) Write(ctx context.Context, r jobs.Record, body *jobs.Body, out
 	default:
 		err = j.commit.Write(ctx, ops...)
 	}
+	if err == nil && r.State == run.JobSettled {
+		j.mu.Lock()
+		if k, ok := j.kept[r.ID]; ok {
+			k.settled = true
+			j.kept[r.ID] = k
+		}
+		j.mu.Unlock()
+	}
 	return j.total() > j.limit, err
 }
 
 // begin writes a new job.
 func (j *journal) begin(ctx context.Context, r jobs.Record, body *jobs.Body, ops []db.Op) error {
 	o := keptJob{bytes: recordBytes, code: blob.Hash(r.Code)}
-	if j.total()+o.bytes+int64(len(body.Spec)) > j.limit {
+	need := o.bytes + int64(len(body.Spec))
+	if !j.blobs.Has(o.code) {
+		need += int64(len(body.Code))
+	}
+	if j.total()+need > j.limit {
+		if !body.Fits && j.total()-j.freed()+need > j.limit {
+			return fault.New(fault.CallerQuota, "submit", "", jobs.ErrNeverFits).WithHint("submit less, wait until other jobs have ended, or raise JobBytes")
+		}
+		body.Fits = true
 		return fault.New(fault.CallerQuota, "submit", "", nil).WithHint("wait until older jobs have expired, or raise JobBytes")
 	}
 	if err := j.useCode(ctx, o.code, body.Code); err != nil {
@@ -397,6 +414,37 @@ func (j *journal) total() int64 {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.bytes + j.blobs.Bytes()
+}
+
+// freed returns how many bytes there are to gain when all settled jobs are forgotten.
+func (j *journal) freed() int64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	n, users, mine := int64(0), map[blob.Hash]int{}, map[blob.Hash]map[string]bool{}
+	add := func(h *blob.Hash, name string) {
+		if h == nil {
+			return
+		}
+		if mine[*h] == nil {
+			mine[*h] = map[string]bool{}
+		}
+		mine[*h][name] = true
+	}
+	for id, o := range j.kept {
+		if !o.settled {
+			continue
+		}
+		n += o.bytes
+		add(o.spec, specName+id)
+		add(o.out, outName+id)
+		if users[o.code]++; users[o.code] == j.codes[o.code] { // the last that uses it
+			add(&o.code, codeName)
+		}
+	}
+	for h, names := range mine {
+		n += j.blobs.Freed(h, func(name string) bool { return names[name] })
+	}
+	return n
 }
 
 func jobKey(prefix, id string) []byte { return append([]byte(prefix), id...) }

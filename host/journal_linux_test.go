@@ -135,9 +135,30 @@ func TestTheShareOfJobs(t *testing.T) {
 	if err := write("b", 60<<10); !errors.Is(err, fault.CallerQuota) {
 		t.Errorf("a second: %v", err)
 	}
+	if err := write("b", 60<<10); !errors.Is(err, jobs.ErrNeverFits) {
+		t.Errorf("while the first is not settled: %v", err)
+	}
 	over, err := j.Write(ctx, jobs.Record{ID: "a", State: run.JobSettled}, nil, &cache.Answer{Outcome: run.Outcome{Stdout: make([]byte, 60<<10)}})
 	if err != nil || !over {
 		t.Errorf("its result: over %v, %v", over, err)
+	}
+	if err := write("b", 90<<10); !errors.Is(err, fault.CallerQuota) || errors.Is(err, jobs.ErrNeverFits) {
+		t.Errorf("one that fits without the first: %v", err)
+	}
+	if err := write("b", 101<<10); !errors.Is(err, jobs.ErrNeverFits) {
+		t.Errorf("one that never fits: %v", err)
+	}
+	if n, all := j.freed(), j.total(); n != all {
+		t.Errorf("%d of %d bytes would be freed", n, all)
+	}
+	if _, err := j.blobs.Put(ctx, []byte("x"), "warm"); err != nil {
+		t.Fatal(err)
+	}
+	if n, all := j.freed(), j.total(); n != all-1 {
+		t.Errorf("%d of %d bytes would be freed, one of them is another's", n, all)
+	}
+	if err := j.blobs.Unref(ctx, blob.HashOf([]byte("x")), "warm"); err != nil {
+		t.Fatal(err)
 	}
 	if err := j.Erase(ctx, []string{"a", "none"}); err != nil {
 		t.Fatal(err)

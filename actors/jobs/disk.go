@@ -181,7 +181,7 @@ func (s *State) answer(now time.Time, j *job, err error) []Effect {
 func (s *State) notWritten(now time.Time, j *job, err error) []Effect {
 	f := fault.From(err)
 	if j.phase == accepting {
-		if errors.Is(err, fault.CallerQuota) && s.forgetOldest(nil) {
+		if errors.Is(err, fault.CallerQuota) && !errors.Is(err, ErrNeverFits) && s.forgetOldest(nil) {
 			s.starved = append(s.starved, j)
 			return nil
 		}

@@ -84,8 +84,8 @@
 //
 // Limits.Queue jobs that are not settled, Limits.Settled that are, Limits.Active under way, Limits.Watchers, Limits.Tags. A record
 // has about 70 events at most. The core keeps some 700 bytes per job in memory, and never code, input or output, but for those
-// on their way to the disk. When jobs take more disk than they may, the oldest settled ones are forgotten early; if that does not
-// help, a submission is caller.quota, and never a settlement.
+// on their way to the disk. When jobs take more disk than they may, the oldest settled ones are forgotten early. A submission for
+// which even that makes no room is caller.quota, and no job is forgotten for it; a settlement never is.
 //
 // How long a job is kept is counted by a clock that stands still while the host is down and takes no step of more than a minute:
 // a clock of the machine that jumps expires nothing. It is saved every 10 minutes, so a crash gives a kept job up to 10 minutes

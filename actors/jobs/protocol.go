@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/troupehost/troupe/actors/cache"
@@ -31,6 +32,7 @@ type Request struct {
 type Body struct {
 	Spec []byte // how to run it, as Runner.Open reads it
 	Code []byte // nil: the journal has it, or never needs it
+	Fits bool   // set by the journal, which looks once: it fits when settled jobs are forgotten
 }
 
 // Message is what the jobs actor receives.
@@ -204,13 +206,17 @@ type Journal interface {
 	// Load returns all records and the newest reading of the clock that SaveClock or a record has.
 	Load(ctx context.Context) (records []Record, kept time.Duration, err error)
 	// Write puts a record on disk, all or nothing, and with it the body of a new job, or what came out of a settled one. over
-	// says that all jobs take more than their share. A new job that does not fit is caller.quota; nothing else is.
+	// says that all jobs take more than their share. A new job that does not fit is caller.quota, which wraps ErrNeverFits if
+	// it would not fit either when all settled jobs were forgotten; nothing else is.
 	Write(ctx context.Context, r Record, body *Body, out *cache.Answer) (over bool, err error)
 	// Erase removes jobs with all that belongs to them. What is not there is fine.
 	Erase(ctx context.Context, ids []string) error
 	// SaveClock keeps a reading of the clock that counts how long jobs are kept.
 	SaveClock(ctx context.Context, kept time.Duration) error
 }
+
+// ErrNeverFits has no settled job forgotten for a new one.
+var ErrNeverFits = errors.New("it does not fit, even if all settled jobs are forgotten")
 
 // Runner is the port to what a run needs besides its request.
 type Runner interface {

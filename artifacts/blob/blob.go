@@ -318,6 +318,22 @@ func (s *Store) Size(h Hash) (int64, bool) {
 	return e.size, true
 }
 
+// Freed returns the bytes that are given back when the names go that match: none while there is another one.
+func (s *Store) Freed(h Hash, match func(name string) bool) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.blobs[h]
+	if e == nil {
+		return 0
+	}
+	for name := range e.names {
+		if !match(name) {
+			return 0
+		}
+	}
+	return e.size
+}
+
 // Bytes returns the bytes of all blobs.
 func (s *Store) Bytes() int64 {
 	s.mu.Lock()
