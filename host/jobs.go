@@ -27,9 +27,13 @@ const (
 	defaultJobs = 1000
 )
 
+// MaxJobOutputBytes bounds Limits.OutputBytes of a job, whose output is kept on disk and answered in one piece.
+const MaxJobOutputBytes = int64(32 << 20)
+
 // JobRequest asks for a durable job: an execution that survives the host.
 type JobRequest struct {
-	// Request says what to run. Stdin, Stdout and Stderr must be nil: see StdinBytes; output is captured into the receipt.
+	// Request says what to run. Stdin, Stdout and Stderr must be nil: see StdinBytes; output is captured into the receipt, at
+	// most MaxJobOutputBytes of it.
 	// Code, Input and StdinBytes are copied to disk before Submit returns.
 	Request
 	// StdinBytes feeds a command. At most Config.MaxInputBytes.
@@ -159,6 +163,8 @@ func (r JobRequest) validate(cfg Config) error {
 		return bad("a job has no streams: pass StdinBytes, and find the output in the receipt")
 	case int64(len(r.StdinBytes)) > cfg.withDefaults().MaxInputBytes:
 		return fault.New(fault.CallerParamsTooBig, "job", "", nil)
+	case r.Limits.OutputBytes > MaxJobOutputBytes:
+		return bad("the output of a job is kept: its limit is at most 32MiB")
 	case len(r.Key) > maxKeyBytes:
 		return bad("a key has at most 128 bytes")
 	case r.Keep != 0 && (r.Keep < time.Second || r.Keep > maxKeep):

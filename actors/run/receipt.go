@@ -65,8 +65,13 @@ type Receipt struct {
 	Counted         bool   `json:"counted"`           // a repeated suspect that counts against the code; see host.Config.ForgiveSuspects
 }
 
-// Blob is bytes that print as a JSON string if they are UTF-8, else as {"base64": "..."}; nil prints as null.
+// Blob is bytes that print as a JSON string if they are UTF-8, else as {"base64": "..."}; nil prints as null. More than 1 KiB
+// print as base64, too, if the string would take more than twice their size: a guest that writes control characters, which
+// take six bytes each, makes no reply larger than it may be.
 type Blob []byte
+
+// shortBlob is up to how many bytes a Blob is a string in any case.
+const shortBlob = 1 << 10
 
 // MarshalJSON implements json.Marshaler.
 func (b Blob) MarshalJSON() ([]byte, error) {
@@ -74,7 +79,10 @@ func (b Blob) MarshalJSON() ([]byte, error) {
 		return []byte("null"), nil
 	}
 	if utf8.Valid(b) {
-		return json.Marshal(string(b))
+		text, err := json.Marshal(string(b))
+		if err != nil || len(b) <= shortBlob || len(text) <= 2*len(b)+len(`""`) {
+			return text, err
+		}
 	}
 	return json.Marshal(map[string]string{"base64": base64.StdEncoding.EncodeToString(b)})
 }

@@ -3,6 +3,7 @@ package run
 import (
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -71,7 +72,10 @@ func TestBlobJSONRoundTrip(t *testing.T) {
 		b    Blob
 		want string
 	}{
-		{nil, `null`}, {Blob{}, `""`}, {Blob("69732"), `"69732"`}, {Blob{0xff, 0x00}, `{"base64":"/wA="}`},
+		{nil, `null`}, {Blob{}, `""`}, {Blob("69732"), `"69732"`}, {Blob{0xff, 0x00}, `{"base64":"/wA="}`}, {Blob("\x00"), `"\u0000"`},
+		{make(Blob, 1<<10), `"` + strings.Repeat(`\u0000`, 1<<10) + `"`},
+		{make(Blob, 3<<10), `{"base64":"` + strings.Repeat("AAAA", 1<<10) + `"}`},
+		{Blob(strings.Repeat("\n", 3<<10)), `"` + strings.Repeat(`\n`, 3<<10) + `"`},
 	} {
 		p, err := json.Marshal(row.b)
 		if err != nil || string(p) != row.want {

@@ -430,3 +430,17 @@ func TestSlowReaderOfJobs(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestAJobWithAllItsOutputComesBack has the worst that a guest may write: the client must be able to read the reply.
+func TestAJobWithAllItsOutputComesBack(t *testing.T) {
+	for _, worst := range []string{"\x00", "\n", "\xff"} {
+		out := run.Blob(strings.Repeat(worst, int(host.MaxJobOutputBytes)))
+		h := &jobHost{watch: func(_ context.Context, id string, _ int) (run.Job, error) {
+			return run.Job{ID: id, State: run.JobSettled, Receipt: &run.Receipt{Stdout: out}}, nil
+		}}
+		j, err := connect(t, h, control.Options{}).WatchJob(t.Context(), "01JQ7", 0)
+		if err != nil || j.Receipt == nil || !bytes.Equal(j.Receipt.Stdout, out) {
+			t.Errorf("%q: %v", worst, err)
+		}
+	}
+}

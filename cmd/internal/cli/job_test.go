@@ -272,6 +272,20 @@ func TestSubmitWithoutAnAnswer(t *testing.T) {
 	}
 }
 
+// A revoked tag is an answer: there is no job.
+func TestSubmitWithARevokedTag(t *testing.T) {
+	c := newServed(t, &revoked{newJobHost()})
+	if code := c.main([]string{"submit", wasmFile(t)}); code != exitCanceled || strings.Contains(c.err.String(), "may have been accepted") {
+		t.Errorf("exit code %d\n%s", code, c.err.String())
+	}
+}
+
+type revoked struct{ *jobHost }
+
+func (r *revoked) Submit(context.Context, host.JobRequest) (run.Job, error) {
+	return run.Job{}, fault.New(fault.CanceledRevoked, "submit", "", nil)
+}
+
 type silent struct {
 	*jobHost
 	asked chan struct{}
@@ -412,11 +426,13 @@ func TestIdsMayBeShortened(t *testing.T) {
 		h.jobs[id] = run.Job{ID: id}
 	}
 	h.jobs["many"] = run.Job{ID: "many"}
+	h.jobs["01JQ7A"] = run.Job{ID: "01JQ7A"}
 	for prefix, tt := range map[string]struct {
 		want int
 		say  string
 	}{
 		"job-0001": {0, "job-0001"}, "many": {0, "many\n"}, "many-3": {0, "many-3"},
+		"01jq7": {0, "01JQ7A"}, "01jq7a": {0, "01JQ7A"},
 		"job-":                  {exitConflict, "code:  caller.conflict\nhint:  several ids begin like this: job-0001, job-0002, job-0003, job-0004\n"},
 		"many-":                 {exitConflict, "many-0, many-1, many-2, many-3, many-4, and more\n"},
 		"zzzz":                  {exitNotFound, "hint:  'troupe job list --all' shows what there is"},

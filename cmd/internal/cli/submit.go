@@ -39,7 +39,7 @@ func (a *app) submitVerb() verb {
 	return verb{
 		use: "submit [flags] app.wasm [-- args]", short: "Hand a run to the host of a 'troupe serve', which keeps it as a job",
 		long: `Prints the id of the job, or the job as JSON. It is on disk then: it is run at least once and settled exactly once,
-whatever happens to the host. Its output is captured; 'troupe job wait' prints it.`,
+whatever happens to the host. Its output, at most 32MiB, is captured; 'troupe job wait' prints it.`,
 		examples: []string{
 			"troupe submit hello.wasm -- Ann Bob", "a WASI command; the id goes to stdout",
 			"troupe submit --key order-17 --deadline 1h app.wasm", "the same key names the same job; it must have started within the hour",
@@ -115,7 +115,7 @@ func (a *app) submit(ctx context.Context, f *submitFlags, file string, args []st
 
 // unanswered says what to do when nobody knows whether there is a job.
 func unanswered(err error, key string) error {
-	if !errors.Is(err, fault.CallerUnreachable) && !errors.Is(err, fault.Canceled) {
+	if errors.Is(err, fault.CanceledRevoked) || !errors.Is(err, fault.CallerUnreachable) && !errors.Is(err, fault.Canceled) {
 		return err
 	}
 	if key != "" {

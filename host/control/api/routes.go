@@ -60,7 +60,7 @@ const (
 	MaxChunkBytes   = 32 << 10 // of guest output in one event
 	MaxPage         = 10000    // artifacts or jobs in one reply
 	DefaultPage     = 1000
-	MaxReplyBytes   = 64 << 20 // of a reply that is not a stream
+	MaxReplyBytes   = 72 << 20 // of a reply that is not a stream: a job with all the output that it may have, each byte as two
 	MaxJobIDBytes   = 64       // of [0-9A-Za-z_-]
 	MaxTagBytes     = 128      // of a validity tag and of an idempotency key
 )
