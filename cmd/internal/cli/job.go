@@ -264,6 +264,14 @@ func resolveJob(ctx context.Context, n *node, prefix string) (run.Job, error) {
 	if strings.Trim(prefix, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-") != "" || len(prefix) < minPrefix || len(prefix) > api.MaxJobIDBytes {
 		return run.Job{}, fault.New(fault.CallerInvalid, "job", fault.Quote(prefix), nil).WithHint(fmt.Sprintf("pass at least %d characters of an id from 'troupe job list'", minPrefix))
 	}
+	j, err := findJob(ctx, n, prefix)
+	if upper := strings.ToUpper(prefix); upper != prefix && fault.CodeOf(err) == fault.CallerNotFound {
+		return findJob(ctx, n, upper) // ids have capitals only, and are typed as people like it
+	}
+	return j, err
+}
+
+func findJob(ctx context.Context, n *node, prefix string) (run.Job, error) {
 	j, err := n.Job(ctx, prefix)
 	if err == nil || fault.CodeOf(err) != fault.CallerNotFound {
 		return j, err
