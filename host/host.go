@@ -74,6 +74,8 @@ type Host struct {
 	calls    int           // requests under way
 	idle     chan struct{} // closed when draining and calls is 0
 	closing  sync.Once
+	leaving  sync.Once
+	left     chan struct{} // closed: no job is waited for
 	done     chan struct{}
 	err      error // why the host ended; valid once done is closed
 }
@@ -104,7 +106,7 @@ func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 	cfg = cfg.withDefaults()
 	h := &Host{cfg: cfg, started: time.Now(), health: newHealth(time.Now), metrics: metrics.New(),
 		codes: newCodeTable(idleCodeBytes, openFiles()/8), parts: newHandoff(), runs: newRunTable(),
-		idle: make(chan struct{}), done: make(chan struct{}), mismatch: make(chan *fault.Error, 1)}
+		idle: make(chan struct{}), left: make(chan struct{}), done: make(chan struct{}), mismatch: make(chan *fault.Error, 1)}
 	h.life, h.end = context.WithCancel(context.WithoutCancel(ctx))
 	h.log = cfg.Log.With().Str("host", cfg.Name).Logger()
 	defer func() {
@@ -227,6 +229,10 @@ func (h *Host) Close() error {
 	return h.Wait()
 }
 
+// LeaveJobs has Close, also one that is under way, not wait for jobs that run: they are canceled, and begin again with the
+// next host.
+func (h *Host) LeaveJobs() { h.leaving.Do(func() { close(h.left) }) }
+
 // Done is closed when the host has ended.
 func (h *Host) Done() <-chan struct{} { return h.done }
 
@@ -253,11 +259,14 @@ func (h *Host) shut(why error, drain bool) {
 			if err := h.jobs.Control(jobs.Drain{Reply: kernel.ReplyFunc(func(struct{}, error) { close(drained) })}); err != nil {
 				h.log.Debug().Err(err).Msg("the jobs have stopped already") // and have answered
 			}
-			for _, ended := range []<-chan struct{}{h.idle, drained} {
-				select {
-				case <-ended:
-				case <-ctx.Done():
-				}
+			select {
+			case <-h.idle:
+			case <-ctx.Done():
+			}
+			select {
+			case <-drained:
+			case <-h.left:
+			case <-ctx.Done():
 			}
 			if ctx.Err() != nil {
 				h.log.Warn().Msg("requests or jobs are still under way; their workers are killed")

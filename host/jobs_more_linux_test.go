@@ -213,6 +213,25 @@ func TestACloseWaitsForJobs(t *testing.T) {
 	}
 }
 
+// TestLeftJobsAreNotWaitedFor closes a host that would wait for an hour.
+func TestLeftJobsAreNotWaitedFor(t *testing.T) {
+	dir := t.TempDir()
+	h := start(t, host.Config{DataDir: dir, StopTimeout: time.Hour})
+	j := until(t, h, submit(t, h, spinning(t)).ID, isRunning)
+	closed := make(chan error, 1)
+	go func() { closed <- h.Close() }()
+	h.LeaveJobs()
+	h.LeaveJobs()
+	if err := <-closed; err != nil {
+		t.Fatal(err)
+	}
+	h = start(t, host.Config{DataDir: dir})
+	until(t, h, j.ID, isRunning)
+	if _, err := h.CancelJob(t.Context(), j.ID, ""); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestJobsAreBounded(t *testing.T) {
 	h := start(t, host.Config{JobQueue: 3, JobBytes: 1 << 20})
 	var ids []string
@@ -244,6 +263,24 @@ func TestJobsAreBounded(t *testing.T) {
 	}
 }
 
+// TestWhatNeverFitsHasNothingForgotten submits more than all jobs may take: what is kept stays.
+func TestWhatNeverFitsHasNothingForgotten(t *testing.T) {
+	h := start(t, host.Config{JobBytes: 1 << 20})
+	kept := until(t, h, submit(t, h, puzzle(t)).ID, isSettled)
+	r := puzzle(t)
+	r.Code, r.Entry, r.StdinBytes = guest(t, "echo-wasi"), run.Entry{Mode: run.Command}, make([]byte, 2<<20)
+	if _, err := h.Submit(t.Context(), r); !errors.Is(err, fault.CallerQuota) {
+		t.Errorf("too much input: %v", err)
+	}
+	r.Code, r.StdinBytes = make([]byte, 2<<20), nil
+	if _, err := h.Submit(t.Context(), r); !errors.Is(err, fault.CallerQuota) {
+		t.Errorf("too much code: %v", err)
+	}
+	if j, err := h.Job(t.Context(), kept.ID); err != nil || j.Receipt == nil {
+		t.Errorf("a kept job: %+v, %v", j, err)
+	}
+}
+
 func TestBadJobRequests(t *testing.T) {
 	h := start(t, host.Config{MaxInputBytes: 1 << 10})
 	for what, change := range map[string]func(*host.JobRequest){
@@ -252,6 +289,7 @@ func TestBadJobRequests(t *testing.T) {
 		"a long key":   func(r *host.JobRequest) { r.Key = string(make([]byte, 129)) },
 		"a short keep": func(r *host.JobRequest) { r.Keep = time.Millisecond },
 		"a long keep":  func(r *host.JobRequest) { r.Keep = 400 * 24 * time.Hour },
+		"much output":  func(r *host.JobRequest) { r.Limits.OutputBytes = host.MaxJobOutputBytes + 1 },
 		"much stdin":   func(r *host.JobRequest) { r.StdinBytes = make([]byte, 1<<10+1) },
 	} {
 		r := puzzle(t)

@@ -51,6 +51,7 @@ func (f *fakeHost) Verify(_ context.Context, key string) error {
 	return nil
 }
 func (f *fakeHost) Close() error          { f.once.Do(func() { close(f.closed) }); return nil }
+func (f *fakeHost) LeaveJobs()            {}
 func (f *fakeHost) Done() <-chan struct{} { return f.closed }
 func (f *fakeHost) Wait() error           { <-f.closed; return nil }
 

@@ -51,6 +51,7 @@ func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
 type running interface {
 	control.Host
 	Close() error
+	LeaveJobs()
 	Done() <-chan struct{}
 	Wait() error
 }

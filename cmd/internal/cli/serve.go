@@ -77,6 +77,7 @@ func (a *app) serve(ctx context.Context, f *serveFlags) error {
 		cfg.Log.Warn().Stringer("signal", s).Msg("stopping now: running work is canceled")
 		a.releaseInterrupts()
 		server.Cancel() // the answers leave below
+		h.LeaveJobs()
 		closeErr = <-closed
 	}
 	replies, done := context.WithTimeout(ctx, lastReplies)

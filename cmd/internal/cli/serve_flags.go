@@ -76,7 +76,7 @@ func (a *app) serveVerb() verb {
 	return verb{
 		use: "serve [flags]", short: "Keep a host running until it is told to stop",
 		long: `Prints "ready" and the path of its control socket on stdout, and its log on stderr. SIGINT and SIGTERM let running
-work end; a second one stops it. Jobs that are not settled then go on with the next 'troupe serve'.`,
+work end, for 10s at most; a second one stops it. Jobs that are not settled then go on with the next 'troupe serve'.`,
 		examples: []string{
 			"troupe serve", "on the default data directory",
 			"troupe serve --data-dir /var/lib/troupe", "on another one",

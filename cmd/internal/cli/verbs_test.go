@@ -566,3 +566,33 @@ func (w *watched) Read([]byte) (int, error) {
 	w.read, w.ok = true, w.stopped()
 	return 0, io.EOF
 }
+
+// TestASecondSignalLeavesJobs has a host that only ends when nobody waits for its jobs.
+func TestASecondSignalLeavesJobs(t *testing.T) {
+	h := &lingering{fakeHost: &fakeHost{}, left: make(chan struct{})}
+	c := newConsole(t, h.fakeHost)
+	begin := c.start
+	c.start = func(ctx context.Context, cfg host.Config) (running, error) {
+		_, err := begin(ctx, cfg)
+		return h, err
+	}
+	go func() {
+		c.interrupts <- os.Interrupt
+		c.interrupts <- os.Interrupt
+	}()
+	if code := c.main([]string{"serve", "--data-dir", t.TempDir()}); code != 0 {
+		t.Errorf("exit code %d\n%s", code, c.err.String())
+	}
+	<-h.left
+}
+
+type lingering struct {
+	*fakeHost
+	left chan struct{}
+}
+
+func (l *lingering) LeaveJobs() { close(l.left) }
+func (l *lingering) Close() error {
+	<-l.left
+	return l.fakeHost.Close()
+}
