@@ -286,7 +286,21 @@ func (h *Host) Warm(ctx context.Context, r CodeRequest) (inspect.Warm, error) {
 	if err != nil {
 		return inspect.Warm{}, err
 	}
-	return h.showWarm(k, w, nil), nil
+	states, err := h.states(ctx)
+	if err != nil {
+		return inspect.Warm{}, err
+	}
+	return h.showWarm(k, w, states), nil
+}
+
+// states returns the states of all artifacts by their keys.
+func (h *Host) states(ctx context.Context) (map[string]string, error) {
+	list, err := kernel.Ask(ctx, h.cache, func(r kernel.Reply[[]inspect.Artifact]) cache.Message { return cache.List{Reply: r} })
+	states := make(map[string]string, len(list))
+	for _, a := range list {
+		states[a.Key] = a.State
+	}
+	return states, err
 }
 
 // Unwarm takes code off the warm-up list of a tenant. Its artifact stays until it is pruned.
@@ -315,13 +329,9 @@ func (h *Host) Unwarm(ctx context.Context, tenant, codeHash string) error {
 
 // Warmed returns the warm-up list, by tenant and code.
 func (h *Host) Warmed(ctx context.Context) ([]inspect.Warm, error) {
-	list, err := kernel.Ask(ctx, h.cache, func(r kernel.Reply[[]inspect.Artifact]) cache.Message { return cache.List{Reply: r} })
+	states, err := h.states(ctx)
 	if err != nil {
 		return nil, err
-	}
-	states := map[string]string{}
-	for _, a := range list {
-		states[a.Key] = a.State
 	}
 	var out []inspect.Warm
 	for _, k := range h.warm.sorted() {

@@ -45,6 +45,9 @@ func TestWarmCodeIsPreparedBeforeItIsNeeded(t *testing.T) {
 		t.Errorf("once more: %+v, %v", again, err)
 	}
 	warmed(t, h, 1)
+	if again, err := h.Warm(t.Context(), host.CodeRequest{CodeHash: w.CodeHash}); err != nil || again.State != artifacts.Prepared.String() {
+		t.Errorf("once it is prepared: %+v, %v", again, err)
+	}
 	if err := h.Evict(t.Context(), w.Artifact); !errors.Is(err, fault.CallerConflict) && !eventually(t, func() bool {
 		return errors.Is(h.Evict(t.Context(), w.Artifact), fault.CallerConflict)
 	}) {

@@ -132,7 +132,7 @@ func (h *jobHost) Revoke(_ context.Context, _, tag string) (int, error) {
 
 func (h *jobHost) Warm(_ context.Context, r host.CodeRequest) (inspect.Warm, error) {
 	w := inspect.Warm{CodeHash: artifacts.HashCode(r.Code).String(), State: "preparing", Bytes: int64(len(r.Code))}
-	h.calls = append(h.calls, fmt.Sprintf("warm %s %s", r.Priority, w.CodeHash[:4]))
+	h.calls = append(h.calls, fmt.Sprintf("warm %s", w.CodeHash[:4]))
 	return w, nil
 }
 func (h *jobHost) Warmed(context.Context) ([]inspect.Warm, error) { return h.warmed, nil }

@@ -91,9 +91,9 @@ func TestWarmUpList(t *testing.T) {
 		out   string
 		calls string
 	}{
-		"warm":            {[]string{"warm", file}, 0, code + " preparing\n", "warm background " + code[:4]},
-		"warm at once":    {[]string{"warm", "--priority", "high", file}, 0, code + " preparing\n", "warm high " + code[:4]},
-		"warm some":       {[]string{"warm", file, "nowhere"}, exitSome, code + " preparing\n", "warm background " + code[:4]},
+		"warm":            {[]string{"warm", file}, 0, code + " preparing\n", "warm " + code[:4]},
+		"no priority":     {[]string{"warm", "--priority", "high", file}, exitUsage, "", ""},
+		"warm some":       {[]string{"warm", file, "nowhere"}, exitSome, code + " preparing\n", "warm " + code[:4]},
 		"warm nothing":    {[]string{"warm", "nowhere"}, exitNotFound, "", ""},
 		"cool":            {[]string{"cool", "ABCD1"}, 0, one + " cooled\n", "unwarm abcd1"},
 		"cool some":       {[]string{"cool", "abcd1", "ffff"}, exitSome, one + " cooled\n", "unwarm abcd1"},

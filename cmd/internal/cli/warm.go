@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -16,8 +15,8 @@ import (
 )
 
 func (a *app) warmVerb() verb {
-	f, list := newCodeFlags(), false
-	f.priority.value = "background"
+	var timeout span
+	list := false
 	return verb{
 		use: "warm [flags] app.wasm...", short: "Keep code prepared, also over restarts and upgrades",
 		long: `The code goes to the host's warm-up list, and its hash to stdout; it is prepared in the background. After an upgrade of
@@ -37,17 +36,17 @@ the engine it is prepared again before it is needed. 'troupe artifact cool' take
 			return nil
 		},
 		flags: func(fs *pflag.FlagSet) {
-			f.add(fs)
+			fs.Var(&timeout, "timeout", "give up after D (default none)")
 			fs.BoolVar(&list, "list", false, "print the list instead")
 		},
 		run: func(ctx context.Context, files []string) error {
-			ctx, cancel := within(ctx, f.timeout)
+			ctx, cancel := within(ctx, timeout)
 			defer cancel()
 			return a.at(ctx, directory, func(ctx context.Context, n *node) error {
 				if list {
 					return a.listWarm(ctx, n)
 				}
-				return a.warm(ctx, n, f, files)
+				return a.warm(ctx, n, files)
 			})
 		},
 	}
@@ -60,8 +59,7 @@ type warmResult struct {
 	Error *api.Error `json:"error,omitempty"`
 }
 
-func (a *app) warm(ctx context.Context, n *node, f *codeFlags, files []string) error {
-	req := api.Code{Priority: f.priority.value, Imports: f.imports.value, CPUMicros: time.Duration(f.cpu).Microseconds()}
+func (a *app) warm(ctx context.Context, n *node, files []string) error {
 	results := make([]warmResult, 0, len(files))
 	errs := make([]error, len(files))
 	for i, file := range files {
@@ -69,7 +67,7 @@ func (a *app) warm(ctx context.Context, n *node, f *codeFlags, files []string) e
 		code, err := readFile(ctx, file)
 		if err == nil {
 			var done inspect.Warm
-			done, err = n.Warm(ctx, req, code)
+			done, err = n.Warm(ctx, api.Code{}, code)
 			r.Warm = &done
 		}
 		if errs[i] = err; err != nil {
