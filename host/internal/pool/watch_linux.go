@@ -33,6 +33,7 @@ type watch struct {
 	ended  chan struct{} // closed by the first reason
 	ticks  int
 	starve time.Duration // what the process had been starved for at the first tick
+	late   time.Duration // CPU time at the last look after the wall limit; 0: there was none
 
 	mu     sync.Mutex       // guards b too, once the watch has begun
 	marks  []prepare.Budget // not reached yet
@@ -146,9 +147,22 @@ const starveLook = 10 * time.Millisecond
 
 // overWallLocked reports whether the wall limit has passed. Time for which the machine had no core for the process does not
 // count, up to mostWall: what a job that computes is called must not depend on the load.
-func (t *watch) overWallLocked() bool {
-	over := t.wallLocked() - t.b.wall
-	return over >= 0 && over >= min(mostWall(t.b.wall)-t.b.wall, t.w.proc.starved()-t.starve)
+func (t *watch) overWallLocked(used time.Duration) bool {
+	over, most := t.wallLocked()-t.b.wall, mostWall(t.b.wall)-t.b.wall
+	switch {
+	case over < 0:
+		return false
+	case over >= most:
+		return true
+	case over < t.w.proc.starved()-t.starve:
+		return false
+	case t.w.proc.rest() != restNot:
+		return true
+	}
+	// A wait for a core is in the account only when it has ended. As long as one is ready that does not run, it goes on.
+	before := t.late
+	t.late = used
+	return before > 0 && used > before
 }
 
 // mostWall is the most time that a job with this wall limit can have.
@@ -184,7 +198,7 @@ func (t *watch) tickOn(used time.Duration) bool {
 	switch {
 	case used >= t.b.cpu && !t.w.pool.cfg.clocks.noHost:
 		t.strikeLocked(run.ClockHost, t.overCPU(used))
-	case !t.overWallLocked():
+	case !t.overWallLocked(used):
 		_, _ = t.brakeLocked()
 		t.timer.Reset(t.nextLocked(used))
 	case used >= t.b.cpu:
