@@ -415,8 +415,18 @@ func resolve(ctx context.Context, n *node, prefix string) (string, error) {
 
 const completionTime = 300 * time.Millisecond
 
-// completeKeys asks a running host; without one it stays silent.
 func (a *app) completeKeys([]string) []string {
+	return a.complete(func(ctx context.Context, n *node) (keys []string) {
+		all, _ := n.Artifacts(ctx, "")
+		for _, x := range all {
+			keys = append(keys, x.Key)
+		}
+		return keys
+	})
+}
+
+// complete asks a running host; without one it stays silent.
+func (a *app) complete(ask func(context.Context, *node) []string) []string {
 	ctx, cancel := context.WithTimeout(context.Background(), completionTime)
 	defer cancel()
 	a.quiet = true
@@ -425,15 +435,7 @@ func (a *app) completeKeys([]string) []string {
 		return nil
 	}
 	defer n.close()
-	all, err := n.Artifacts(ctx, "")
-	if err != nil {
-		return nil
-	}
-	keys := make([]string, 0, len(all))
-	for _, x := range all {
-		keys = append(keys, x.Key)
-	}
-	return keys
+	return ask(ctx, n)
 }
 
 // short cuts an id for a table.

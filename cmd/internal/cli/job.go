@@ -297,23 +297,12 @@ func findJob(ctx context.Context, n *node, prefix string) (run.Job, error) {
 	return run.Job{}, fault.New(fault.CallerConflict, "job", prefix, nil).WithHint("several ids begin like this: " + strings.Join(found, ", "))
 }
 
-// completeJobs asks a running host; without one it stays silent.
 func (a *app) completeJobs([]string) []string {
-	ctx, cancel := context.WithTimeout(context.Background(), completionTime)
-	defer cancel()
-	a.quiet = true
-	n, err := a.open(ctx, served)
-	if err != nil {
-		return nil
-	}
-	defer n.close()
-	jobs, _, err := n.Jobs(ctx, client.JobFilter{Limit: mostListed})
-	if err != nil {
-		return nil
-	}
-	ids := make([]string, 0, len(jobs))
-	for _, j := range jobs {
-		ids = append(ids, fault.Quote(j.ID))
-	}
-	return ids
+	return a.complete(func(ctx context.Context, n *node) (ids []string) {
+		jobs, _, _ := n.Jobs(ctx, client.JobFilter{Limit: mostListed})
+		for _, j := range jobs {
+			ids = append(ids, fault.Quote(j.ID))
+		}
+		return ids
+	})
 }
