@@ -33,7 +33,7 @@ type watch struct {
 	ended  chan struct{} // closed by the first reason
 	ticks  int
 	starve time.Duration // what the process had been starved for at the first tick
-	late   time.Duration // CPU time at the last look after the wall limit; 0: there was none
+	late   look          // the last after the wall limit
 
 	mu     sync.Mutex       // guards b too, once the watch has begun
 	marks  []prepare.Budget // not reached yet
@@ -159,11 +159,22 @@ func (t *watch) overWallLocked(used time.Duration) bool {
 	case t.w.proc.rest() != restNot:
 		return true
 	}
-	// A wait for a core is in the account only when it has ended. As long as one is ready that does not run, it goes on.
+	// A wait for a core is in the account only when it has ended: one of four seconds was seen. As long as a thread is ready
+	// and next to nothing runs, the job goes on.
 	before := t.late
-	t.late = used
-	return before > 0 && used > before
+	t.late = look{at: time.Now(), used: used}
+	return !before.at.IsZero() && used-before.used >= t.late.at.Sub(before.at)/leastShare
 }
+
+// look is the CPU time that a process had used at a time.
+type look struct {
+	at   time.Time
+	used time.Duration
+}
+
+// leastShare is the part of a core that tells a process which gets little of it from one that gets none, and whose runtime
+// wakes up now and then on another.
+const leastShare = 10
 
 // mostWall is the most time that a job with this wall limit can have.
 func mostWall(limit time.Duration) time.Duration { return 4 * limit }
