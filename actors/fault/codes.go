@@ -149,7 +149,7 @@ var registry = map[Code]Description{
 	CallerNotFound:     {Caller, "no such thing", "list what exists first"},
 	CallerDenied:       {Caller, "not allowed", "use the account that runs the host"},
 	CallerConflict:     {Caller, "the target changed or is in use", "look again, then retry"},
-	CallerQuota:        {Caller, "the tenant's quota is used up", "unpin something first"},
+	CallerQuota:        {Caller, "a quota is used up", "unpin something first"},
 	CallerParamsTooBig: {Caller, "the input is larger than the limit", "pass less input"},
 	CallerClosed:       {Caller, "the host is closed", "start a host first"},
 	CallerUnreachable:  {Caller, "no host answers", "start one with 'troupe serve', or check --data-dir"},

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"sync"
@@ -143,7 +144,8 @@ func (s *Store) reserve(h Hash, size, quota int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.bytes+size > quota {
-		return fault.New(fault.CallerQuota, "blob put", h.String(), nil).WithHint("wait until what was stored before has expired, or store less")
+		return fault.New(fault.CallerQuota, "store", fmt.Sprintf("%d bytes beside the %d of all code, input and results", size, s.bytes), nil).
+			WithHint("wait until jobs have expired, take code off the warm-up list, or raise the limit (--job-bytes)")
 	}
 	s.bytes += size
 	return nil
