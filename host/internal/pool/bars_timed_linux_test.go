@@ -64,6 +64,13 @@ func busy(t *testing.T, n int) {
 	}
 }
 
+func codeOf(f *fault.Error) fault.Code {
+	if f == nil {
+		return ""
+	}
+	return f.Code
+}
+
 // TestBar12VerdictsUnderLoad: half of the CPU limit is enough and one and a half is not, whether the machine is idle or has
 // 4 busy processes per core beside the job, in execution and in preparation, with the wall limit that follows by default.
 func TestBar12VerdictsUnderLoad(t *testing.T) {
@@ -87,14 +94,23 @@ func TestBar12VerdictsUnderLoad(t *testing.T) {
 			prep  fault.Code
 		}{{0.5, "", ""}, {1.5, fault.GuestCPULimit, fault.GuestPrepareCPU}} {
 			for range 3 {
-				o := burn(int(row.share*float64(full)), run.Limits{CPU: limit})
-				t.Logf("%s, run of %v x the limit: CPU %v, wall %v, clock %q, %s", state, row.share, o.Usage.CPU, o.Usage.Wall, o.Clock, load())
-				wantFault(t, o.Fault, row.run)
-				job := r.put(code)
-				job.Budget.CPU, job.Budget.Wall = time.Duration(float64(cost)/row.share), 0
-				p := r.Prepare(t.Context(), job)
-				t.Logf("%s, preparation of %v x the limit: CPU %v of %v, wall %v, clock %q", state, row.share, p.CPU, job.Budget.CPU, p.Wall, p.Clock)
-				wantFault(t, p.Fault, row.prep)
+				runs := func() bool {
+					o := burn(int(row.share*float64(full)), run.Limits{CPU: limit})
+					t.Logf("%s, run of %v x the limit: CPU %v, wall %v, clock %q, %v, %s", state, row.share, o.Usage.CPU, o.Usage.Wall, o.Clock, o.Fault, load())
+					return codeOf(o.Fault) == row.run
+				}
+				prepares := func() bool {
+					job := r.put(code)
+					job.Budget.CPU, job.Budget.Wall = time.Duration(float64(cost)/row.share), 0
+					p := r.Prepare(t.Context(), job)
+					t.Logf("%s, preparation of %v x the limit: CPU %v of %v, wall %v, clock %q, %v", state, row.share, p.CPU, job.Budget.CPU, p.Wall, p.Clock, p.Fault)
+					return codeOf(p.Fault) == row.prep
+				}
+				for what, judged := range map[string]func() bool{"run": runs, "preparation": prepares} {
+					if !judged() && !judged() { // one more try, as for all lines
+						t.Errorf("%s: another verdict on a %s of %v x the limit, twice", state, what, row.share)
+					}
+				}
 			}
 		}
 	}
