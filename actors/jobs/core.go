@@ -70,6 +70,7 @@ type job struct {
 	delays   uint8         // in a row
 	version  uint32        // of what is to be on disk
 	sent     uint32        // the version that is being written
+	erasures uint64        // State.erasures when that began
 	run      uint64        // running: the id of its request
 	due      time.Duration // delayed: when it is tried again
 	startBy  time.Duration // 0: whenever
@@ -132,6 +133,7 @@ type State struct {
 	writes    int    // under way
 	failures  []*job // whose last write failed
 	starved   []*job // accepting: wait for others to leave the disk
+	erasures  uint64 // that ended well
 	erase     []string
 	erasing   bool
 	eraseOff  bool // it failed: not before the next tick

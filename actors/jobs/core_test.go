@@ -343,6 +343,55 @@ func TestAnUnwatchThatOvertakesIsNotLost(t *testing.T) {
 	}
 }
 
+// TestANewJobWaitsForAllThatLeaves refuses new jobs while others leave the disk, one after the other.
+func TestANewJobWaitsForAllThatLeaves(t *testing.T) {
+	full := fault.New(fault.CallerQuota, "submit", "", nil)
+	begin := func(settled ...string) (step func(Message) []Effect, submit func(id string)) {
+		d := newDesk(t, Limits{})
+		for _, id := range settled {
+			d.submit(id, nil)
+			d.end(id, nil)
+		}
+		step = func(m Message) []Effect { return d.s.Step(d.now, m) }
+		return step, func(id string) {
+			t.Helper()
+			m := Submit{Request: Request{ID: id, Tenant: "t", Priority: run.Normal, Body: &Body{}}, Reply: d.reply()}
+			if out := step(m); has[Write](out) != 1 {
+				t.Fatalf("%s: %v", id, out)
+			}
+		}
+	}
+	tell := func(t *testing.T, what string, out []Effect, writes, erases, replies int) {
+		t.Helper()
+		if has[Write](out) != writes || has[Erase](out) != erases || has[Reply](out) != replies {
+			t.Fatalf("%s: %v", what, out)
+		}
+	}
+
+	t.Run("two leave", func(t *testing.T) {
+		step, submit := begin("1", "2")
+		submit("3")
+		submit("4")
+		tell(t, "the first leaves", step(wrote{id: "3", err: full}), 0, 1, 0)
+		tell(t, "the second is to leave", step(wrote{id: "4", err: full}), 0, 0, 0)
+		tell(t, "the first has left", step(erased{ids: []string{"1"}}), 2, 1, 0)
+		tell(t, "the second still leaves", step(wrote{id: "3", err: full}), 0, 0, 0)
+		tell(t, "the second still leaves", step(wrote{id: "4", err: full}), 0, 0, 0)
+		tell(t, "the second has left", step(erased{ids: []string{"2"}}), 2, 0, 0)
+		tell(t, "it fits", step(wrote{id: "3"}), 0, 0, 1)
+		tell(t, "nothing is left to leave", step(wrote{id: "4", err: full}), 0, 1, 1)
+	})
+	t.Run("a refusal out of date", func(t *testing.T) {
+		step, submit := begin("1")
+		submit("3")
+		tell(t, "it leaves", step(wrote{id: "3", err: full}), 0, 1, 0)
+		submit("4")
+		tell(t, "it has left", step(erased{ids: []string{"1"}}), 1, 0, 0)
+		tell(t, "that was before", step(wrote{id: "4", err: full}), 1, 0, 0)
+		tell(t, "it does not fit", step(wrote{id: "4", err: full}), 0, 1, 1)
+	})
+}
+
 // TestAMemoryOfManyJobs holds the core to tens of megabytes for 100,000 jobs.
 func TestAMemoryOfManyJobs(t *testing.T) {
 	d := newDesk(t, Limits{Queue: 200_000})

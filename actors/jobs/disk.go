@@ -35,7 +35,7 @@ func (s *State) flush() []Effect {
 		if j.phase == leaving {
 			continue
 		}
-		j.writing, j.sent = true, j.version
+		j.writing, j.sent, j.erasures = true, j.version, s.erasures
 		s.writes++
 		out = append(out, s.write(j))
 	}
@@ -181,11 +181,18 @@ func (s *State) answer(now time.Time, j *job, err error) []Effect {
 func (s *State) notWritten(now time.Time, j *job, err error) []Effect {
 	f := fault.From(err)
 	if j.phase == accepting {
-		if errors.Is(err, fault.CallerQuota) && !errors.Is(err, ErrNeverFits) && s.forgetOldest(nil) {
-			s.starved = append(s.starved, j)
-			return nil
+		if !errors.Is(err, fault.CallerQuota) || errors.Is(err, ErrNeverFits) {
+			return s.reject(j, err)
 		}
-		return s.reject(j, err)
+		switch {
+		case s.forgetOldest(nil), len(s.erase) > 0: // room comes
+			s.starved = append(s.starved, j)
+		case j.erasures != s.erasures: // room came while it was tried
+			s.queueWrite(j)
+		default:
+			return s.reject(j, err)
+		}
+		return nil
 	}
 	out := s.answer(now, j, err)
 	if !j.failed {
@@ -253,6 +260,7 @@ func (s *State) erased(m erased) []Effect {
 		return out
 	}
 	s.erase = s.erase[len(m.ids):]
+	s.erasures++
 	for _, id := range m.ids {
 		delete(s.jobs, id)
 	}
