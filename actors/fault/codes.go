@@ -39,6 +39,9 @@ const (
 	GuestStack             Code = "guest.stack"
 	GuestTooManySymbols    Code = "guest.too_many_symbols"
 	GuestQuarantined       Code = "guest.quarantined"
+	GuestFeature           Code = "guest.feature"
+	GuestTooComplex        Code = "guest.too_complex"
+	GuestGasLimit          Code = "guest.gas_limit"
 
 	SuspectWorkerDied  Code = "suspect.worker_died"
 	SuspectWallLimit   Code = "suspect.wall_limit"
@@ -115,6 +118,9 @@ var registry = map[Code]Description{
 	GuestStack:             {Guest, "the guest exhausted the call stack", "recurse less deeply"},
 	GuestTooManySymbols:    {Guest, "the code has more or longer imports and exports than a host keeps", "export only what is called: at most 16,384 imports and 16,384 exports, with names of at most 1,024 bytes"},
 	GuestQuarantined:       {Guest, "the code is in quarantine: its workers died again and again", "look at its last runs; it may run again when the quarantine ends, or after its artifact is evicted"},
+	GuestFeature:           {Guest, "the code uses a feature of WebAssembly that is off, or that no host offers", "build it without that feature, or have the operator allow it (--wasm-features)"},
+	GuestTooComplex:        {Guest, "the code passes a bound of what is compiled", "split very large functions, or have the operator raise the bound that the message names (--wasm-caps)"},
+	GuestGasLimit:          {Guest, "the guest used up its gas", "raise --gas if the work is honest"},
 
 	SuspectWorkerDied:  {Suspect, "the worker process died during the run", "retry; if it repeats with this code only, blame the code, else check the machine's memory"},
 	SuspectWallLimit:   {Suspect, "the run passed its wall limit while it was not waiting", "the machine may be overloaded: retry, or raise --wall"},
