@@ -36,3 +36,45 @@ type Shape struct {
 	Features Features // that are used
 	Caps
 }
+
+// capNames are the names of the caps in messages and in configuration, in the order of capFields.
+var capNames = [...]string{
+	"body-bytes", "control-ops", "locals", "branch-targets", "nesting", "locals-control", "params",
+	"functions", "types", "imports", "exports", "globals", "tables", "table-elements", "segments", "control-squares",
+}
+
+func (c *Caps) fields() [len(capNames)]*int {
+	return [...]*int{
+		&c.BodyBytes, &c.ControlOps, &c.Locals, &c.BranchTargets, &c.Nesting, &c.LocalsControl, &c.Params,
+		&c.Functions, &c.Types, &c.Imports, &c.Exports, &c.Globals, &c.Tables, &c.TableElements, &c.Segments, &c.ControlSquares,
+	}
+}
+
+// DefaultCaps returns the defaults.
+func DefaultCaps() Caps {
+	return Caps{
+		BodyBytes: 256 << 10, ControlOps: 10_000, Locals: 512, BranchTargets: 8192, Nesting: 4096, LocalsControl: 1_500_000, Params: 1000,
+		Functions: 100_000, Types: 16_384, Imports: 16_384, Exports: 16_384, Globals: 16_384, Tables: 16, TableElements: 65_536,
+		Segments: 65_536, ControlSquares: 1 << 30,
+	}
+}
+
+// withDefaults returns the caps with the defaults in place of zeros and of what is below zero.
+func (c Caps) withDefaults() Caps {
+	d := DefaultCaps()
+	defaults := d.fields()
+	for i, f := range c.fields() {
+		if *f <= 0 {
+			*f = *defaults[i]
+		}
+	}
+	return c
+}
+
+// features returns what code may use; 0 stands for Wasm2.
+func (p Policy) features() Features {
+	if p.Features == 0 {
+		return Wasm2
+	}
+	return p.Features
+}

@@ -22,24 +22,6 @@ func Instrument(code []byte, p Policy, o Options) (*Instrumented, error) {
 	panic("to come")
 }
 
-// Judge decodes and validates code, and holds it against a policy. The result shares memory with code.
-//
-// # Errors
-//
-// Those of Scan; guest.feature, guest.too_complex, guest.invalid_module. Messages name the function and the offset.
-func Judge(code []byte, p Policy) (*Module, error) {
-	panic("to come")
-}
-
-// Within holds a shape that was recorded against a policy, as Judge would.
-//
-// # Errors
-//
-// guest.feature, guest.too_complex.
-func (s Shape) Within(p Policy) error {
-	panic("to come")
-}
-
 // Symbols name the functions of the original code, for messages.
 type Symbols struct {
 	// to come: function index (original numbering) -> name, offset of the body in the original code

@@ -2,6 +2,7 @@ package wasm
 
 import (
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/troupehost/troupe/actors/fault"
 )
@@ -65,6 +66,16 @@ func (r *reader) take(n uint32, what string) []byte {
 }
 
 func (r *reader) name(what string) string { return string(r.take(r.u32(what), what)) }
+
+// text is a name that must be UTF-8.
+func (r *reader) text(what string) string {
+	b := r.take(r.u32(what), what)
+	if r.err == nil && !utf8.Valid(b) {
+		r.fail(what + ": not UTF-8")
+		return ""
+	}
+	return string(b)
+}
 
 func (r *reader) end(what string) {
 	if r.err == nil && len(r.b) > 0 {

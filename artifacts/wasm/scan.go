@@ -93,6 +93,8 @@ func typeName(t byte) string {
 		return "funcref"
 	case 0x6f:
 		return "externref"
+	case 0x69:
+		return "exnref"
 	}
 	return fmt.Sprintf("type(%#x)", t)
 }
@@ -134,6 +136,7 @@ type Module struct {
 	CodeBytes int // size of all function bodies
 	DataBytes int // size of the data section
 	sections  []section
+	Shape     Shape    // of what Judge judged
 	functions []uint32 // type index of each function, imported ones first
 	spelled   []string // Types in words, made when first needed
 }
@@ -160,7 +163,7 @@ func Scan(code []byte) (*Module, error) {
 		return nil, err
 	}
 	m := &Module{}
-	if err := m.split(code); err != nil {
+	if err := m.split(code, false); err != nil {
 		return nil, err
 	}
 	for _, s := range m.sections {
@@ -186,9 +189,11 @@ func header(code []byte) error {
 	return fault.New(fault.GuestVersion, "scan", fmt.Sprintf("version bytes % x", code[4:8]), nil)
 }
 
-func (m *Module) split(code []byte) error {
+// split finds the sections. A strict split looks at the names of custom sections, and keeps only the first that is called "name".
+func (m *Module) split(code []byte, strict bool) error {
 	r := reader{b: code[8:], off: 8}
 	last := 0
+	named := false
 	for len(r.b) > 0 {
 		off := r.off
 		id := r.byte("section")
@@ -213,6 +218,18 @@ func (m *Module) split(code []byte) error {
 			last = order[id]
 		}
 		start := r.off
+		if strict && id == sectionCustom {
+			custom := reader{b: r.b[:size], off: start}
+			name := custom.text("name of a custom section")
+			if custom.err != nil {
+				return custom.err
+			}
+			if named || name != "name" {
+				r.take(size, "section")
+				continue
+			}
+			named = true
+		}
 		m.sections = append(m.sections, section{id: id, off: start, payload: r.take(size, "section")})
 	}
 	return nil
