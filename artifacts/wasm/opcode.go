@@ -102,6 +102,7 @@ type opInfo struct {
 	in      [3]byte
 	out     byte // 0: no result
 	lane    uint8
+	control bool // begins, ends or leaves a block, or calls
 }
 
 // opTable is a table of 256 instructions.
@@ -155,7 +156,8 @@ func parseOp(kind, signature string) opInfo {
 	}
 	info.kind = map[string]opKind{"plain": opPlain, "mem": opMemArg, "lane": opLane, "memlane": opMemArgLane, "s32": opConst32,
 		"s64": opConst64, "b4": opBytes4, "b8": opBytes8, "b16": opBytes16, "shuffle": opShuffle, "local": opLocal,
-		"special": opSpecial, "foreign": opForeign}[kind]
+		"special": opSpecial, "control": opSpecial, "foreign": opForeign}[kind]
+	info.control = kind == "control"
 	letters := map[byte]byte{'i': typeI32, 'I': typeI64, 'f': typeF32, 'F': typeF64, 'v': typeV128}
 	in, out, _ := strings.Cut(signature, ":")
 	for i := range len(in) {

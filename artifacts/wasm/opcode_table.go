@@ -6,18 +6,18 @@ package wasm
 const plainTable = `
 00 special : unreachable
 01 plain   : nop
-02 special : block loop if else
+02 control : block loop if else
 06 foreign : try catch
-08 special+exn : throw
+08 control+exn : throw
 09 foreign : rethrow
-0a special+exn : throw_ref
-0b special : end br br_if br_table return call call_indirect
-12 special+tail : return_call return_call_indirect
+0a control+exn : throw_ref
+0b control : end br br_if br_table return call call_indirect
+12 control+tail : return_call return_call_indirect
 14 foreign : call_ref return_call_ref
 18 foreign : delegate catch_all
 1a special : drop select
 1c special+ref : select
-1f special+exn : try_table
+1f control+exn : try_table
 20 local   : local.get local.set local.tee
 23 special : global.get global.set
 25 special+ref : table.get table.set

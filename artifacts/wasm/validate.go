@@ -127,33 +127,32 @@ type walk struct {
 	controls, mostControls int // instructions that count as control, and how many may
 	targets                int
 	nesting                int
-	inline                 signature // of a block whose type is a value
-	tagIndex               uint32    // that was read last
-	table                  uint32    // number of the br_table, so that each block is looked at once
+	tagIndex               uint32 // that was read last
+	table                  uint32 // number of the br_table, so that each block is looked at once
 }
 
 // Slots returns the number of parameters and locals, in values: a v128 is two.
 func (w *walk) slots() int { return len(w.locals) + w.wideLocals }
 
-// frame is a block that is open.
+// frame is a block that is open. It is small, since there are many.
 type frame struct {
 	op      byte // opBlock, opLoop, opIf, opElse, opTryTable; opCall for the function itself
 	live    bool // the block can be entered
 	reached bool // a branch that can be reached leads to its end
-	dead    bool // walk.dead of the code outside, while a block is open in it
-	base    int  // height of the operands below its parameters
-	wide    int  // v128 among these
-	start   int  // offset of the instruction that opened it
+	dead    bool // walk.dead of its own code, while a block is open in it
 	table   uint32
-	signature
+	base    int // height of the operands below its parameters
+	wide    int // v128 among these
+	start   int // offset of the instruction that opened it
+	sig     *signature
 }
 
-// label returns the types that a branch to the block carries.
+// label returns the types that a branch to the block carries, and the number of v128 among them.
 func (f *frame) label() ([]byte, int) {
 	if f.op == opLoop {
-		return f.params, f.paramsWide
+		return f.sig.params, f.sig.paramsWide
 	}
-	return f.results, f.resultsWide
+	return f.sig.results, f.sig.resultsWide
 }
 
 // eventKind is what happens in a body that a rewrite has to know of.

@@ -13,7 +13,7 @@ func (v *validator) body(end int) {
 		v.stack = make([]byte, max(need, 2*len(v.stack)))
 	}
 	v.first, v.live = pos, true
-	v.frames = append(v.frames, frame{op: opCall, live: true, start: pos, signature: *v.sig})
+	v.frames = append(v.frames, frame{op: opCall, live: true, start: pos, sig: v.sig})
 	if v.plan != nil {
 		v.plan.begin(v.fn)
 	}

@@ -65,7 +65,7 @@ func (v *validator) unreachable() {
 
 // open opens a block whose operands, the parameters, are on the stack.
 func (v *validator) open(op byte, sig *signature) {
-	if !v.popTypes(sig.params, sig.paramsWide) {
+	if len(sig.params) > 0 && !v.popTypes(sig.params, sig.paramsWide) {
 		return
 	}
 	v.frames[len(v.frames)-1].dead = v.dead
@@ -75,14 +75,14 @@ func (v *validator) open(op byte, sig *signature) {
 			return
 		}
 	}
-	v.frames = append(v.frames, frame{op: op, live: v.live, base: v.sp, wide: v.wide, start: v.at, signature: *sig})
+	v.frames = append(v.frames, frame{op: op, live: v.live, base: v.sp, wide: v.wide, start: v.at, sig: sig})
 	v.base, v.dead = v.sp, false
 	v.pushTypes(sig.params, sig.paramsWide)
 }
 
 // closeBlock checks what a block leaves, and leaves the operands as they were below it.
 func (v *validator) closeBlock(top *frame) bool {
-	if !v.popTypes(top.results, top.resultsWide) {
+	if !v.popTypes(top.sig.results, top.sig.resultsWide) {
 		return false
 	}
 	if v.sp != top.base {
@@ -106,7 +106,7 @@ func (v *validator) elseBlock() {
 	top.op = opElse
 	top.reached = top.reached || v.live
 	v.live, v.dead = top.live, false
-	v.pushTypes(top.params, top.paramsWide)
+	v.pushTypes(top.sig.params, top.sig.paramsWide)
 }
 
 func (v *validator) end() {
@@ -116,7 +116,7 @@ func (v *validator) end() {
 		return
 	}
 	if top.op == opIf {
-		if !bytes.Equal(top.params, top.results) {
+		if !bytes.Equal(top.sig.params, top.sig.results) {
 			v.fail(v.at, "if without else: its parameters are not its results")
 			return
 		}
@@ -131,8 +131,18 @@ func (v *validator) end() {
 	}
 	outer := &v.frames[last-1]
 	v.base, v.dead = outer.base, outer.dead
-	v.pushTypes(v.ended.results, v.ended.resultsWide)
+	v.pushTypes(v.ended.sig.results, v.ended.sig.resultsWide)
 }
+
+// inlineTypes are the types of blocks that are spelled by their one result, by the low bits of that; the first has none.
+var inlineTypes = func() (types [64]signature) {
+	for i := range types {
+		if i > 0 {
+			types[i] = makeSignature(nil, []byte{0x40 | byte(i)})
+		}
+	}
+	return types
+}()
 
 // blockType reads the type of a block.
 func (v *validator) blockType() *signature {
@@ -143,18 +153,10 @@ func (v *validator) blockType() *signature {
 	c := v.code[v.pos]
 	if c&0xc0 == 0x40 { // a negative number of one byte
 		v.pos++
-		if c == 0x40 {
-			v.inline = signature{}
-			return &v.inline
+		if c == 0x40 || v.valueType(c, v.pos-1) {
+			return &inlineTypes[c&0x3f]
 		}
-		if !v.valueType(c, v.pos-1) {
-			return nil
-		}
-		v.inline = signature{results: v.code[v.pos-1 : v.pos]}
-		if c == typeV128 {
-			v.inline.resultsWide = 1
-		}
-		return &v.inline
+		return nil
 	}
 	index, pos := leb32(v.code[:v.limit], v.pos)
 	if pos < 0 || v.code[pos-1]&0x40 != 0 && pos-v.pos < 5 {

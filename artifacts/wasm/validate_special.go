@@ -65,38 +65,7 @@ func (v *validator) control() bool {
 
 // special validates an instruction that has code of its own. What it reads and moves is v.pos, v.sp and the frames.
 func (v *validator) special(op byte, info *opInfo) {
-	if info.feature != 0 && !v.use(info.feature, v.at) {
-		return
-	}
-	switch {
-	case op <= opReturnCallIndirect || op == opTryTable:
-		v.flow(op)
-	case op >= opGlobalGet && op <= opTableSet:
-		v.variable(op)
-	case op == opDrop:
-		v.popAny()
-	case op == opSelect || op == opSelectTyped:
-		v.selectOne(op)
-	case op == opMemorySize || op == opMemoryGrow:
-		v.memorySize(op)
-	case op >= opRefNull && op <= opRefFunc:
-		v.reference(op)
-	case op == prefixMisc:
-		v.misc()
-	case op == prefixVector:
-		v.vectorOp()
-	}
-	if info.kind == opForeign {
-		v.refuse(foreignOps[op], v.at)
-	}
-	if info.kind == opUnknown {
-		v.fail(v.at, "%s is unknown", OpName(0, uint32(op)))
-	}
-}
-
-// flow validates the instructions of control.
-func (v *validator) flow(op byte) {
-	if op != opUnreachable && !v.control() {
+	if info.feature != 0 && !v.use(info.feature, v.at) || info.control && !v.control() {
 		return
 	}
 	switch op {
@@ -148,6 +117,28 @@ func (v *validator) flow(op byte) {
 		}
 	case opTryTable:
 		v.tryTable()
+	case opGlobalGet, opGlobalSet:
+		v.variable(op)
+	case opTableGet, opTableSet:
+		v.tableAccess(op)
+	case opDrop:
+		v.popAny()
+	case opSelect, opSelectTyped:
+		v.selectOne(op)
+	case opMemorySize, opMemoryGrow:
+		v.memorySize(op)
+	case opRefNull, opRefIsNull, opRefFunc:
+		v.reference(op)
+	case prefixMisc:
+		v.misc()
+	case prefixVector:
+		v.vectorOp()
+	default:
+		if info.kind == opForeign {
+			v.refuse(foreignOps[op], v.at)
+			return
+		}
+		v.fail(v.at, "%s is unknown", OpName(0, uint32(op)))
 	}
 }
 
@@ -199,19 +190,18 @@ func (v *validator) callIndirect(op byte) {
 	}
 }
 
-// variable validates global.get, global.set, table.get and table.set.
-func (v *validator) variable(op byte) {
-	if op == opTableGet || op == opTableSet {
-		table, ok := v.index("table", len(v.tables))
-		switch {
-		case !ok:
-		case op == opTableGet && v.pop(typeI32):
-			v.push(v.tables[table])
-		case op == opTableSet && v.pop(v.tables[table]) && v.pop(typeI32):
-			v.tell(evTableSet, table)
-		}
-		return
+func (v *validator) tableAccess(op byte) {
+	table, ok := v.index("table", len(v.tables))
+	switch {
+	case !ok:
+	case op == opTableGet && v.pop(typeI32):
+		v.push(v.tables[table])
+	case op == opTableSet && v.pop(v.tables[table]) && v.pop(typeI32):
+		v.tell(evTableSet, table)
 	}
+}
+
+func (v *validator) variable(op byte) {
 	g, ok := v.index("global", len(v.globals))
 	switch {
 	case !ok:
