@@ -21,8 +21,3 @@ type Instrumented struct {
 func Instrument(code []byte, p Policy, o Options) (*Instrumented, error) {
 	panic("to come")
 }
-
-// Symbols name the functions of the original code, for messages.
-type Symbols struct {
-	// to come: function index (original numbering) -> name, offset of the body in the original code
-}

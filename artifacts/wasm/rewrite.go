@@ -5,9 +5,6 @@ import (
 	"encoding/binary"
 )
 
-// MaxNameSection bounds the name section that a skeleton keeps for trap messages.
-const MaxNameSection = 1 << 20
-
 // MemoryImportToExport returns the module with its imported memory defined by itself, and exported as "memory" unless
 // something is called so already: the PVF way. A module without a memory import comes back as it is.
 func (m *Module) MemoryImportToExport(code []byte) []byte {
@@ -66,27 +63,93 @@ func (m *Module) MemoryImportToExport(code []byte) []byte {
 	return out
 }
 
-// Skeleton returns the module with every function body replaced by a trap and without custom sections other than the
-// names. It is what an execute worker decodes and validates in place of the whole module: types, imports, globals,
-// tables, data and exports are the same, and the compiled code of the original fits it.
-func (m *Module) Skeleton(code []byte) []byte {
+// SkeletonOptions say what a skeleton lacks besides bodies and custom sections. The zero value keeps everything else.
+type SkeletonOptions struct {
+	EmptyData bool // active data has no bytes: for instances whose memory starts as an image
+}
+
+// Skeleton returns the module with every function body replaced by a trap and with one custom section at most: the symbols, unless
+// they are nil. It is what an execute worker decodes and validates in place of the whole module: types, imports, globals, tables and
+// exports are the same, and so is the data unless the options say otherwise; the compiled code of the original fits it.
+//
+// Emptied segments keep their places, which compiled code knows them by. Where it can know none, since there is neither a passive
+// segment nor a count of segments, the whole section goes.
+func (m *Module) Skeleton(code []byte, s *Symbols, o SkeletonOptions) []byte {
 	stub := []byte{3, 0, 0x00, 0x0b} // size, no locals, unreachable, end
-	out := append(make([]byte, 0, 4096), code[:8]...)
+	symbols := s.Encode()
+	out := append(make([]byte, 0, 4096+4*len(m.Funcs)+len(symbols)), code[:8]...)
 	for _, s := range m.sections {
 		switch {
 		case s.id == sectionCode:
 			payload := appendU32(nil, uint32(len(m.Funcs)))
 			out = appendSection(out, s.id, append(payload, bytes.Repeat(stub, len(m.Funcs))...))
-		case s.id == sectionCustom:
-			r := reader{b: s.payload}
-			if r.name("custom section") == "name" && len(s.payload) <= MaxNameSection {
-				out = appendSection(out, s.id, s.payload)
+		case s.id == sectionData && o.EmptyData:
+			payload, passive, ok := emptied(s)
+			switch {
+			case !ok:
+				out = appendSection(out, s.id, s.payload) // the engine says what is wrong with it
+			case passive || m.has(sectionDataCount):
+				out = appendSection(out, s.id, payload)
 			}
-		default:
+		case s.id != sectionCustom:
 			out = appendSection(out, s.id, s.payload)
 		}
 	}
+	if symbols != nil {
+		payload := append(appendU32(nil, uint32(len(SymbolSection))), SymbolSection...)
+		out = appendSection(out, sectionCustom, append(payload, symbols...))
+	}
 	return out
+}
+
+// emptied returns the payload of a data section without the bytes of its active segments, and whether one is passive.
+func emptied(s section) (payload []byte, passive, ok bool) {
+	r := reader{b: s.payload, off: s.off}
+	n := r.u32("segments")
+	payload = appendU32(nil, n)
+	for ; n > 0 && r.err == nil; n-- {
+		start := r.b
+		kind := r.u32("segment")
+		if kind == 2 {
+			r.u32("memory")
+		}
+		if kind != 1 {
+			r.constant()
+		}
+		head := start[:len(start)-len(r.b)]
+		r.take(r.u32("segment"), "segment")
+		switch {
+		case r.err != nil || kind > 2:
+			return nil, false, false
+		case kind == 1:
+			passive = true
+			payload = append(payload, start[:len(start)-len(r.b)]...)
+		default:
+			payload = append(append(payload, head...), 0)
+		}
+	}
+	r.end("segments")
+	return payload, passive, r.err == nil
+}
+
+// constant passes over a constant expression.
+func (r *reader) constant() {
+	for r.err == nil {
+		switch op := r.byte("constant expression"); op {
+		case 0x0b: // end
+			return
+		case 0x41, 0x42, 0x23, 0xd2: // i32.const, i64.const, global.get, ref.func: one number
+			for r.byte("constant expression")&0x80 != 0 {
+			}
+		case 0x43: // f32.const
+			r.take(4, "constant expression")
+		case 0x44: // f64.const
+			r.take(8, "constant expression")
+		case 0x6a, 0x6b, 0x6c, 0x7c, 0x7d, 0x7e: // sums, differences and products
+		default:
+			r.fail("constant expression")
+		}
+	}
 }
 
 // LimitTables returns the module with maxima for its tables, so that all of them together never have more than most

@@ -92,20 +92,57 @@ func TestMemoryRewriteMakesItsPlaces(t *testing.T) {
 	}
 }
 
-func TestSkeletonKeepsNamesWithinBounds(t *testing.T) {
-	for _, row := range []struct {
-		section []byte
-		kept    bool
-	}{
-		{custom("name", 100), true}, {custom("name", MaxNameSection), false}, {custom("producers", 1), false}, {custom(".debug_info", 5000), false},
+func TestSkeletonDropsCustomSections(t *testing.T) {
+	plain := module(appendSection(nil, sectionMemory, []byte{1, 0, 1}))
+	code := slices.Concat(plain, custom("name", 100), custom("producers", 1), custom(".debug_info", 5000), custom(SymbolSection, 5))
+	m, err := Scan(code)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := m.Skeleton(code, nil, SkeletonOptions{}); !bytes.Equal(got, plain) {
+		t.Errorf("%q is left, want %q", got, plain)
+	}
+	want := newSymbols(m, code)
+	bones, err := Scan(m.Skeleton(code, want, SkeletonOptions{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := bones.Symbols(); err != nil || !bytes.Equal(got.Encode(), want.Encode()) {
+		t.Errorf("symbols %q, %v; want %q", got.Encode(), err, want.Encode())
+	}
+}
+
+func TestSkeletonEmptiesActiveData(t *testing.T) {
+	active, far := []byte{0, 0x41, 4, 0x0b, 2, 'h', 'i'}, []byte{2, 0, 0x23, 0, 0x0b, 1, 'x'}
+	sum := []byte{0, 0x41, 0x84, 0x80, 0, 0x41, 1, 0x6a, 0x0b, 1, 'y'}
+	passive, broken := []byte{1, 3, 'a', 'b', 'c'}, []byte{0, 0x0f, 0x0b, 0}
+	data := func(n byte, segments ...[]byte) []byte {
+		return appendSection(nil, sectionData, append([]byte{n}, slices.Concat(segments...)...))
+	}
+	count := func(n byte) []byte { return appendSection(nil, sectionDataCount, []byte{n}) }
+	noActive, noFar, noSum := []byte{0, 0x41, 4, 0x0b, 0}, []byte{2, 0, 0x23, 0, 0x0b, 0}, []byte{0, 0x41, 0x84, 0x80, 0, 0x41, 1, 0x6a, 0x0b, 0}
+	for name, row := range map[string]struct{ code, want []byte }{
+		"active only":             {data(2, active, far), nil},
+		"none":                    {data(0), nil},
+		"with a passive one":      {data(3, active, passive, sum), data(3, noActive, passive, noSum)},
+		"with a count":            {slices.Concat(count(2), data(2, far, active)), slices.Concat(count(2), data(2, noFar, noActive))},
+		"that cannot be read":     {data(2, broken, active), data(2, broken, active)},
+		"with bytes after it":     {data(1, active, passive), data(1, active, passive)},
+		"of an unknown kind":      {data(1, []byte{3, 0x41, 0, 0x0b, 0}), data(1, []byte{3, 0x41, 0, 0x0b, 0})},
+		"without an end":          {data(1, []byte{0, 0x41}), data(1, []byte{0, 0x41})},
+		"with more than is there": {data(1, []byte{0, 0x41, 0, 0x0b, 9}), data(1, []byte{0, 0x41, 0, 0x0b, 9})},
 	} {
-		code := module(row.section)
+		memory := appendSection(nil, sectionMemory, []byte{1, 0, 1})
+		code := module(memory, row.code)
 		m, err := Scan(code)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := bytes.Equal(m.Skeleton(code), code); got != row.kept {
-			t.Errorf("section of %d bytes %.15q kept: %v", len(row.section), row.section[3:], got)
+		if got, want := m.Skeleton(code, nil, SkeletonOptions{EmptyData: true}), module(memory, row.want); !bytes.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+		if got := m.Skeleton(code, nil, SkeletonOptions{}); !bytes.Equal(got, code) {
+			t.Errorf("%s, kept: %q, want %q", name, got, code)
 		}
 	}
 }

@@ -127,7 +127,7 @@ func TestSkeletonKeepsAllButBodies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bones := m.Skeleton(code)
+	bones := m.Skeleton(code, newSymbols(m, code), SkeletonOptions{})
 	s, err := Scan(bones)
 	if err != nil {
 		t.Fatal(err)
@@ -179,8 +179,15 @@ func FuzzScan(f *testing.F) {
 			}
 			return
 		}
-		if _, err := Scan(m.Skeleton(code)); err != nil {
-			t.Fatalf("the skeleton of a module is none: %v", err)
+		symbols := newSymbols(m, code)
+		for _, o := range []SkeletonOptions{{}, {EmptyData: true}} {
+			bones, err := Scan(m.Skeleton(code, symbols, o))
+			if err != nil {
+				t.Fatalf("the skeleton of a module is none: %v", err)
+			}
+			if got, err := bones.Symbols(); err != nil || !bytes.Equal(got.Encode(), symbols.Encode()) {
+				t.Fatalf("symbols %q became %q, %v", symbols.Encode(), got.Encode(), err)
+			}
 		}
 		if _, err := Scan(m.LimitTables(code, 1<<20)); err != nil {
 			t.Fatalf("a module with limited tables is none: %v", err)

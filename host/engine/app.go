@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"strconv"
 	"strings"
 
 	"github.com/tetratelabs/wazero"
@@ -26,6 +27,7 @@ type App struct {
 	rt       wazero.Runtime
 	compiled wazero.CompiledModule
 	module   *wasm.Module
+	symbols  *wasm.Symbols
 	exports  map[string]api.FunctionDefinition
 	twice    string // a function that is imported with two types, which nobody can offer; "" if there is none
 }
@@ -43,6 +45,10 @@ func Load(ctx context.Context, skeleton, code []byte) (*App, error) {
 	if err != nil {
 		return rejected(err)
 	}
+	symbols, err := m.Symbols()
+	if err != nil {
+		return rejected(err)
+	}
 	h := &hook{entry: code}
 	rt, err := newRuntime(ctx, h)
 	if err != nil {
@@ -56,7 +62,7 @@ func Load(ctx context.Context, skeleton, code []byte) (*App, error) {
 		_ = rt.Close(ctx)
 		return rejected(err)
 	}
-	a := &App{rt: rt, compiled: c, module: m, exports: c.ExportedFunctions()}
+	a := &App{rt: rt, compiled: c, module: m, symbols: symbols, exports: c.ExportedFunctions()}
 	if err := a.link(ctx); err != nil {
 		_ = rt.Close(ctx)
 		return rejected(err)
@@ -207,7 +213,7 @@ func (a *App) run(ctx context.Context, s Spec, streams IO, mem *linearMemory) Ou
 	ctx = context.WithValue(experimental.WithMemoryAllocator(ctx, mem), runKey{}, state)
 	mod, err := a.rt.InstantiateModule(ctx, a.compiled, cfg)
 	if err != nil {
-		return ended(err, fault.GuestStartTrap, s.Entry.Mode)
+		return a.ended(err, fault.GuestStartTrap, s.Entry.Mode)
 	}
 	defer mod.Close(ctx)
 	state.heap = newHeap(mod)
@@ -217,20 +223,20 @@ func (a *App) run(ctx context.Context, s Spec, streams IO, mem *linearMemory) Ou
 		if err == nil {
 			return Outcome{Exited: true} // to return is to exit with 0
 		}
-		return ended(err, fault.GuestTrap, s.Entry.Mode)
+		return a.ended(err, fault.GuestTrap, s.Entry.Mode)
 	}
 	if init := mod.ExportedFunction("_initialize"); init != nil && s.Entry.Name != "_initialize" {
 		if d := init.Definition(); len(d.ParamTypes()) > 0 || len(d.ResultTypes()) > 0 {
 			return Outcome{Fault: fault.New(fault.GuestBadSignature, "link", "_initialize", nil)}
 		}
 		if _, err := init.Call(ctx); err != nil {
-			return ended(err, fault.GuestStartTrap, s.Entry.Mode)
+			return a.ended(err, fault.GuestStartTrap, s.Entry.Mode)
 		}
 	}
 	if s.Entry.Mode == run.Invoke {
-		return invoke(ctx, mod.ExportedFunction(s.Entry.Name), s.Entry.Args, budget, streams.Result)
+		return a.invoke(ctx, mod.ExportedFunction(s.Entry.Name), s.Entry.Args, budget, streams.Result)
 	}
-	return callBytes(ctx, mod, s, state.heap, budget, streams.Result)
+	return a.callBytes(ctx, mod, s, state.heap, budget, streams.Result)
 }
 
 // judge refuses what cannot be run as asked, before anything of the guest runs, and settles the mode.
@@ -307,7 +313,7 @@ func judgeStrings(e run.Entry) *fault.Error {
 
 // ended reads the error of a call. trap is the code of a trap in this phase. Only a command exits: whoever calls a
 // function waits for its return, and an exit in place of it, of any code, is a trap.
-func ended(err error, trap fault.Code, mode run.Mode) Outcome {
+func (a *App) ended(err error, trap fault.Code, mode run.Mode) Outcome {
 	if exit, ok := errors.AsType[*sys.ExitError](err); ok {
 		code := int32(exit.ExitCode())
 		switch {
@@ -321,7 +327,7 @@ func ended(err error, trap fault.Code, mode run.Mode) Outcome {
 	if f, ok := errors.AsType[*fault.Error](err); ok {
 		return Outcome{Fault: f}
 	}
-	message := trapMessage(err.Error())
+	message := trapMessage(err.Error(), a.symbols)
 	if strings.HasPrefix(message, "stack overflow") {
 		trap = fault.GuestStack
 	}
@@ -329,15 +335,29 @@ func ended(err error, trap fault.Code, mode run.Mode) Outcome {
 }
 
 // trapMessage turns wazero's text into "unreachable in .name(i32) i32".
-func trapMessage(text string) string {
+func trapMessage(text string, symbols *wasm.Symbols) string {
 	lines := strings.Split(text, "\n")
 	message := strings.TrimPrefix(lines[0], "wasm error: ")
 	for i, l := range lines {
 		if strings.HasPrefix(l, "wasm stack trace:") && i+1 < len(lines) {
-			return message + " in " + strings.TrimSpace(lines[i+1])
+			return message + " in " + withName(strings.TrimSpace(lines[i+1]), symbols)
 		}
 	}
 	return message
+}
+
+// withName puts the name into ".$7(i32) i32": a skeleton has none, so the engine tells functions by their indices.
+func withName(frame string, symbols *wasm.Symbols) string {
+	number, rest, ok := strings.Cut(frame, "(")
+	digits, ours := strings.CutPrefix(number, ".$")
+	index, err := strconv.ParseUint(digits, 10, 32)
+	if !ok || !ours || err != nil {
+		return frame
+	}
+	if name, _, _ := symbols.Name(uint32(index)); name != "" {
+		return "." + name + "(" + rest
+	}
+	return frame
 }
 
 // output counts what a guest writes against one budget and stops it at the limit.

@@ -44,6 +44,7 @@ func Compile(ctx context.Context, code []byte, maxInflated int64) (*Compiled, er
 	if err != nil {
 		return nil, err
 	}
+	symbols := m.NewSymbols(code)
 	if moved := m.MemoryImportToExport(code); &moved[0] != &code[0] {
 		code = moved
 		if m, err = wasm.Scan(code); err != nil {
@@ -63,7 +64,7 @@ func Compile(ctx context.Context, code []byte, maxInflated int64) (*Compiled, er
 		return nil, fault.New(fault.HostEngine, "compile", "", errNoEntry)
 	}
 	desc.CodeBytes = int64(len(h.added))
-	return &Compiled{Module: desc, Skeleton: m.Skeleton(code), Code: h.added}, nil
+	return &Compiled{Module: desc, Skeleton: m.Skeleton(code, symbols, wasm.SkeletonOptions{}), Code: h.added}, nil
 }
 
 // describe returns what operators and the cache want to know of a module.

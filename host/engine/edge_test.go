@@ -468,8 +468,12 @@ func TestBytes(t *testing.T) {
 func TestNamesOfGuestsAreDefused(t *testing.T) {
 	evil := "\x1b[31m\u202e" + strings.Repeat("x", 1000)
 	names := raw(secCustom, slices.Concat(text("name"), raw(1, vector(append([]byte{0}, text(evil)...)))))
-	a := loadCode(t, binaryModule(section(secType, funcType("", "")), section(secFunc, []byte{0}),
-		section(secExport, exportFunc("f", 0)), section(secCode, body(opUnreachable)), names))
+	trapping := slices.Concat(section(secType, funcType("", "")), section(secFunc, []byte{0}),
+		section(secExport, exportFunc("f", 0)), section(secCode, body(opUnreachable)))
+	if out, _ := call(loadCode(t, binaryModule(trapping)), invoked("f")); out.Fault == nil || out.Fault.Subject != "unreachable in .f()" {
+		t.Errorf("a function without a name: %v", out.Fault)
+	}
+	a := loadCode(t, binaryModule(trapping, names))
 	out, _ := call(a, invoked("f"))
 	if out.Fault == nil || !strings.HasPrefix(out.Fault.Subject, "unreachable in .") || !strings.Contains(out.Fault.Subject, "[31m") {
 		t.Fatalf("%v", out.Fault)

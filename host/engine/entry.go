@@ -13,10 +13,10 @@ import (
 )
 
 // invoke calls a function over numbers; judge has looked at its types.
-func invoke(ctx context.Context, fn api.Function, args []string, budget *output, put func([]byte) error) Outcome {
+func (a *App) invoke(ctx context.Context, fn api.Function, args []string, budget *output, put func([]byte) error) Outcome {
 	params := fn.Definition().ParamTypes()
 	if len(args) != len(params) {
-		what := fmt.Sprintf("%s takes %d numbers, not %d", fn.Definition().DebugName(), len(params), len(args))
+		what := fmt.Sprintf("%s takes %d numbers, not %d", fn.Definition().ExportNames()[0], len(params), len(args))
 		return Outcome{Fault: fault.New(fault.CallerInvalid, "invoke", fault.Quote(what), nil)}
 	}
 	stack := make([]uint64, max(len(params), len(fn.Definition().ResultTypes())))
@@ -29,7 +29,7 @@ func invoke(ctx context.Context, fn api.Function, args []string, budget *output,
 		stack[i] = v
 	}
 	if err := fn.CallWithStack(ctx, stack); err != nil {
-		return ended(err, fault.GuestTrap, run.Invoke)
+		return a.ended(err, fault.GuestTrap, run.Invoke)
 	}
 	words := make([]string, len(fn.Definition().ResultTypes()))
 	for i, t := range fn.Definition().ResultTypes() {
@@ -110,7 +110,7 @@ func format(t api.ValueType, v uint64) string {
 
 // callBytes calls name(ptr, len) -> (len << 32) | ptr, the PVF manner. The result is put from where it stands: a copy would
 // be memory that no limit of the run allows for.
-func callBytes(ctx context.Context, mod api.Module, s Spec, h *heap, budget *output, put func([]byte) error) Outcome {
+func (a *App) callBytes(ctx context.Context, mod api.Module, s Spec, h *heap, budget *output, put func([]byte) error) Outcome {
 	mem := memoryOf(mod)
 	if mem == nil {
 		return Outcome{Fault: fault.New(fault.GuestMissingExport, "call", "memory", nil)}
@@ -121,7 +121,7 @@ func callBytes(ctx context.Context, mod api.Module, s Spec, h *heap, budget *out
 	}
 	got, err := mod.ExportedFunction(s.Entry.Name).Call(ctx, uint64(ptr), uint64(len(s.Input)))
 	if err != nil {
-		return ended(err, fault.GuestTrap, run.Bytes)
+		return a.ended(err, fault.GuestTrap, run.Bytes)
 	}
 	size := uint32(got[0] >> 32)
 	if int64(size) > budget.left {
