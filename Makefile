@@ -7,16 +7,17 @@ FUZZTIME  ?= 30s
 SEEDS     ?= 10000
 CHAOS_KILLS ?= 1000
 BENCHTIME ?= 1s
+PEERFLAGS ?=
 PKGS      ?= ./...
 TESTFLAGS ?=
 export CGO_ENABLED = 0
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test sim chaos timed race lint fmt tidy bench fuzz testdata cross ci
+.PHONY: help build run test sim chaos timed race lint fmt tidy bench bench-peers fuzz testdata cross ci
 
 help: ## print this help
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 build: ## build troupe and troupe-worker into .bin
 	@go build -trimpath -o $(BIN)/ ./cmd/troupe ./cmd/troupe-worker
@@ -51,6 +52,9 @@ tidy: ## tidy go.mod and go.sum
 
 bench: ## benchmarks of all packages; BENCHTIME=1s
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $(PKGS)
+
+bench-peers: ## metering on wazero beside fuel on wasmtime (needs a C compiler); PEERFLAGS='-rounds 15 -engines wazero,wasmtime'
+	cd testdata/bench/peers && CGO_ENABLED=1 go run . $(PEERFLAGS)
 
 fuzz: ## every fuzz target for FUZZTIME=30s each
 	@grep -rlE '^func Fuzz' --include='*_test.go' . | while read -r f; do \

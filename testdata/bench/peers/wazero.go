@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/troupehost/troupe/artifacts/wasm"
+)
+
+// slice is the gas of one grant. A guest of 10 ms uses some 100 million units, so a call asks for it a few times.
+const slice = 50_000_000
+
+// stackLimit is the product's default, in values.
+const stackLimit = 65_536
+
+type wazeroEngine struct {
+	rt  wazero.Runtime
+	mod api.Module
+}
+
+// flat is a table with one weight for all. What the weights are does not matter to the time that metering takes: each block
+// subtracts a constant.
+func flat() *wasm.Weights {
+	w := &wasm.Weights{Version: 1, Function: 1, Local: 1, HostCall: 1, GrowPage: 1, BulkByte: 1, TableGrow: 1, BulkElement: 1}
+	for i := range w.Op {
+		w.Op[i], w.Vector[i] = 1, 1
+	}
+	for i := range w.Misc {
+		w.Misc[i] = 1
+	}
+	return w
+}
+
+func openWazero(code []byte, gas, stack bool) (engine, error) {
+	ctx := context.Background()
+	rt := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigCompiler())
+	if gas || stack {
+		o := wasm.Options{Stack: stack}
+		if gas {
+			o.Weights = flat()
+		}
+		made, err := wasm.Instrument(code, wasm.Policy{}, o)
+		if err != nil {
+			return nil, err
+		}
+		code = made.Code
+		if _, err := rt.NewHostModuleBuilder(wasm.MeterModule).NewFunctionBuilder().
+			WithGoModuleFunction(refill(), nil, nil).Export(wasm.MeterRefill).Instantiate(ctx); err != nil {
+			return nil, err
+		}
+	}
+	mod, err := rt.Instantiate(ctx, code)
+	if err != nil {
+		return nil, err
+	}
+	return &wazeroEngine{rt, mod}, nil
+}
+
+// refill grants gas without an end, and the stack once. A guest whose stack is still too deep traps by itself.
+func refill() api.GoModuleFunc {
+	granted := false
+	return func(_ context.Context, mod api.Module, _ []uint64) {
+		if g, ok := mod.ExportedGlobal(wasm.GasGlobal).(api.MutableGlobal); ok && int64(g.Get()) < 0 {
+			g.Set(g.Get() + slice)
+		}
+		if g, ok := mod.ExportedGlobal(wasm.StackGlobal).(api.MutableGlobal); ok && int64(g.Get()) < 0 && !granted {
+			granted = true
+			g.Set(g.Get() + stackLimit)
+		}
+	}
+}
+
+func (e *wazeroEngine) call(export string, arg int32) (int64, error) {
+	got, err := e.mod.ExportedFunction(export).Call(context.Background(), api.EncodeI32(arg))
+	if err != nil {
+		return 0, err
+	}
+	return int64(got[0]), nil
+}
+
+func (e *wazeroEngine) close() { _ = e.rt.Close(context.Background()) }
