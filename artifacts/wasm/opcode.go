@@ -198,3 +198,19 @@ func OpName(prefix byte, op uint32) string {
 	}
 	return fmt.Sprintf("instruction %#02x %#02x", prefix, op)
 }
+
+// Opcodes that the rewrite writes.
+const (
+	typeEmpty       = 0x40 // of a block
+	opI32GtU        = 0x4b
+	opI64LtS        = 0x53
+	opF32Eq         = 0x5b
+	opF64Eq         = 0x61
+	opI64Add        = 0x7c
+	opI64Sub        = 0x7d
+	opI64Mul        = 0x7e
+	opI64Or         = 0x84
+	opI64ExtendI32U = 0xad
+
+	mostPages = 65536 // of a memory
+)

@@ -1,13 +1,501 @@
 package wasm
 
-// This file is a stand-in: the plan of the rewrite replaces it.
-
+// plan decides, while a body is walked, where the rewrite puts what; emit.go writes it down once the body is known whole.
+//
+// A charge is a place where the gas of a block is taken before the block begins. Charges are few, by three rules that leave the
+// sum of every path through the body as it is:
+//
+//   - Code behind a block that nothing leaves otherwise than by its end runs as often as the code before it, so both share
+//     the charge before it.
+//   - A charge that stands before an if which is left otherwise moves into its arms and behind it, unless something that
+//     checks the account lies between.
+//   - Code behind a call, up to the next branch or label, shares the charge before the call.
+//
+// The account is a global. A body that is charged at least as often as it calls keeps it in a local: it is written back before
+// calls and at the exit, and read again behind calls.
 type plan struct {
 	v       *validator
-	cost    uint64
+	o       Options
+	cost    uint64 // of the instructions since the last event
 	weights *Weights
+
+	indices
+	out       []byte // the bodies so far, each behind its size
+	scratch   []byte
+	ready     bool
+	resets    Resets
+	unchecked uint64 // the most that all charges of one body sum up to
+
+	body
 }
 
-func (p *plan) begin(fn uint32)                               {}
-func (p *plan) event(k eventKind, start, end int, arg uint32) {}
-func (p *plan) finish()                                       {}
+// body is the plan of one body.
+type body struct {
+	list   []insert
+	blocks []planBlock
+	loops  []planLoop
+	at     int32 // the charge that the code belongs to
+	inner  int32 // the innermost open loop; -1: none
+	flow   flow
+	exit   flow // at any exit
+	live   bool
+
+	charged, called int // charges that are worth something; calls
+	leaf            bool
+	returns         bool // there is a return, or a branch to the outermost label
+	tries           bool // there is a try_table
+	synced          bool // nothing was charged since the last call
+	temps           [tempKinds]bool
+}
+
+// flow is what must be known of the way to a place: whether a call returned since the last check, and whether something was
+// charged after it. Who leaves a function so checks the account at the exit; else a deep recursion could use gas on its way
+// back without ever being asked.
+type flow uint8
+
+const (
+	flowCalled flow = 1 << iota
+	flowCharged
+)
+
+type insertKind uint8
+
+const (
+	insEntry    insertKind = iota
+	insCharge              // take cost
+	insCheck               // at a loop header: take cost and check; arg is the loop
+	insLoop                // before a loop; arg is the loop
+	insLoopEnd             // behind its end
+	insBranch              // br or br_if: arg is the depth
+	insTable               // br_table: arg is the depth of the loop
+	insReturn              // a return: arg is the depth of the outermost block
+	insCall                // arg is the function in the new numbering
+	insIndirect            // around call_indirect
+	insTail                // before a return_call_indirect; in place of a return_call
+	insThrow               // before throw, throw_ref
+	insFunc                // ref.func: arg as in insCall
+	insAmount              // before an instruction with an amount on top: cost of each
+	insPages               // before memory.grow
+	insFloat               // behind an instruction: arg is the kind of float
+	insLanding             // behind the end of a block that an exception may lead to
+)
+
+// insert is something that is put into a body.
+type insert struct {
+	pos   int32 // offset in the code
+	skip  int32 // bytes of the original that it replaces
+	arg   uint32
+	loop  int32 // a branch: the loop that it leaves, if that is the innermost one; -1: none
+	cost  int64
+	kind  insertKind
+	fixed bool // a charge with a check, call or loop behind it: it may not move behind these
+	quiet bool // insCall, insIndirect: the account is in the global already
+}
+
+// planBlock is an open block.
+type planBlock struct {
+	op        byte
+	entered   bool  // it can be reached
+	escaped   bool  // something in it leaves for further outside
+	targeted  bool  // a branch leads to its end
+	caught    bool  // an exception may lead to its end
+	charge    int32 // that the code before it belongs to
+	arm, arm2 int32 // if: the charges of its arms; -1: none
+	loop      int32
+	outer     int32 // the loop around
+	live1     bool  // the end of the first arm can be reached
+	fixed     bool  // if: the charge before it may not move
+	flow      flow  // if: before it
+	merged    flow  // on the branches to its end
+}
+
+// planLoop is a loop. Those that call nothing and hold no other loop are written so that the way of an empty account leads out
+// of the loop and back: a call inside would have the compiler keep every variable of the loop in memory.
+type planLoop struct {
+	header int32 // the charge at the header
+	block  int32 // index among the open blocks
+	calls  bool
+	params bool
+	start  int32
+	end    int32 // behind the type of the block
+}
+
+// begin is told that a body comes.
+func (p *plan) begin(uint32) {
+	p.prepare()
+	p.body = body{list: p.list[:0], blocks: p.blocks[:0], loops: p.loops[:0], inner: -1, live: true, leaf: true}
+	p.put(insert{pos: int32(p.v.first), kind: insEntry, fixed: true})
+	p.at = 0
+	p.blocks = append(p.blocks, planBlock{op: opCall, entered: true, charge: 0, loop: -1, outer: -1, arm: -1, arm2: -1})
+	p.cost = 0
+	if w := p.weights; w != nil {
+		own := len(p.v.locals) - len(p.v.sig.params)
+		p.cost = uint64(w.Function) + uint64(own)*uint64(w.Local)
+	}
+}
+
+func (p *plan) put(i insert) int32 {
+	p.list = append(p.list, i)
+	return int32(len(p.list) - 1)
+}
+
+// settle adds the cost of what was walked to its charge.
+func (p *plan) settle() {
+	if p.live {
+		p.list[p.at].cost += int64(p.cost)
+	}
+	p.cost = 0
+}
+
+// charge begins a charge.
+func (p *plan) charge(pos int) int32 {
+	p.synced = false
+	if p.flow&flowCalled != 0 {
+		p.flow |= flowCharged
+	}
+	p.at = p.put(insert{pos: int32(pos), kind: insCharge})
+	return p.at
+}
+
+// fix keeps every charge that is open from moving: something that may check the account comes.
+func (p *plan) fix() {
+	p.list[p.at].fixed = true
+	for i := range p.blocks {
+		p.list[p.blocks[i].charge].fixed = true
+	}
+}
+
+func (p *plan) event(k eventKind, start, end int, arg uint32) {
+	if k == evFloat && !p.o.CanonicalNaNs {
+		return
+	}
+	was := p.live
+	p.settle()
+	switch k {
+	case evBlock:
+		p.open(planBlock{op: opBlock}, was)
+	case evTryTable:
+		p.open(planBlock{op: opBlock, escaped: p.tryTable(start)}, was)
+	case evLoop:
+		p.openLoop(start, end, was)
+	case evIf:
+		at := &p.list[p.at]
+		p.open(planBlock{op: opIf, flow: p.flow, fixed: at.fixed || at.kind != insCharge}, was)
+		if was {
+			p.blocks[len(p.blocks)-1].arm = p.charge(end)
+		}
+	case evElse:
+		p.elseArm(end, was)
+	case evEnd:
+		p.close(start, end, was)
+	case evBr, evBrIf:
+		p.branch(int(arg), was)
+		p.putBranch(insBranch, start, end, arg)
+		p.behindBranch(end, was)
+	case evBrTable:
+		p.brTable(start, end, was)
+		p.live = false
+	case evReturn:
+		depth := len(p.blocks) - 1
+		p.branch(depth, was)
+		p.returns = true
+		p.put(insert{pos: int32(start), skip: int32(end - start), kind: insReturn, arg: uint32(depth), loop: p.inner})
+		p.live = false
+	case evUnreachable:
+		p.live = false
+	default:
+		p.plain(k, start, end, arg, was)
+	}
+	if k != evCall && k != evCallIndirect {
+		p.synced = false
+	}
+}
+
+// plain is told of instructions that have nothing to do with blocks.
+func (p *plan) plain(k eventKind, start, end int, arg uint32, was bool) {
+	s := int32(start)
+	switch k {
+	case evCall:
+		p.put(insert{pos: s, skip: int32(end - start), kind: insCall, arg: p.callee(arg), quiet: p.synced})
+		if p.live {
+			p.list[p.at].cost += p.price(arg)
+		}
+		p.call()
+	case evCallIndirect:
+		p.put(insert{pos: s, kind: insIndirect, quiet: p.synced})
+		p.put(insert{pos: int32(end), kind: insIndirect, arg: 1})
+		p.call()
+	case evReturnCall, evReturnCallIndirect:
+		i := insert{pos: s, kind: insTail}
+		if k == evReturnCall {
+			i.skip, i.arg = int32(end-start), p.callee(arg)
+			if was {
+				p.list[p.at].cost += p.price(arg)
+			}
+		}
+		p.put(i)
+		p.call()
+		p.escape(0)
+		p.live = false
+	case evThrow, evThrowRef:
+		p.resets |= Throws
+		p.put(insert{pos: s, kind: insThrow})
+		p.escape(0)
+		p.live = false
+	case evRefFunc:
+		p.put(insert{pos: s, skip: int32(end - start), kind: insFunc, arg: p.reference(arg)})
+	case evMemoryGrow:
+		p.resets |= GrowsMemory
+		p.amount(insPages, start, func(w *Weights) uint32 { return w.GrowPage })
+	case evMemoryFill, evMemoryCopy, evMemoryInit:
+		p.amount(insAmount, start, func(w *Weights) uint32 { return w.BulkByte })
+	case evTableGrow:
+		p.resets |= ChangesTables
+		p.amount(insAmount, start, func(w *Weights) uint32 { return w.TableGrow })
+	case evTableFill, evTableCopy, evTableInit:
+		p.resets |= ChangesTables
+		p.amount(insAmount, start, func(w *Weights) uint32 { return w.BulkElement })
+	case evTableSet:
+		p.resets |= ChangesTables
+	case evDataDrop, evElemDrop:
+		p.resets |= DropsSegments
+	case evFloat:
+		p.temps[tempOf(arg)] = true
+		p.put(insert{pos: int32(end), kind: insFloat, arg: arg})
+	}
+}
+
+// amount plans the charge of an instruction by the number on top of the operands. It is checked at once.
+func (p *plan) amount(k insertKind, start int, price func(*Weights) uint32) {
+	if p.weights == nil {
+		return
+	}
+	if w := price(p.weights); w > 0 {
+		p.temps[tempI32] = true
+		p.charged++
+		p.fix()
+		p.put(insert{pos: int32(start), kind: k, cost: int64(w)})
+	}
+}
+
+// call notes a call, which may check the account, and after which charges are not checked.
+func (p *plan) call() {
+	p.leaf = false
+	p.called++
+	p.fix()
+	if p.inner >= 0 {
+		p.loops[p.inner].calls = true
+	}
+	p.flow = flowCalled
+	p.synced = true
+}
+
+func (p *plan) open(b planBlock, was bool) {
+	b.entered, b.charge, b.outer = was, p.at, p.inner
+	if b.op != opLoop {
+		b.loop = -1
+	}
+	if b.op != opIf {
+		b.arm = -1
+	}
+	b.arm2 = -1
+	p.blocks = append(p.blocks, b)
+}
+
+func (p *plan) openLoop(start, end int, was bool) {
+	p.fix()
+	if p.inner >= 0 {
+		p.loops[p.inner].calls = true // as good as one: only the innermost are written in the other way
+	}
+	sig := p.v.frames[len(p.v.frames)-1].sig
+	n := int32(len(p.loops))
+	p.loops = append(p.loops, planLoop{block: int32(len(p.blocks)), params: len(sig.params) > 0, start: int32(start), end: int32(end)})
+	p.put(insert{pos: int32(start), kind: insLoop, arg: uint32(n)})
+	p.open(planBlock{op: opLoop, loop: n}, was)
+	p.inner = n
+	p.flow = 0
+	if was {
+		p.at = p.put(insert{pos: int32(end), kind: insCheck, arg: uint32(n), fixed: true})
+		p.charged++
+		p.loops[n].header = p.at
+	} else {
+		p.loops[n].calls = true
+	}
+}
+
+func (p *plan) elseArm(end int, was bool) {
+	b := &p.blocks[len(p.blocks)-1]
+	b.op, b.live1 = opElse, was
+	if was {
+		b.merged |= p.flow
+	}
+	p.flow = b.flow
+	if p.live = b.entered; p.live {
+		b.arm2 = p.charge(end)
+	}
+}
+
+// close ends a block, and decides to which charge the code behind it belongs.
+func (p *plan) close(start, end int, was bool) {
+	n := len(p.blocks) - 1
+	b := p.blocks[n]
+	if was {
+		b.merged |= p.flow
+	}
+	switch {
+	case b.op == opLoop:
+		p.inner = b.outer
+		p.put(insert{pos: int32(end), kind: insLoopEnd, arg: uint32(b.loop)})
+		p.live = was
+	case b.op == opIf:
+		b.merged |= b.flow
+		p.live = b.entered
+	case b.op == opElse:
+		p.live = was || b.live1 || b.targeted
+	default:
+		p.live = was || b.targeted
+	}
+	p.live = p.live && b.entered
+	if b.op != opLoop {
+		p.flow = b.merged
+	}
+	if n == 0 {
+		p.exit |= p.flow
+		p.blocks = p.blocks[:0]
+		return
+	}
+	p.blocks = p.blocks[:n]
+	if !b.entered {
+		return
+	}
+	if b.caught {
+		p.put(insert{pos: int32(end), kind: insLanding})
+	}
+	switch {
+	case !b.escaped:
+		p.at = b.charge
+	case b.op == opLoop && was:
+		// Only its own end leads there: the charge goes on.
+	case b.op == opIf && !b.fixed:
+		a := p.take(b.charge)
+		p.list[b.arm].cost += a
+		if was && a > 0 {
+			p.put(insert{pos: int32(start), kind: insCharge, cost: -a})
+		}
+		p.list[p.charge(end)].cost += a
+	case b.op == opElse && !b.fixed:
+		a := p.take(b.charge)
+		p.list[b.arm].cost += a
+		p.list[b.arm2].cost += a
+		p.charge(end)
+	case b.op == opBlock && was && !b.targeted && !b.caught:
+		// As for a loop.
+	default:
+		p.charge(end)
+	}
+}
+
+// take returns the cost of a charge and leaves none.
+func (p *plan) take(charge int32) int64 {
+	a := p.list[charge].cost
+	p.list[charge].cost = 0
+	return a
+}
+
+// escape notes that the code leaves all blocks within the one at an index.
+func (p *plan) escape(target int) {
+	for i := target + 1; i < len(p.blocks); i++ {
+		p.blocks[i].escaped = true
+	}
+}
+
+// branch notes a branch to a depth.
+func (p *plan) branch(depth int, live bool) {
+	if !live {
+		return
+	}
+	t := len(p.blocks) - 1 - depth
+	p.escape(t)
+	b := &p.blocks[t]
+	if b.op != opLoop {
+		b.targeted = true
+		b.merged |= p.flow
+	}
+	if t == 0 {
+		p.exit |= p.flow
+	}
+}
+
+// putBranch plans a branch again that leaves the innermost loop, since that may be written with more blocks around it.
+func (p *plan) putBranch(k insertKind, start, end int, depth uint32) {
+	if p.inner < 0 || p.loops[p.inner].calls {
+		return
+	}
+	if inside := uint32(len(p.blocks)-1) - uint32(p.loops[p.inner].block); k == insTable {
+		depth = inside
+	} else if depth <= inside {
+		return
+	}
+	p.put(insert{pos: int32(start), skip: int32(end - start), kind: k, arg: depth, loop: p.inner})
+}
+
+func (p *plan) behindBranch(end int, was bool) {
+	p.live = p.v.live
+	if p.live && was {
+		p.charge(end)
+	}
+}
+
+func (p *plan) brTable(start, end int, was bool) {
+	n, pos := p.number(start + 1)
+	for range n + 1 {
+		var depth uint32
+		depth, pos = p.number(pos)
+		p.branch(int(depth), was)
+	}
+	p.putBranch(insTable, start, end, 0)
+}
+
+// number reads an index of a validated instruction.
+func (p *plan) number(pos int) (uint32, int) {
+	if c := p.v.code[pos]; c < 0x80 {
+		return uint32(c), pos + 1
+	}
+	return leb32(p.v.code, pos)
+}
+
+// tryTable notes the blocks to which the catch clauses lead, and tells whether there are any. The walk has opened its block
+// already; the plan has not, and the labels count from outside.
+func (p *plan) tryTable(start int) bool {
+	p.tries = true
+	p.fix()
+	if p.inner >= 0 {
+		p.loops[p.inner].calls = true
+	}
+	_, pos := p.blockType(start + 1)
+	n, pos := p.number(pos)
+	for range n {
+		kind := p.v.code[pos]
+		pos++
+		if kind < 2 { // catch, catch_ref: of one tag
+			_, pos = p.number(pos)
+		}
+		var depth uint32
+		depth, pos = p.number(pos)
+		flow := p.flow
+		p.flow |= flowCalled | flowCharged // what was thrown may have come from far
+		p.branch(int(depth), p.live)
+		p.flow = flow
+		p.blocks[len(p.blocks)-1-int(depth)].caught = true
+	}
+	return n > 0
+}
+
+// blockType returns the bytes of a block type and the offset behind it.
+func (p *plan) blockType(pos int) ([]byte, int) {
+	start := pos
+	for p.v.code[pos] >= 0x80 {
+		pos++
+	}
+	return p.v.code[start : pos+1], pos + 1
+}
