@@ -12,12 +12,13 @@ type Policy struct {
 type Caps struct {
 	// Of one function.
 	BodyBytes     int // 256 KiB (200 KiB)
-	ControlOps    int // 10,000 instructions that begin, end or leave a block, or call (8,888)
+	ControlOps    int // 10,000 instructions that begin or leave a block (8,919)
 	Locals        int // 512, parameters included (169)
 	BranchTargets int // 8,192 targets of all its br_table (5,490)
 	Nesting       int // 4,096 blocks within each other (3,289)
 	LocalsControl int // 1.5 million locals times control instructions (1.05 million)
 	Params        int // 1,000, and as many results
+	Carried       int // 65,536 values that its calls, blocks and branches take and give (7,625)
 
 	// Of the module.
 	Functions      int // 100,000 (17,825)
@@ -27,7 +28,7 @@ type Caps struct {
 	Globals        int // 16,384
 	Tables         int // 16
 	TableElements  int // 65,536 at the start, of all tables
-	Segments       int // 65,536 data segments, and as many element segments
+	Segments       int // 131,072 data segments, and as many element segments (98,450)
 	ControlSquares int // 1 Gi: the sum of the squares of ControlOps over all functions
 }
 
@@ -39,13 +40,13 @@ type Shape struct {
 
 // capNames are the names of the caps in messages and in configuration, in the order of capFields.
 var capNames = [...]string{
-	"body-bytes", "control-ops", "locals", "branch-targets", "nesting", "locals-control", "params",
+	"body-bytes", "control-ops", "locals", "branch-targets", "nesting", "locals-control", "params", "carried",
 	"functions", "types", "imports", "exports", "globals", "tables", "table-elements", "segments", "control-squares",
 }
 
 func (c *Caps) fields() [len(capNames)]*int {
 	return [...]*int{
-		&c.BodyBytes, &c.ControlOps, &c.Locals, &c.BranchTargets, &c.Nesting, &c.LocalsControl, &c.Params,
+		&c.BodyBytes, &c.ControlOps, &c.Locals, &c.BranchTargets, &c.Nesting, &c.LocalsControl, &c.Params, &c.Carried,
 		&c.Functions, &c.Types, &c.Imports, &c.Exports, &c.Globals, &c.Tables, &c.TableElements, &c.Segments, &c.ControlSquares,
 	}
 }
@@ -54,8 +55,9 @@ func (c *Caps) fields() [len(capNames)]*int {
 func DefaultCaps() Caps {
 	return Caps{
 		BodyBytes: 256 << 10, ControlOps: 10_000, Locals: 512, BranchTargets: 8192, Nesting: 4096, LocalsControl: 1_500_000, Params: 1000,
+		Carried:   65_536,
 		Functions: 100_000, Types: 16_384, Imports: 16_384, Exports: 16_384, Globals: 16_384, Tables: 16, TableElements: 65_536,
-		Segments: 65_536, ControlSquares: 1 << 30,
+		Segments: 131_072, ControlSquares: 1 << 30,
 	}
 }
 

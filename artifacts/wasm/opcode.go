@@ -102,7 +102,7 @@ type opInfo struct {
 	in      [3]byte
 	out     byte // 0: no result
 	lane    uint8
-	control bool // begins, ends or leaves a block, or calls
+	control bool // begins or leaves a block
 }
 
 // opTable is a table of 256 instructions.

@@ -11,7 +11,9 @@ const plainTable = `
 08 control+exn : throw
 09 foreign : rethrow
 0a control+exn : throw_ref
-0b control : end br br_if br_table return call call_indirect
+0b special : end
+0c control : br br_if br_table return
+10 special : call call_indirect
 12 control+tail : return_call return_call_indirect
 14 foreign : call_ref return_call_ref
 18 foreign : delegate catch_all

@@ -126,6 +126,7 @@ type walk struct {
 
 	controls, mostControls int // instructions that count as control, and how many may
 	targets                int
+	carried                int
 	nesting                int
 	tagIndex               uint32 // that was read last
 	table                  uint32 // number of the br_table, so that each block is looked at once

@@ -27,6 +27,7 @@ func (v *validator) body(end int) {
 	shape := &v.shape().Caps
 	shape.ControlOps = max(shape.ControlOps, v.controls)
 	shape.LocalsControl = max(shape.LocalsControl, v.controls*len(v.locals))
+	shape.Carried = max(shape.Carried, v.carried)
 	shape.BranchTargets = max(shape.BranchTargets, v.targets)
 	shape.Nesting = max(shape.Nesting, v.nesting)
 }

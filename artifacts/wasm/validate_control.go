@@ -65,6 +65,9 @@ func (v *validator) unreachable() {
 
 // open opens a block whose operands, the parameters, are on the stack.
 func (v *validator) open(op byte, sig *signature) {
+	if !v.carry(len(sig.params) + len(sig.results)) {
+		return
+	}
 	if len(sig.params) > 0 && !v.popTypes(sig.params, sig.paramsWide) {
 		return
 	}
@@ -190,6 +193,14 @@ func (v *validator) target() (*frame, uint32) {
 // branch notes that a branch leads to a block.
 func (v *validator) branch(f *frame) { f.reached = f.reached || v.live && f.op != opLoop }
 
+// carry counts values that an instruction takes to another place, or gets from there: the engine makes a variable of each.
+func (v *validator) carry(n int) bool {
+	if v.carried += n; v.carried <= v.caps.Carried {
+		return true
+	}
+	return v.within("carried", &v.shape().Carried, v.carried, v.caps.Carried, v.at)
+}
+
 // manyTargets counts n targets against the cap.
 func (v *validator) manyTargets(n int) bool {
 	v.targets += n
@@ -214,6 +225,9 @@ func (v *validator) brTable() {
 		f.table = v.table
 		v.branch(f)
 		label, _ := f.label()
+		if i == 0 && !v.carry(len(label)*(int(n)+1)) { // all have as many
+			return
+		}
 		if i > 0 && len(label) == len(types) && (len(types) == 0 || &label[0] == &types[0]) {
 			continue
 		}
@@ -265,6 +279,9 @@ func (v *validator) tryTable() {
 			return
 		}
 		label, _ := f.label()
+		if !v.carry(len(label)) {
+			return
+		}
 		if kind&1 != 0 { // the exception itself comes last
 			if len(label) == 0 || label[len(label)-1] != typeExn {
 				v.fail(v.at, "try_table: a label takes no exnref")
@@ -298,7 +315,7 @@ func (v *validator) tagType() (*signature, bool) {
 
 // call pops the parameters of a call and pushes its results; a tail call must return what the function returns.
 func (v *validator) call(sig *signature, tail bool) bool {
-	if !v.popTypes(sig.params, sig.paramsWide) {
+	if !v.carry(len(sig.params)+len(sig.results)) || !v.popTypes(sig.params, sig.paramsWide) {
 		return false
 	}
 	if !tail {

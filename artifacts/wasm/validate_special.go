@@ -52,7 +52,7 @@ func (v *validator) index(what string, n int) (uint32, bool) {
 	return x, ok
 }
 
-// control counts an instruction that begins, ends or leaves a block, or calls.
+// control counts an instruction that begins or leaves a block.
 func (v *validator) control() bool {
 	if v.controls++; v.controls <= v.mostControls {
 		return true
@@ -93,7 +93,7 @@ func (v *validator) special(op byte, info *opInfo) {
 	case opBrTable:
 		v.brTable()
 	case opReturn:
-		if v.popTypes(v.sig.results, v.sig.resultsWide) {
+		if v.carry(len(v.sig.results)) && v.popTypes(v.sig.results, v.sig.resultsWide) {
 			v.unreachable()
 			v.tell(evReturn, 0)
 		}
@@ -155,7 +155,7 @@ func (v *validator) br(op byte) {
 		return
 	}
 	types, wide := f.label()
-	if !v.popTypes(types, wide) {
+	if !v.carry(len(types)) || !v.popTypes(types, wide) {
 		return
 	}
 	v.branch(f)
