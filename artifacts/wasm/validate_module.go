@@ -72,6 +72,12 @@ func (v *validator) vector(r *reader, id byte) {
 		}
 		v.data = int(n)
 	}
+	switch room := min(int(n), len(r.b)); id { // by what is there, not by what is claimed
+	case sectionType:
+		v.types = make([]signature, 0, min(room, len(r.b)/3))
+	case sectionFunction:
+		v.functions = slices.Grow(v.functions, room)
+	}
 	for ; n > 0 && r.err == nil && v.err == nil; n-- {
 		bounds.each(r)
 	}

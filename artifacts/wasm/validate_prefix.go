@@ -31,7 +31,9 @@ func (v *validator) misc() {
 		arg, ok = v.dataIndex()
 	case 0x0a: // memory.copy
 		k = evMemoryCopy
-		ok = v.memoryIndex() && v.memoryIndex()
+		if ok = v.memoryIndex(); ok {
+			ok = v.memoryIndex()
+		}
 	case 0x0b: // memory.fill
 		k = evMemoryFill
 		ok = v.memoryIndex()

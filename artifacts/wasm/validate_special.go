@@ -234,9 +234,12 @@ func (v *validator) selectOne(op byte) {
 			v.fail(v.at, "select: of exnref") // the engine refuses it
 			return
 		}
-		if v.pop(t) && v.pop(t) {
-			v.push(t)
+		for range 2 {
+			if !v.pop(t) {
+				return
+			}
 		}
+		v.push(t)
 		return
 	}
 	a, ok := v.popAny()
