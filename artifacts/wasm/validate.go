@@ -8,7 +8,11 @@ import (
 )
 
 // Judge decodes and validates code, and holds it against a policy. The result shares memory with code; of the custom sections
-// it holds the names alone.
+// it holds the names alone, and these are not looked into. Time is linear in the size of the code, at about 200 MB/s.
+//
+// What the engine refuses is refused, even where the specification allows it: imports of a module without a name, exnref in a
+// select or an element, long spellings of the opcodes of vectors. Modules that use what no host offers are refused by the name
+// of the proposal: threads, memory64, multi-memory, gc, typed-function-references, relaxed-simd, legacy-exceptions.
 //
 // # Errors
 //
@@ -132,7 +136,7 @@ type walk struct {
 	table                  uint32 // number of the br_table, so that each block is looked at once
 }
 
-// Slots returns the number of parameters and locals, in values: a v128 is two.
+// slots returns the number of parameters and locals, in values: a v128 is two.
 func (w *walk) slots() int { return len(w.locals) + w.wideLocals }
 
 // frame is a block that is open. It is small, since there are many.
@@ -201,14 +205,14 @@ func newValidator(code []byte, p Policy, pl *plan) *validator {
 	return v
 }
 
-// shape is where the walk writes down what it measured.
+// shape is where the walk writes down what it measures.
 func (v *validator) shape() *Shape { return &v.m.Shape }
 
 // use notes that a feature is used at an offset; false means that it is off, and v.err is set.
 func (v *validator) use(f Features, off int) bool {
 	v.m.Shape.Features |= f
-	if off2 := f &^ v.allowed; off2 != 0 {
-		v.refuse(off2.Names()[0], off)
+	if missing := f &^ v.allowed; missing != 0 {
+		v.refuse(missing.Names()[0], off)
 		return false
 	}
 	return true
@@ -228,7 +232,8 @@ func (v *validator) fail(off int, format string, args ...any) {
 	}
 }
 
-// passes sets the fault of code that is over a cap, and notes the most that was seen.
+// within holds a count against its cap: it notes the most that was seen, and sets the fault of what is over. A refusal names
+// the cap as the configuration does.
 func (v *validator) within(name string, measured *int, has, limit, off int) bool {
 	*measured = max(*measured, has)
 	if has > limit && v.err == nil {

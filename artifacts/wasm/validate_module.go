@@ -248,7 +248,7 @@ func (v *validator) tableType(r *reader) {
 	}
 }
 
-// MaxPages is the most that the format allows for a memory, in pages of 64 KiB.
+// maxPages is the most that the format allows for a memory, in pages of 64 KiB.
 const maxPages = 65_536
 
 func (v *validator) memory(r *reader) {

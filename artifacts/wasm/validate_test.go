@@ -17,7 +17,7 @@ func vec(id byte, things ...[]byte) []byte {
 	return appendSection(nil, id, append(binary.AppendUvarint(nil, uint64(len(things))), slices.Concat(things...)...))
 }
 
-// b makes bytes of hexadecimal digits; spaces are ignored.
+// hexBytes makes bytes of hexadecimal digits; spaces are ignored.
 func hexBytes(t testing.TB, s string) []byte {
 	t.Helper()
 	var out []byte
