@@ -235,11 +235,14 @@ func (v *validator) brTable() {
 			v.fail(v.at, "br_table: its labels differ in the number of their types")
 			return
 		}
-		types = label
 		if !v.tail(label) {
 			v.fail(v.at, "br_table: the operands do not fit the label %d", i)
 			return
 		}
+		if i > 0 && !bytes.Equal(label, types) && !v.use(ReferenceTypes, v.at) {
+			return // before reference types they had to be the same, even where no operands are
+		}
+		types = label
 	}
 	v.unreachable()
 	v.tell(evBrTable, 0)
