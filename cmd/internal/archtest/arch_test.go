@@ -23,10 +23,11 @@ var allowed = map[string][]string{
 	"artifacts/sealed": {
 		"actors/fault",
 	},
-	"artifacts/wasm":  {"actors/fault", "artifacts"},
-	"artifacts/db":    {"actors/fault", "artifacts/db/failpoint"},
-	"artifacts/blob":  {"actors/fault", "artifacts/db"},
-	"artifacts/store": {"leaves", "artifacts/db", "artifacts/db/failpoint"},
+	"artifacts/wasm":         {"actors/fault", "artifacts"},
+	"artifacts/wasm/wasmgen": {},
+	"artifacts/db":           {"actors/fault", "artifacts/db/failpoint"},
+	"artifacts/blob":         {"actors/fault", "artifacts/db"},
+	"artifacts/store":        {"leaves", "artifacts/db", "artifacts/db/failpoint"},
 
 	"artifacts/db/failpoint": {},
 
