@@ -59,7 +59,7 @@ bench-peers: ## metering on wazero beside fuel on wasmtime (needs a C compiler);
 fuzz: ## every fuzz target for FUZZTIME=30s each
 	@grep -rlE '^func Fuzz' --include='*_test.go' . | while read -r f; do \
 	  for t in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*).*/\1/p' $$f); do \
-	    echo "fuzz $$t in $$(dirname $$f)"; go test -run '^$$' -fuzz "^$$t\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$f) || exit 1; \
+	    echo "fuzz $$t in $$(dirname $$f)"; go test -run '^$$' -fuzz "^$$t\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./$$(dirname $$f) || exit 1; \
 	  done; done
 
 testdata: ## rebuild the guests (needs clang, lld, wabt, wasi-libc, zstd)

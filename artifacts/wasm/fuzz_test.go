@@ -57,7 +57,7 @@ func features(which byte) Features {
 
 func choices(seed uint64) []byte {
 	r := rand.New(rand.NewPCG(seed, 7))
-	b := make([]byte, r.IntN(3000))
+	b := make([]byte, 100+r.IntN(900))
 	for i := range b {
 		b[i] = byte(r.Uint32())
 	}

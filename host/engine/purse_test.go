@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
+	"testing"
 
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/troupehost/troupe/artifacts/wasm"
+	"github.com/troupehost/troupe/artifacts/wasm/wasmgen"
 )
 
 // unlimited is far more than generated modules use, and small enough that an account does not overflow.
@@ -123,4 +126,45 @@ func (r *meter) settle(tr *transcript, err error) string {
 	}
 	tr.spent = append(tr.spent, a)
 	return a.verdict
+}
+
+// TestThePurseKeepsCount plays a module that is metered by hand: each call takes 100 gas and 10 of the stack.
+func TestThePurseKeepsCount(t *testing.T) {
+	const i64Add, i64Sub, i64LtS, ifOp = 0x7c, 0x7d, 0x53, 0x04
+	global := func(index, amount, op byte) []byte {
+		return []byte{opGlobalGet, index, opI64Const, amount, op, opGlobalSet, index}
+	}
+	check := func(index byte) []byte {
+		return []byte{opGlobalGet, index, opI64Const, 0, i64LtS, ifOp, 0x40, opCall, 0, opEnd}
+	}
+	code := binaryModule(
+		section(secType, funcType("", "")),
+		section(secImport, importFunc(wasm.MeterModule, wasm.MeterRefill, 0)),
+		section(secFunc, []byte{0}),
+		section(secGlobal, []byte{i32, 1, opI32Const, 0, opEnd}, []byte{i64, 1, opI64Const, 0, opEnd}, []byte{i64, 1, opI64Const, 0, opEnd}),
+		section(secExport, exportFunc("f", 1), slices.Concat(text(wasmgen.Fuel), []byte{3, 0}),
+			slices.Concat(text(wasm.GasGlobal), []byte{3, 1}), slices.Concat(text(wasm.StackGlobal), []byte{3, 2})),
+		section(secCode, body(slices.Concat(global(1, 50, i64Sub), check(1), global(1, 50, i64Sub), global(2, 10, i64Sub), check(2),
+			global(2, 10, i64Add))...)),
+	)
+	for _, row := range []struct {
+		name  string
+		purse purse
+		want  []account // of the start and two calls
+	}{
+		{"enough", purse{slice: unlimited, stack: 10}, []account{{}, {100, ""}, {100, ""}}},
+		{"small slices", purse{slice: 1, stack: 10}, []account{{}, {100, ""}, {100, ""}}},
+		{"exact", purse{slice: 7, stack: 10, limits: []uint64{0, 100}}, []account{{}, {100, ""}, {100, ""}}},
+		{"one less at the end", purse{slice: 7, stack: 10, limits: []uint64{0, 99}}, []account{{}, {100, outOfGas}, {100, ""}}},
+		{"nothing at a check", purse{slice: 7, stack: 10, limits: []uint64{0, 49}}, []account{{}, {50, outOfGas}, {100, ""}}},
+		{"no stack", purse{slice: 1000, stack: 9}, []account{{}, {100, outOfStack}, {100, outOfStack}}},
+	} {
+		for engine := range engines {
+			row.purse.calls = math.MaxInt
+			got := play(t, engine, code, &row.purse)
+			if !slices.Equal(got.spent, row.want) || got.broken != "" {
+				t.Errorf("%s: %s: %v %s, want %v", row.name, engine, got.spent, got.broken, row.want)
+			}
+		}
+	}
 }
