@@ -154,7 +154,7 @@ func FuzzJudge(f *testing.F) {
 		}
 		begin, allocated := time.Now(), totalAlloc()
 		p := Policy{Features: AllFeatures}
-		_, err := Judge(code, p)
+		m, err := Judge(code, p)
 		if d := time.Since(begin); d > 10*time.Second {
 			t.Fatalf("the verdict took %v", d)
 		}
@@ -163,6 +163,15 @@ func FuzzJudge(f *testing.F) {
 		}
 		if err != nil && fault.From(err).Class != fault.Guest {
 			t.Fatalf("%v blames %s", err, fault.From(err).Class)
+		}
+		if err == nil {
+			if err := m.Shape.Within(p); err != nil {
+				t.Fatalf("what was accepted is not within the same policy: %v", err)
+			}
+			again, err := Judge(m.Skeleton(code, nil, SkeletonOptions{}), p)
+			if err != nil || again.Shape.Types != m.Shape.Types {
+				t.Fatalf("the skeleton: %v", err)
+			}
 		}
 		for i, o := range everyMode() {
 			in, rewriteErr := Instrument(code, p, o)

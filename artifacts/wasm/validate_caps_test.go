@@ -87,8 +87,8 @@ func TestDefaultsAreComplete(t *testing.T) {
 	}
 }
 
-// wide returns a module whose function holds a body, with a type of n values as parameters and results (1), and as results (2).
-func wide(n int, body []byte) []byte {
+// wideFunction returns a module whose function holds a body, with a type of n values as parameters and results (1), and as results (2).
+func wideFunction(n int, body []byte) []byte {
 	values := append(binary.AppendUvarint(nil, uint64(n)), bytes.Repeat([]byte{typeI32}, n)...)
 	return module(vec(sectionType, []byte{0x60, 0, 0}, slices.Concat([]byte{0x60}, values, values), slices.Concat([]byte{0x60, 0}, values)),
 		vec(sectionImport, []byte{1, 'a', 1, 'b', 0, 2}), vec(sectionFunction, []byte{0}),
@@ -98,7 +98,7 @@ func wide(n int, body []byte) []byte {
 // TestBombsAreRefused: code that is small and takes the engine long.
 func TestBombsAreRefused(t *testing.T) {
 	rep := func(n int, b ...byte) []byte { return bytes.Repeat(b, n) }
-	function := func(parts ...[]byte) []byte { return wide(1000, slices.Concat(parts...)) }
+	function := func(parts ...[]byte) []byte { return wideFunction(1000, slices.Concat(parts...)) }
 	for _, row := range []struct {
 		name, cap string
 		code      []byte
@@ -126,7 +126,7 @@ func TestJudgeTakesLittleMemory(t *testing.T) {
 		"a real module":         real,
 		"claims of 65,535":      module(appendSection(nil, sectionType, []byte{0xff, 0xff, 3}), make([]byte, 0)),
 		"many custom sections":  module(bytes.Repeat([]byte{0, 1, 0}, len(real)/3)),
-		"results upon results":  wide(1000, slices.Concat([]byte{0}, bytes.Repeat([]byte{0x10, 0}, 30_000), []byte{0, 0x0b})),
+		"results upon results":  wideFunction(1000, slices.Concat([]byte{0}, bytes.Repeat([]byte{0x10, 0}, 30_000), []byte{0, 0x0b})),
 		"many small signatures": module(appendSection(nil, sectionType, append(binary.AppendUvarint(nil, 16_384), bytes.Repeat([]byte{0x60, 0, 0}, 16_384)...))),
 	} {
 		var before, after runtime.MemStats

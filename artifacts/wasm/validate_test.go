@@ -263,24 +263,3 @@ func TestCutAnywhereIsJudged(t *testing.T) {
 		}
 	}
 }
-
-func FuzzJudge(f *testing.F) {
-	for _, name := range []string{"exit", "memhog", "adder", "echo", "kernels", "bad-body"} {
-		f.Add(guest(f, name))
-	}
-	f.Fuzz(func(t *testing.T, code []byte) {
-		m, err := Judge(code, Policy{Features: AllFeatures})
-		if err != nil {
-			if fault.From(err).Class != fault.Guest {
-				t.Fatalf("%v blames %s", err, fault.From(err).Class)
-			}
-			return
-		}
-		if err := m.Shape.Within(Policy{Features: AllFeatures}); err != nil {
-			t.Fatalf("what was accepted is not within the same policy: %v", err)
-		}
-		if again, err := Judge(m.Skeleton(code), Policy{Features: AllFeatures}); err != nil || again.Shape.Types != m.Shape.Types {
-			t.Fatalf("the skeleton: %v", err)
-		}
-	})
-}

@@ -14,7 +14,7 @@ import (
 
 // modes are the ways to prepare code that are compared. Weights of what has an amount are left out where a test counts
 // what is unchecked: such gas is taken before a thing that then does not happen.
-func mode(stack, nans, amounts bool) wasm.Options {
+func fuzzMode(stack, nans, amounts bool) wasm.Options {
 	w := &wasm.Weights{Version: 1, Function: 4, Local: 1, HostCall: 50}
 	if amounts {
 		w.GrowPage, w.BulkByte, w.TableGrow, w.BulkElement = 1000, 1, 3, 2
@@ -73,7 +73,7 @@ func (d *differential) sameGas(what string, a, b *transcript) {
 func (d *differential) results() {
 	d.t.Helper()
 	original := play(d.t, "compiler", d.code, nil)
-	for i, o := range []wasm.Options{{}, mode(false, false, true), mode(true, false, true), mode(true, true, true)} {
+	for i, o := range []wasm.Options{{}, fuzzMode(false, false, true), fuzzMode(true, false, true), fuzzMode(true, true, true)} {
 		var p *purse
 		if o.Weights != nil {
 			p = fullPurse()
@@ -90,7 +90,7 @@ func (d *differential) results() {
 // gas: totals do not depend on the engine, the history or the slices.
 func (d *differential) gas() *transcript {
 	d.t.Helper()
-	code := d.rewrite(mode(true, false, true)).Code
+	code := d.rewrite(fuzzMode(true, false, true)).Code
 	first := play(d.t, "compiler", code, fullPurse())
 	d.sameGas("two runs", first, play(d.t, "compiler", code, fullPurse()))
 	d.sameGas("compiler and interpreter", first, play(d.t, "interpreter", code, fullPurse()))
@@ -105,7 +105,7 @@ func (d *differential) gas() *transcript {
 // limits: what was used is enough, and one less is not, whatever the slices; and both engines stop at the same place.
 func (d *differential) limits(first *transcript) {
 	d.t.Helper()
-	code := d.rewrite(mode(true, false, true)).Code
+	code := d.rewrite(fuzzMode(true, false, true)).Code
 	exact := fullPurse()
 	exact.slice = 7
 	for _, a := range first.spent {
@@ -131,7 +131,7 @@ func (d *differential) limits(first *transcript) {
 // overshoot: a limit is passed by no more than the rewrite said, wherever it strikes.
 func (d *differential) overshoot() {
 	d.t.Helper()
-	in := d.rewrite(mode(true, false, false))
+	in := d.rewrite(fuzzMode(true, false, false))
 	first := play(d.t, "compiler", in.Code, fullPurse())
 	for k, a := range first.spent {
 		limit := a.gas * uint64(d.pick) / 256
@@ -156,7 +156,7 @@ func (d *differential) overshoot() {
 // stack: both engines run out of stack at the same place, and the slices of gas do not matter.
 func (d *differential) stack() (struck bool) {
 	d.t.Helper()
-	code := d.rewrite(mode(true, false, true)).Code
+	code := d.rewrite(fuzzMode(true, false, true)).Code
 	low := fullPurse()
 	low.stack = int64(d.pick) * 3
 	first := play(d.t, "compiler", code, low)
@@ -173,7 +173,7 @@ func nans(t testing.TB, data []byte) {
 	cfg := everything
 	cfg.CanonicalNaNs = false
 	d := &differential{t: t, code: wasmgen.Generate(data, cfg)}
-	code := d.rewrite(mode(true, true, true)).Code
+	code := d.rewrite(fuzzMode(true, true, true)).Code
 	d.sameGas("engines with NaNs", play(t, "compiler", code, fullPurse()), play(t, "interpreter", code, fullPurse()))
 }
 
@@ -215,7 +215,7 @@ func FuzzVerdict(f *testing.F) {
 		if _, err := wasm.Judge(code, policy); err != nil {
 			return
 		}
-		in, err := wasm.Instrument(code, policy, mode(true, true, true))
+		in, err := wasm.Instrument(code, policy, fuzzMode(true, true, true))
 		if err != nil {
 			t.Fatalf("accepted, and not rewritten: %v", err)
 		}

@@ -69,20 +69,20 @@ type world struct {
 	rt         wazero.Runtime
 	ctx        context.Context // by which imports are resolved
 	registered map[string]api.Module
-	accounts   map[api.Module]*account
-	ledger     []*account // all accounts
+	accounts   map[api.Module]*specAccount
+	ledger     []*specAccount // all accounts
 	refills    int
 }
 
-// account is what the meter knows of a module; globals that the mode does not add are nil.
-type account struct {
+// specAccount is what the meter knows of a module; globals that the mode does not add are nil.
+type specAccount struct {
 	gas, stack api.MutableGlobal
 	granted    int64
 	open       bool // the limit of the stack was granted
 }
 
 func newWorld(ctx context.Context, m mode, engine wazero.RuntimeConfig) (*world, error) {
-	w := &world{mode: m, registered: map[string]api.Module{}, accounts: map[api.Module]*account{}}
+	w := &world{mode: m, registered: map[string]api.Module{}, accounts: map[api.Module]*specAccount{}}
 	w.ctx = experimental.WithImportResolver(ctx, func(name string) api.Module { return w.registered[name] })
 	w.rt = wazero.NewRuntimeWithConfig(ctx, engine)
 	_, err := w.rt.NewHostModuleBuilder(wasm.MeterModule).NewFunctionBuilder().
@@ -90,10 +90,10 @@ func newWorld(ctx context.Context, m mode, engine wazero.RuntimeConfig) (*world,
 	return w, err // what is not registered is found by its name
 }
 
-func (w *world) account(m api.Module) *account {
+func (w *world) account(m api.Module) *specAccount {
 	a := w.accounts[m]
 	if a == nil {
-		a = &account{}
+		a = &specAccount{}
 		a.gas, _ = m.ExportedGlobal(wasm.GasGlobal).(api.MutableGlobal)
 		a.stack, _ = m.ExportedGlobal(wasm.StackGlobal).(api.MutableGlobal)
 		w.accounts[m], w.ledger = a, append(w.ledger, a)
