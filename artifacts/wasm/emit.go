@@ -57,7 +57,7 @@ func (p *plan) finish() {
 	e.stack = p.o.Stack && !p.leaf
 	e.check = gas && p.exit&flowCharged != 0
 	e.local = gas && !p.tries && charged >= p.called && charged > 1
-	e.whole = e.stack || e.local || e.check
+	e.whole = e.stack || e.check
 	e.frame = int64(v.slots()) + int64(v.high) + frameValues
 	e.locals()
 	last := v.limit - 1 // the end of the function
@@ -122,7 +122,7 @@ func (e *emitter) insert(n int, i *insert) int32 {
 		if e.turned(int32(i.arg)) {
 			e.op(opBr, 2)
 			e.b = append(e.b, opEnd)
-			e.refill()
+			e.fill()
 			e.op(opLocalGet, e.temp[tempGas])
 			e.constant(e.list[e.loops[i.arg].header].cost) // which is taken again
 			e.b = append(e.b, opI64Add)
@@ -153,24 +153,17 @@ func (e *emitter) insert(n int, i *insert) int32 {
 		e.op(opBr, depth)
 		return i.skip
 	case insCall:
-		e.save(i.quiet)
 		e.op(opCall, i.arg)
 		e.reload(n)
 		return i.skip
 	case insIndirect:
-		if i.arg == 0 {
-			e.save(i.quiet)
-		} else {
-			e.reload(n)
-		}
+		e.reload(n)
 	case insTail:
 		e.restore()
 		if i.skip > 0 {
 			e.op(opReturnCall, i.arg)
 		}
 		return i.skip
-	case insThrow:
-		e.save(false)
 	case insFunc:
 		e.op(opRefFunc, i.arg)
 		return i.skip
@@ -191,7 +184,8 @@ func (e *emitter) op(op byte, index uint32) {
 
 func (e *emitter) constant(c int64) { e.b = appendS64(append(e.b, opI64Const), c) }
 
-// take takes gas, and leaves what is left on the operands if keep is set.
+// take takes gas, and leaves what is left on the operands if keep is set. The global always says what is left: a body that keeps
+// the account in a local as well does so to spare itself the reading, which would have to wait for the writing before.
 func (e *emitter) take(cost int64, keep bool) {
 	if e.local {
 		e.op(opLocalGet, e.temp[tempGas])
@@ -200,37 +194,30 @@ func (e *emitter) take(cost int64, keep bool) {
 	}
 	e.constant(cost)
 	e.b = append(e.b, opI64Sub)
-	switch {
-	case e.local && keep:
+	if e.local || keep {
 		e.op(opLocalTee, e.temp[tempGas])
-	case e.local:
-		e.op(opLocalSet, e.temp[tempGas])
-	case keep:
-		e.op(opLocalTee, e.temp[tempGas])
-		e.op(opGlobalSet, e.gasGlobal)
+	}
+	e.op(opGlobalSet, e.gasGlobal)
+	if keep {
 		e.op(opLocalGet, e.temp[tempGas])
-	default:
-		e.op(opGlobalSet, e.gasGlobal)
 	}
 }
 
-// refillIfNegative has the account filled if the number on the operands is below zero.
-func (e *emitter) refillIfNegative() {
+// fillIfNegative has the account filled if the number on the operands is below zero.
+func (e *emitter) fillIfNegative() {
 	e.constant(0)
 	e.b = append(e.b, opI64LtS, opIf, typeEmpty)
-	e.refill()
+	e.fill()
 	e.b = append(e.b, opEnd)
 }
 
-// refill has the account filled: by a call that carries the local along, or by one that does not.
-func (e *emitter) refill() {
+// fill has the account filled.
+func (e *emitter) fill() {
+	e.op(opCall, e.refill)
 	if e.local {
-		e.op(opLocalGet, e.temp[tempGas])
-		e.op(opCall, e.refillKept)
+		e.op(opGlobalGet, e.gasGlobal)
 		e.op(opLocalSet, e.temp[tempGas])
-		return
 	}
-	e.op(opCall, e.refillPlain)
 }
 
 // enter writes what happens at the entry: gas and depth are taken, and checked together.
@@ -241,12 +228,7 @@ func (e *emitter) enter(cost int64) {
 		e.constant(cost)
 		e.b = append(e.b, opI64Sub)
 		e.op(opLocalTee, e.temp[tempGas])
-		if !e.local && !e.stack {
-			e.op(opGlobalSet, e.gasGlobal)
-			e.op(opLocalGet, e.temp[tempGas])
-		} else if !e.local {
-			e.op(opGlobalSet, e.gasGlobal)
-		}
+		e.op(opGlobalSet, e.gasGlobal)
 	}
 	if e.stack {
 		e.op(opGlobalGet, e.stackGlobal)
@@ -254,16 +236,16 @@ func (e *emitter) enter(cost int64) {
 		e.b = append(e.b, opI64Sub)
 		e.op(opLocalTee, e.temp[tempStack])
 		e.op(opGlobalSet, e.stackGlobal)
-		if gas && !e.local {
-			e.op(opLocalGet, e.temp[tempGas])
-		}
 		e.op(opLocalGet, e.temp[tempStack])
-		if gas {
-			e.b = append(e.b, opI64Or)
-		}
+	}
+	if gas {
+		e.op(opLocalGet, e.temp[tempGas])
+	}
+	if gas && e.stack {
+		e.b = append(e.b, opI64Or)
 	}
 	if gas || e.stack {
-		e.refillIfNegative()
+		e.fillIfNegative()
 	}
 	if e.whole {
 		e.b = append(append(e.b, opBlock), e.results[e.v.functions[e.v.fn]]...)
@@ -284,27 +266,18 @@ func (e *emitter) leave() {
 		e.op(opGlobalGet, e.gasGlobal)
 		e.constant(0)
 		e.b = append(e.b, opI64LtS, opIf, typeEmpty)
-		e.op(opCall, e.refillPlain)
+		e.op(opCall, e.refill)
 		e.b = append(e.b, opEnd)
 	}
 }
 
-// restore gives back the depth and writes the account of gas back: the function is about to be left.
+// restore gives back the depth: the function is about to be left.
 func (e *emitter) restore() {
-	e.save(false)
 	if e.stack {
 		e.op(opGlobalGet, e.stackGlobal)
 		e.constant(e.frame)
 		e.b = append(e.b, opI64Add)
 		e.op(opGlobalSet, e.stackGlobal)
-	}
-}
-
-// save writes the account back, unless it is there already.
-func (e *emitter) save(quiet bool) {
-	if e.local && !quiet {
-		e.op(opLocalGet, e.temp[tempGas])
-		e.op(opGlobalSet, e.gasGlobal)
 	}
 }
 
@@ -314,7 +287,7 @@ func (e *emitter) reload(n int) {
 		return
 	}
 	if n+1 < len(e.list) {
-		if next := &e.list[n+1]; (next.kind == insCall || next.kind == insIndirect && next.arg == 0) && next.quiet {
+		if next := &e.list[n+1]; (next.kind == insCall || next.kind == insIndirect) && next.quiet {
 			return
 		}
 	}
@@ -336,7 +309,7 @@ func (e *emitter) loopType(loop uint32) []byte {
 func (e *emitter) header(i *insert) {
 	e.take(i.cost, true)
 	if !e.turned(int32(i.arg)) {
-		e.refillIfNegative()
+		e.fillIfNegative()
 		return
 	}
 	e.constant(0)
@@ -379,11 +352,9 @@ func (e *emitter) amount(i *insert) {
 	e.constant(i.cost)
 	e.b = append(e.b, opI64Mul, opI64Sub)
 	e.op(opLocalTee, e.temp[tempGas])
-	if !e.local {
-		e.op(opGlobalSet, e.gasGlobal)
-		e.op(opLocalGet, e.temp[tempGas])
-	}
-	e.refillIfNegative()
+	e.op(opGlobalSet, e.gasGlobal)
+	e.op(opLocalGet, e.temp[tempGas])
+	e.fillIfNegative()
 }
 
 // landing restores the depth where an exception may arrive: the functions that it left have not given theirs back.

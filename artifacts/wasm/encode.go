@@ -14,14 +14,13 @@ type indices struct {
 	defined  uint32
 	moved    uint32 // by how much the functions of the code move up: 1, or 0 if nothing is metered
 
-	refillPlain uint32 // function () -> ()
-	refillKept  uint32 // function (i64) -> (i64): it carries the account along
+	refill      uint32 // function () -> (), which calls the import: the compiler makes less of a call within the module
+	refillType  uint32
 	gasGlobal   uint32
 	stackGlobal uint32
 
-	plainType, keptType uint32   // types of these
-	results             [][]byte // by type: the type of a block with its results
-	wide                []uint32 // types with more than one result, which need a type of their own for that
+	results [][]byte // by type: the type of a block with its results
+	wide    []uint32 // types with more than one result, which need a type of their own for that
 
 	charges []Charge // of the imported functions
 	thunks  []uint32 // by imported function: the function that charges and calls it; 0: none
@@ -56,10 +55,9 @@ func (p *plan) prepare() {
 	}
 	p.moved = 1
 	next := p.imported + 1 + p.defined
-	p.refillPlain, p.refillKept = next, next+1
-	next += 2
-	p.plainType = uint32(len(v.types))
-	p.keptType = p.plainType + 1
+	p.refill = next
+	next++
+	p.refillType = uint32(len(v.types))
 	p.results = make([][]byte, len(v.types))
 	for i, t := range v.types {
 		switch len(t.results) {
@@ -68,7 +66,7 @@ func (p *plan) prepare() {
 		case 1:
 			p.results[i] = t.results[:1]
 		default:
-			p.results[i] = appendS64(nil, int64(p.keptType)+1+int64(len(p.wide)))
+			p.results[i] = appendS64(nil, int64(p.refillType)+1+int64(len(p.wide)))
 			p.wide = append(p.wide, uint32(i))
 		}
 	}
@@ -205,21 +203,21 @@ func (p *plan) section(id byte, old []byte) []byte {
 	}
 	switch {
 	case id == sectionType && p.meters():
-		add := []byte{0x60, 0, 0, 0x60, 1, typeI64, 1, typeI64}
+		add := []byte{0x60, 0, 0}
 		for _, t := range p.wide {
 			results := p.v.types[t].results
 			add = append(appendU32(append(add, 0x60, 0), uint32(len(results))), results...)
 		}
-		return list(2+uint32(len(p.wide)), add)
+		return list(1+uint32(len(p.wide)), add)
 	case id == sectionImport && p.meters():
 		add := appendName(appendName(nil, MeterModule), MeterRefill)
-		return list(1, appendU32(append(add, byte(Func)), p.plainType))
+		return list(1, appendU32(append(add, byte(Func)), p.refillType))
 	case id == sectionFunction && p.meters():
-		add := appendU32(appendU32(nil, p.plainType), p.keptType)
+		add := appendU32(nil, p.refillType)
 		for _, fn := range p.order {
 			add = appendU32(add, p.v.functions[fn])
 		}
-		return list(2+uint32(len(p.order)), add)
+		return list(1+uint32(len(p.order)), add)
 	case id == sectionGlobal:
 		return p.globalSection(n, &r)
 	case id == sectionExport:
@@ -384,7 +382,7 @@ func (p *plan) expression(b []byte, r *reader) []byte {
 // bodies returns how many bodies there are.
 func (p *plan) bodies() uint32 {
 	if p.meters() {
-		return p.defined + 2 + uint32(len(p.order))
+		return p.defined + 1 + uint32(len(p.order))
 	}
 	return p.defined
 }
@@ -395,22 +393,9 @@ func (p *plan) helpers() {
 		return
 	}
 	add := func(b []byte) { p.out = append(appendU32(p.out, uint32(len(b))), b...) }
-	refill := p.imported
 	e := emitter{plan: p, b: []byte{0}}
-	e.op(opCall, refill)
+	e.op(opCall, p.imported) // the import that was added
 	add(append(e.b, opEnd))
-
-	e.b = []byte{0}
-	if p.weights != nil {
-		e.op(opLocalGet, 0)
-		e.op(opGlobalSet, p.gasGlobal)
-		e.op(opCall, refill)
-		e.op(opGlobalGet, p.gasGlobal)
-	} else {
-		e.op(opLocalGet, 0)
-	}
-	add(append(e.b, opEnd))
-
 	for _, fn := range p.order {
 		add(p.thunk(fn))
 	}
@@ -433,7 +418,7 @@ func (p *plan) thunk(fn uint32) []byte {
 	e.op(opLocalTee, e.temp[tempGas])
 	e.op(opGlobalSet, p.gasGlobal)
 	e.op(opLocalGet, e.temp[tempGas])
-	e.refillIfNegative()
+	e.fillIfNegative()
 	for i := range params {
 		e.op(opLocalGet, uint32(i))
 	}

@@ -11,8 +11,8 @@ package wasm
 //     checks the account lies between.
 //   - Code behind a call, up to the next branch or label, shares the charge before the call.
 //
-// The account is a global. A body that is charged at least as often as it calls keeps it in a local: it is written back before
-// calls and at the exit, and read again behind calls.
+// The account is a global, which says at every moment what is left. A body that is charged at least as often as it calls keeps a
+// copy in a local, which it reads in place of the global.
 type plan struct {
 	v       *validator
 	o       Options
@@ -42,7 +42,6 @@ type body struct {
 
 	charged, called int // charges that are worth something; calls
 	leaf            bool
-	returns         bool // there is a return, or a branch to the outermost label
 	tries           bool // there is a try_table
 	synced          bool // nothing was charged since the last call
 	temps           [tempKinds]bool
@@ -198,7 +197,6 @@ func (p *plan) event(k eventKind, start, end int, arg uint32) {
 	case evReturn:
 		depth := len(p.blocks) - 1
 		p.branch(depth, was)
-		p.returns = true
 		p.put(insert{pos: int32(start), skip: int32(end - start), kind: insReturn, arg: uint32(depth), loop: p.inner})
 		p.live = false
 	case evUnreachable:
@@ -222,8 +220,7 @@ func (p *plan) plain(k eventKind, start, end int, arg uint32, was bool) {
 		}
 		p.call()
 	case evCallIndirect:
-		p.put(insert{pos: s, kind: insIndirect, quiet: p.synced})
-		p.put(insert{pos: int32(end), kind: insIndirect, arg: 1})
+		p.put(insert{pos: int32(end), kind: insIndirect, quiet: p.synced})
 		p.call()
 	case evReturnCall, evReturnCallIndirect:
 		i := insert{pos: s, kind: insTail}
@@ -239,7 +236,6 @@ func (p *plan) plain(k eventKind, start, end int, arg uint32, was bool) {
 		p.live = false
 	case evThrow, evThrowRef:
 		p.resets |= Throws
-		p.put(insert{pos: s, kind: insThrow})
 		p.escape(0)
 		p.live = false
 	case evRefFunc:
