@@ -9,7 +9,7 @@
 // Concurrency: everything is safe from any goroutine.
 //
 // Failure: faults of class guest. [Scan] checks framing and the sections it describes; [Judge] validates all of the code, with
-// every body, and holds it against features and caps: what it accepts, the engine accepts.
+// every body, and holds it against features and caps: what it accepts the engine compiles, custom sections apart.
 //
 // Limits: memory is taken in proportion to bytes that are there, never to counts that code claims.
 package wasm
