@@ -26,22 +26,28 @@ type Charge struct {
 	Param   int // ignored while PerUnit is 0; must name a parameter of type i32
 }
 
-// Weights is a table of gas per instruction, in units of about 0.1 ns on the machine where it was fitted.
+// Weights is a table of gas per instruction, in units of about 0.01 ns on the machine where it was fitted.
 type Weights struct {
 	Version  uint32
-	Op       [256]uint16 // by opcode; 0 for the prefixes
-	Misc     [32]uint16  // behind the prefix 0xfc
-	Vector   [256]uint16 // behind the prefix 0xfd
-	Function uint16      // entering and leaving a function that the module defines
-	Local    uint16      // each local that is not a parameter, set to zero at entry
-	HostCall uint32      // a call to an imported function, unless Options.Charge says otherwise
+	Op       [256]uint32 // by opcode; 0 for the prefixes
+	Misc     [32]uint32  // behind the prefix 0xfc
+	Vector   [256]uint32 // behind the prefix 0xfd
+	Function uint32      // entering and leaving a function that the module defines
+	Local    uint32      // each local that is not a parameter, set to zero at entry
+	Value    uint32      // each value past FreeValues; see there
+	HostCall uint32      // a call to an imported function, on top of the instruction, unless Options.Charge says otherwise
 
-	// By amount, taken before it happens.
+	// By amount, taken before it happens, on top of the instruction.
 	GrowPage    uint32 // memory.grow: each page asked for, given or not
 	BulkByte    uint32 // memory.fill, memory.copy, memory.init: each byte
 	TableGrow   uint32 // table.grow: each element
 	BulkElement uint32 // table.fill, table.copy, table.init: each element
 }
+
+// FreeValues is how many values a call or a branch hands on without a price of their own, since they travel in registers.
+// Each value past it costs Weights.Value: of the parameters and, counted apart, of the results of a defined function, taken
+// when it is entered; of the values that br, br_if, br_table (the default's count) and return carry, with the instruction.
+const FreeValues = 8
 
 // Resets are things that the code contains and that a reset of globals and linear memory does not undo.
 type Resets uint32
