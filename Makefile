@@ -14,7 +14,7 @@ export CGO_ENABLED = 0
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test sim chaos timed race lint fmt tidy bench bench-peers fuzz testdata cross ci
+.PHONY: help build run test sim chaos timed race lint fmt tidy bench bench-peers fuzz testdata gas-fit cross ci
 
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -64,6 +64,10 @@ fuzz: ## every fuzz target for FUZZTIME=30s each
 
 testdata: ## rebuild the guests (needs clang, lld, wabt, wasi-libc, zstd)
 	testdata/guests/build.sh
+
+gas-fit: ## the gas table and its report from the committed measurements
+	go run ./cmd/internal/gasfit fit
+	go run ./cmd/internal/gasfit report
 
 cross: ## build and vet for the other platforms
 	@for t in linux/arm64 darwin/arm64 windows/amd64; do echo $$t; \
