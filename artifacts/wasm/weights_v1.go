@@ -11,7 +11,7 @@ var weights1 = Weights{
 		0x0a: 13032, // throw_ref
 		0x0c: 25,    // br
 		0x0d: 59,    // br_if
-		0x0e: 231,   // br_table
+		0x0e: 230,   // br_table
 		0x0f: 85,    // return
 		0x10: 1,     // call
 		0x11: 549,   // call_indirect
@@ -79,19 +79,19 @@ var weights1 = Weights{
 		0x5e: 116,   // f32.gt
 		0x5f: 111,   // f32.le
 		0x60: 111,   // f32.ge
-		0x61: 161,   // f64.eq
-		0x62: 152,   // f64.ne
-		0x63: 134,   // f64.lt
-		0x64: 140,   // f64.gt
-		0x65: 140,   // f64.le
-		0x66: 136,   // f64.ge
+		0x61: 141,   // f64.eq
+		0x62: 132,   // f64.ne
+		0x63: 114,   // f64.lt
+		0x64: 120,   // f64.gt
+		0x65: 120,   // f64.le
+		0x66: 116,   // f64.ge
 		0x67: 11,    // i32.clz
 		0x68: 11,    // i32.ctz
 		0x69: 11,    // i32.popcnt
 		0x6a: 12,    // i32.add
 		0x6b: 11,    // i32.sub
 		0x6c: 39,    // i32.mul
-		0x6d: 179,   // i32.div_s
+		0x6d: 178,   // i32.div_s
 		0x6e: 150,   // i32.div_u
 		0x6f: 165,   // i32.rem_s
 		0x70: 150,   // i32.rem_u
@@ -100,7 +100,7 @@ var weights1 = Weights{
 		0x73: 11,    // i32.xor
 		0x74: 11,    // i32.shl
 		0x75: 11,    // i32.shr_s
-		0x76: 10,    // i32.shr_u
+		0x76: 11,    // i32.shr_u
 		0x77: 11,    // i32.rotl
 		0x78: 11,    // i32.rotr
 		0x79: 11,    // i64.clz
@@ -130,10 +130,10 @@ var weights1 = Weights{
 		0x91: 180,   // f32.sqrt
 		0x92: 37,    // f32.add
 		0x93: 39,    // f32.sub
-		0x94: 54,    // f32.mul
-		0x95: 194,   // f32.div
-		0x96: 30,    // f32.min
-		0x97: 39,    // f32.max
+		0x94: 39,    // f32.mul
+		0x95: 159,   // f32.div
+		0x96: 29,    // f32.min
+		0x97: 38,    // f32.max
 		0x98: 74,    // f32.copysign
 		0x99: 29,    // f64.abs
 		0x9a: 28,    // f64.neg
@@ -144,36 +144,36 @@ var weights1 = Weights{
 		0x9f: 264,   // f64.sqrt
 		0xa0: 39,    // f64.add
 		0xa1: 37,    // f64.sub
-		0xa2: 50,    // f64.mul
-		0xa3: 225,   // f64.div
+		0xa2: 39,    // f64.mul
+		0xa3: 195,   // f64.div
 		0xa4: 31,    // f64.min
 		0xa5: 39,    // f64.max
 		0xa6: 63,    // f64.copysign
 		0xa7: 1,     // i32.wrap_i64
 		0xa8: 102,   // i32.trunc_f32_s
-		0xa9: 163,   // i32.trunc_f32_u
-		0xaa: 140,   // i32.trunc_f64_s
-		0xab: 186,   // i32.trunc_f64_u
+		0xa9: 164,   // i32.trunc_f32_u
+		0xaa: 120,   // i32.trunc_f64_s
+		0xab: 166,   // i32.trunc_f64_u
 		0xac: 10,    // i64.extend_i32_s
 		0xad: 2,     // i64.extend_i32_u
-		0xae: 118,   // i64.trunc_f32_s
+		0xae: 117,   // i64.trunc_f32_s
 		0xaf: 156,   // i64.trunc_f32_u
 		0xb0: 118,   // i64.trunc_f64_s
 		0xb1: 156,   // i64.trunc_f64_u
 		0xb2: 44,    // f32.convert_i32_s
 		0xb3: 44,    // f32.convert_i32_u
-		0xb4: 42,    // f32.convert_i64_s
+		0xb4: 43,    // f32.convert_i64_s
 		0xb5: 103,   // f32.convert_i64_u
 		0xb6: 50,    // f32.demote_f64
-		0xb7: 20,    // f64.convert_i32_s
-		0xb8: 28,    // f64.convert_i32_u
+		0xb7: 40,    // f64.convert_i32_s
+		0xb8: 40,    // f64.convert_i32_u
 		0xb9: 42,    // f64.convert_i64_s
 		0xba: 96,    // f64.convert_i64_u
 		0xbb: 29,    // f64.promote_f32
 		0xbc: 76,    // i32.reinterpret_f32
 		0xbd: 82,    // i64.reinterpret_f64
-		0xbe: 5,     // f32.reinterpret_i32
-		0xbf: 10,    // f64.reinterpret_i64
+		0xbe: 40,    // f32.reinterpret_i32
+		0xbf: 40,    // f64.reinterpret_i64
 		0xc0: 11,    // i32.extend8_s
 		0xc1: 9,     // i32.extend16_s
 		0xc2: 10,    // i64.extend8_s
@@ -184,10 +184,10 @@ var weights1 = Weights{
 	},
 	Misc: [32]uint32{
 		0x00: 116,  // i32.trunc_sat_f32_s
-		0x01: 154,  // i32.trunc_sat_f32_u
-		0x02: 140,  // i32.trunc_sat_f64_s
-		0x03: 167,  // i32.trunc_sat_f64_u
-		0x04: 118,  // i64.trunc_sat_f32_s
+		0x01: 155,  // i32.trunc_sat_f32_u
+		0x02: 120,  // i32.trunc_sat_f64_s
+		0x03: 147,  // i32.trunc_sat_f64_u
+		0x04: 117,  // i64.trunc_sat_f32_s
 		0x05: 165,  // i64.trunc_sat_f32_u
 		0x06: 111,  // i64.trunc_sat_f64_s
 		0x07: 151,  // i64.trunc_sat_f64_u
@@ -217,22 +217,22 @@ var weights1 = Weights{
 		0x0b: 58,  // v128.store
 		0x0d: 39,  // i8x16.shuffle
 		0x0e: 25,  // i8x16.swizzle
-		0x0f: 1,   // i8x16.splat
-		0x10: 1,   // i16x8.splat
-		0x11: 1,   // i32x4.splat
+		0x0f: 40,  // i8x16.splat
+		0x10: 40,  // i16x8.splat
+		0x11: 40,  // i32x4.splat
 		0x12: 59,  // i64x2.splat
 		0x13: 18,  // f32x4.splat
 		0x14: 38,  // f64x2.splat
-		0x15: 146, // i8x16.extract_lane_s
-		0x16: 146, // i8x16.extract_lane_u
-		0x17: 25,  // i8x16.replace_lane
-		0x18: 132, // i16x8.extract_lane_s
-		0x19: 132, // i16x8.extract_lane_u
-		0x1a: 19,  // i16x8.replace_lane
+		0x15: 107, // i8x16.extract_lane_s
+		0x16: 107, // i8x16.extract_lane_u
+		0x17: 40,  // i8x16.replace_lane
+		0x18: 93,  // i16x8.extract_lane_s
+		0x19: 93,  // i16x8.extract_lane_u
+		0x1a: 40,  // i16x8.replace_lane
 		0x1b: 157, // i32x4.extract_lane
-		0x1c: 18,  // i32x4.replace_lane
+		0x1c: 40,  // i32x4.replace_lane
 		0x1d: 59,  // i64x2.extract_lane
-		0x1e: 20,  // i64x2.replace_lane
+		0x1e: 40,  // i64x2.replace_lane
 		0x1f: 19,  // f32x4.extract_lane
 		0x20: 11,  // f32x4.replace_lane
 		0x21: 1,   // f64x2.extract_lane
@@ -285,7 +285,7 @@ var weights1 = Weights{
 		0x50: 11,  // v128.or
 		0x51: 11,  // v128.xor
 		0x52: 24,  // v128.bitselect
-		0x53: 155, // v128.any_true
+		0x53: 116, // v128.any_true
 		0x54: 50,  // v128.load8_lane
 		0x55: 50,  // v128.load16_lane
 		0x56: 50,  // v128.load32_lane
@@ -301,17 +301,17 @@ var weights1 = Weights{
 		0x60: 24,  // i8x16.abs
 		0x61: 11,  // i8x16.neg
 		0x62: 62,  // i8x16.popcnt
-		0x63: 172, // i8x16.all_true
-		0x64: 104, // i8x16.bitmask
+		0x63: 133, // i8x16.all_true
+		0x64: 65,  // i8x16.bitmask
 		0x65: 25,  // i8x16.narrow_i16x8_s
 		0x66: 24,  // i8x16.narrow_i16x8_u
 		0x67: 39,  // f32x4.ceil
 		0x68: 39,  // f32x4.floor
 		0x69: 39,  // f32x4.trunc
 		0x6a: 39,  // f32x4.nearest
-		0x6b: 39,  // i8x16.shl
+		0x6b: 40,  // i8x16.shl
 		0x6c: 66,  // i8x16.shr_s
-		0x6d: 39,  // i8x16.shr_u
+		0x6d: 40,  // i8x16.shr_u
 		0x6e: 11,  // i8x16.add
 		0x6f: 25,  // i8x16.add_sat_s
 		0x70: 24,  // i8x16.add_sat_u
@@ -333,17 +333,17 @@ var weights1 = Weights{
 		0x80: 25,  // i16x8.abs
 		0x81: 11,  // i16x8.neg
 		0x82: 66,  // i16x8.q15mulr_sat_s
-		0x83: 173, // i16x8.all_true
-		0x84: 142, // i16x8.bitmask
+		0x83: 134, // i16x8.all_true
+		0x84: 103, // i16x8.bitmask
 		0x85: 25,  // i16x8.narrow_i32x4_s
 		0x86: 24,  // i16x8.narrow_i32x4_u
 		0x87: 24,  // i16x8.extend_low_i8x16_s
 		0x88: 52,  // i16x8.extend_high_i8x16_s
 		0x89: 25,  // i16x8.extend_low_i8x16_u
 		0x8a: 52,  // i16x8.extend_high_i8x16_u
-		0x8b: 29,  // i16x8.shl
-		0x8c: 31,  // i16x8.shr_s
-		0x8d: 31,  // i16x8.shr_u
+		0x8b: 40,  // i16x8.shl
+		0x8c: 40,  // i16x8.shr_s
+		0x8d: 40,  // i16x8.shr_u
 		0x8e: 11,  // i16x8.add
 		0x8f: 24,  // i16x8.add_sat_s
 		0x90: 25,  // i16x8.add_sat_u
@@ -363,15 +363,15 @@ var weights1 = Weights{
 		0x9f: 91,  // i16x8.extmul_high_i8x16_u
 		0xa0: 24,  // i32x4.abs
 		0xa1: 11,  // i32x4.neg
-		0xa3: 166, // i32x4.all_true
-		0xa4: 105, // i32x4.bitmask
+		0xa3: 127, // i32x4.all_true
+		0xa4: 66,  // i32x4.bitmask
 		0xa7: 25,  // i32x4.extend_low_i16x8_s
 		0xa8: 52,  // i32x4.extend_high_i16x8_s
 		0xa9: 25,  // i32x4.extend_low_i16x8_u
 		0xaa: 49,  // i32x4.extend_high_i16x8_u
-		0xab: 28,  // i32x4.shl
-		0xac: 31,  // i32x4.shr_s
-		0xad: 29,  // i32x4.shr_u
+		0xab: 40,  // i32x4.shl
+		0xac: 40,  // i32x4.shr_s
+		0xad: 40,  // i32x4.shr_u
 		0xae: 11,  // i32x4.add
 		0xb1: 11,  // i32x4.sub
 		0xb5: 39,  // i32x4.mul
@@ -386,15 +386,15 @@ var weights1 = Weights{
 		0xbf: 88,  // i32x4.extmul_high_i16x8_u
 		0xc0: 29,  // i64x2.abs
 		0xc1: 11,  // i64x2.neg
-		0xc3: 186, // i64x2.all_true
-		0xc4: 105, // i64x2.bitmask
+		0xc3: 147, // i64x2.all_true
+		0xc4: 66,  // i64x2.bitmask
 		0xc7: 25,  // i64x2.extend_low_i32x4_s
 		0xc8: 49,  // i64x2.extend_high_i32x4_s
 		0xc9: 25,  // i64x2.extend_low_i32x4_u
 		0xca: 48,  // i64x2.extend_high_i32x4_u
-		0xcb: 31,  // i64x2.shl
+		0xcb: 40,  // i64x2.shl
 		0xcc: 242, // i64x2.shr_s
-		0xcd: 31,  // i64x2.shr_u
+		0xcd: 40,  // i64x2.shr_u
 		0xce: 11,  // i64x2.add
 		0xd1: 11,  // i64x2.sub
 		0xd5: 91,  // i64x2.mul
@@ -443,7 +443,7 @@ var weights1 = Weights{
 	Local:       1,
 	Value:       58,
 	HostCall:    2986,
-	GrowPage:    2728918,
+	GrowPage:    2728922,
 	BulkByte:    5,
 	TableGrow:   204,
 	BulkElement: 34,

@@ -25,6 +25,9 @@ const (
 	leastBranch = 0.25 * gasPerNs
 	// Half of what a load waits for the first cache, of every load alike: real programs miss that cache at times.
 	leastLoad = 0.5 * gasPerNs
+	// Half of the way between the registers of integers and the others. A chain must come back, so that a benchmark has two
+	// of them; each pays for itself, or another way back would be cheap.
+	leastCrossing = 0.4 * gasPerNs
 	// A pull to nothing, so that a weight that the rows leave open ends in one place.
 	ridge = 1e-5
 )
@@ -88,6 +91,16 @@ func unknowns() []string {
 	return append(names, extras...)
 }
 
+// crosses reports whether an instruction takes a value from the registers of integers to those of floats and vectors, or back.
+func crosses(i instruction) bool {
+	if !i.generic || i.imm == "m" || i.imm == "ml" || i.params == "" || i.results == "" {
+		return false
+	}
+	integer := func(types string) bool { return strings.ContainsAny(types, "il") }
+	other := func(types string) bool { return strings.ContainsAny(types, "fdv") }
+	return integer(i.params) && other(i.results) || other(i.params) && integer(i.results)
+}
+
 func newSystem(rows []row) (*system, error) {
 	s := &system{names: unknowns()}
 	index := map[string]int{}
@@ -100,6 +113,8 @@ func newSystem(rows []row) (*system, error) {
 			low = leastBranch
 		case strings.Contains(name, ".load"):
 			low = leastLoad
+		case crosses(byName[name]):
+			low = leastCrossing
 		case slices.Contains(structure, name):
 			low, top = 0, 0
 		case slices.Contains(cheap, name):
