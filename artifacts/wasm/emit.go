@@ -247,6 +247,10 @@ func (e *emitter) enter(cost int64) {
 	if gas || e.stack {
 		e.fillIfNegative()
 	}
+	if e.stack && e.tries { // it may have been filled
+		e.op(opGlobalGet, e.stackGlobal)
+		e.op(opLocalSet, e.temp[tempStack])
+	}
 	if e.whole {
 		e.b = append(append(e.b, opBlock), e.results[e.v.functions[e.v.fn]]...)
 	}

@@ -26,13 +26,13 @@ var wide = Policy{Features: AllFeatures, Caps: Caps{
 func everyMode() []Options {
 	w := &Weights{Version: 1, Function: 4, Local: 1, HostCall: 50, GrowPage: 1000, BulkByte: 1, TableGrow: 3, BulkElement: 2}
 	for i := range w.Op {
-		w.Op[i] = uint16(1 + i%5)
+		w.Op[i] = uint32(1 + i%5)
 	}
 	for i := range w.Misc {
-		w.Misc[i] = uint16(2 + i%3)
+		w.Misc[i] = uint32(2 + i%3)
 	}
 	for i := range w.Vector {
-		w.Vector[i] = uint16(1 + i%7)
+		w.Vector[i] = uint32(1 + i%7)
 	}
 	return []Options{{}, {Weights: w}, {Weights: w, Stack: true}, {Weights: w, Stack: true, CanonicalNaNs: true}}
 }

@@ -128,9 +128,24 @@ func (p *plan) begin(uint32) {
 	p.blocks = append(p.blocks, planBlock{op: opCall, entered: true, charge: 0, loop: -1, outer: -1, arm: -1, arm2: -1})
 	p.cost = 0
 	if w := p.weights; w != nil {
-		own := len(p.v.locals) - len(p.v.sig.params)
-		p.cost = uint64(w.Function) + uint64(own)*uint64(w.Local)
+		sig := p.v.sig
+		own := len(p.v.locals) - len(sig.params)
+		p.cost = uint64(w.Function) + uint64(own)*uint64(w.Local) + p.carry(len(sig.params)) + p.carry(len(sig.results))
 	}
+}
+
+// carry returns the gas of handing on so many values.
+func (p *plan) carry(values int) uint64 {
+	if p.weights == nil || values <= FreeValues {
+		return 0
+	}
+	return uint64(values-FreeValues) * uint64(p.weights.Value)
+}
+
+// carries adds the gas of the values that a branch to a depth carries.
+func (p *plan) carries(depth int) {
+	types, _ := p.v.frames[len(p.v.frames)-1-depth].label()
+	p.cost += p.carry(len(types))
 }
 
 func (p *plan) put(i insert) int32 {
@@ -169,6 +184,14 @@ func (p *plan) event(k eventKind, start, end int, arg uint32) {
 		return
 	}
 	was := p.live
+	switch k { // the walk is still at the blocks of these
+	case evBr, evBrIf:
+		p.carries(int(arg))
+	case evBrTable:
+		p.carries(p.tableLabel(start))
+	case evReturn:
+		p.carries(len(p.v.frames) - 1)
+	}
 	p.settle()
 	switch k {
 	case evBlock:
@@ -450,6 +473,13 @@ func (p *plan) brTable(start, end int, was bool) {
 		p.branch(int(depth), was)
 	}
 	p.putBranch(insTable, start, end, 0)
+}
+
+// tableLabel returns the first label of a br_table; all carry the same number of values.
+func (p *plan) tableLabel(start int) int {
+	_, pos := p.number(start + 1)
+	depth, _ := p.number(pos)
+	return int(depth)
 }
 
 // number reads an index of a validated instruction.

@@ -20,13 +20,13 @@ func fuzzMode(stack, nans, amounts bool) wasm.Options {
 		w.GrowPage, w.BulkByte, w.TableGrow, w.BulkElement = 1000, 1, 3, 2
 	}
 	for i := range w.Op {
-		w.Op[i] = uint16(1 + i%5)
+		w.Op[i] = uint32(1 + i%5)
 	}
 	for i := range w.Misc {
-		w.Misc[i] = uint16(2 + i%3)
+		w.Misc[i] = uint32(2 + i%3)
 	}
 	for i := range w.Vector {
-		w.Vector[i] = uint16(1 + i%7)
+		w.Vector[i] = uint32(1 + i%7)
 	}
 	return wasm.Options{Weights: w, Stack: stack, CanonicalNaNs: nans}
 }
