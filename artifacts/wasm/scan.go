@@ -136,9 +136,10 @@ type Module struct {
 	CodeBytes int // size of all function bodies
 	DataBytes int // size of the data section
 	sections  []section
-	Shape     Shape    // of what Judge judged
-	functions []uint32 // type index of each function, imported ones first
-	spelled   []string // Types in words, made when first needed
+	Shape     Shape                   // of what Judge judged
+	worst     [capsOfFunctions]uint32 // the first function that has the most of each, of what Judge judged
+	functions []uint32                // type index of each function, imported ones first
+	spelled   []string                // Types in words, made when first needed
 }
 
 type section struct {

@@ -133,7 +133,8 @@ func newSymbols(m *Module, code []byte) *Symbols {
 	// The distances come first, as far as there is room for them and an empty name for each function.
 	var distances []byte
 	room, last := MaxSymbols-2*binary.MaxVarintLen32-1-min(int(s.imported), MaxSymbols), uint32(0)
-	for at := range m.bodies(code) {
+	for body := range m.eachBody(code) {
+		at := uint32(body.off)
 		before := len(distances)
 		if distances = binary.AppendUvarint(distances, uint64(at-last)); len(distances)+int(s.defined)+1 > room {
 			distances = distances[:before]
@@ -252,9 +253,9 @@ func (m *Module) custom(name string) ([]byte, bool) {
 	return nil, false
 }
 
-// bodies yields the offset of each function body in code, behind its size.
-func (m *Module) bodies(code []byte) iter.Seq[uint32] {
-	return func(yield func(uint32) bool) {
+// eachBody yields a reader over each function body, behind its size.
+func (m *Module) eachBody(code []byte) iter.Seq[reader] {
+	return func(yield func(reader) bool) {
 		for _, s := range m.sections {
 			if s.id != sectionCode {
 				continue
@@ -262,8 +263,8 @@ func (m *Module) bodies(code []byte) iter.Seq[uint32] {
 			r := reader{b: code[s.off:][:len(s.payload)], off: s.off}
 			for n := r.u32("bodies"); n > 0; n-- {
 				size := r.u32("body")
-				at := uint32(r.off)
-				if r.take(size, "body"); r.err != nil || !yield(at) {
+				body := reader{off: r.off}
+				if body.b = r.take(size, "body"); r.err != nil || !yield(body) {
 					return
 				}
 			}

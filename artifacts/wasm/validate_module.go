@@ -496,6 +496,7 @@ func (v *validator) bodies(r *reader) {
 	shape := v.shape()
 	for i, t := range defined {
 		v.fn, v.sig = uint32(v.imported+i), &v.types[t]
+		before := shape.Caps
 		off := r.off
 		size := r.u32("function body")
 		if r.err != nil || !v.within("body-bytes", &shape.BodyBytes, int(size), v.caps.BodyBytes, off) {
@@ -510,6 +511,7 @@ func (v *validator) bodies(r *reader) {
 		if v.err != nil {
 			break
 		}
+		v.m.noteWorst(&before, v.fn)
 		controls, limit := v.controls, v.caps.ControlSquares
 		if !v.within("control-squares", &shape.ControlSquares, shape.ControlSquares+controls*controls, limit, off) {
 			break

@@ -54,7 +54,7 @@ var allowed = map[string][]string{
 
 	"cmd/troupe-worker":     {"host/wire", "host/worker"},
 	"cmd/internal/archtest": {},
-	"cmd/internal/cli":      {"leaves", "host", "host/control", "host/control/api", "host/control/client", "host/wire", "artifacts/db"},
+	"cmd/internal/cli":      {"leaves", "host", "host/control", "host/control/api", "host/control/client", "host/wire", "host/abi", "artifacts/db", "artifacts/wasm"},
 	"cmd/internal/gasfit":   {},
 	"cmd/troupe":            {"cmd/internal/cli"},
 }

@@ -40,20 +40,6 @@ func (f *codeFlags) add(fs *pflag.FlagSet) {
 	fs.Var(&f.timeout, "timeout", "give up after D (default none)")
 }
 
-func (a *app) checkVerb() verb {
-	f := newCodeFlags()
-	return verb{
-		use: "check [flags] app.wasm", short: "Judge code by preparing it in a confined process, without running it",
-		long: "Prints imports, exports, sizes and the verdict. Works without a 'troupe serve'.",
-		examples: []string{
-			"troupe artifact check app.wasm", "is it acceptable, and what does it need?",
-			"troupe artifact check -o json app.wasm", "the same for scripts",
-		},
-		exits: exitsCode, args: exactly(1, "one .wasm file"), flags: f.add,
-		run: func(ctx context.Context, args []string) error { return a.judge(ctx, f, args[0], anywhere, true) },
-	}
-}
-
 func (a *app) prepareVerb() verb {
 	f := newCodeFlags()
 	return verb{
@@ -74,7 +60,7 @@ func (a *app) prepareVerb() verb {
 			if f.cpu == 0 {
 				f.cpu = span(host.Default().PrepareCPU)
 			}
-			return a.judge(ctx, f, args[0], directory, false)
+			return a.judge(ctx, f, args[0])
 		},
 	}
 }
@@ -87,7 +73,7 @@ func within(ctx context.Context, timeout span) (context.Context, context.CancelF
 	return context.WithTimeout(ctx, time.Duration(timeout))
 }
 
-func (a *app) judge(ctx context.Context, f *codeFlags, file string, far reach, everything bool) error {
+func (a *app) judge(ctx context.Context, f *codeFlags, file string) error {
 	ctx, stop := a.untilInterrupt(ctx)
 	defer stop()
 	ctx, cancel := within(ctx, f.timeout)
@@ -98,7 +84,7 @@ func (a *app) judge(ctx context.Context, f *codeFlags, file string, far reach, e
 	}
 	p := a.startProgress()
 	defer p.stop()
-	n, err := a.open(ctx, far)
+	n, err := a.open(ctx, directory)
 	if err != nil {
 		return err
 	}
@@ -112,13 +98,11 @@ func (a *app) judge(ctx context.Context, f *codeFlags, file string, far reach, e
 	switch {
 	case a.json():
 		a.printJSON(j)
-	case everything:
-		a.printJudgement(j)
 	case j.Verdict == "ok":
 		fmt.Fprintf(a.out, "%s\n", j.Artifact)
 	}
 	if j.Verdict == "ok" {
-		return a.kept(j, n.private && !everything)
+		return a.kept(j, n.private)
 	}
 	class, known := fault.ParseClass(j.Verdict)
 	if !known {
@@ -185,27 +169,16 @@ func (a *app) at(ctx context.Context, far reach, f func(context.Context, *node) 
 	return f(ctx, n)
 }
 
-func (a *app) printJudgement(j api.Judgement) {
-	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
-	verdict := j.Verdict
-	if j.Fault != "" {
-		verdict += "  " + j.Fault
-	}
-	fmt.Fprintf(w, "verdict\t%s\ncode\t%s\n", verdict, j.CodeHash)
-	if j.Verdict == "ok" {
-		fmt.Fprintf(w, "artifact\t%s  %s  cache %s\n", j.Artifact, sizeText(j.ArtifactBytes), j.Cache)
-		fmt.Fprintf(w, "prepared\tcpu %s  wall %s  peak memory %s\n", micros(j.PrepareCPU), micros(j.PrepareWall), sizeText(j.PrepareRSS))
-		writeModule(w, j.Module)
-	}
-	_ = w.Flush()
-}
-
 func writeModule(w *tabwriter.Writer, m artifacts.Module) {
 	limit := "no maximum"
 	if m.MemoryMax > 0 {
 		limit = "at most " + sizeText(int64(m.MemoryMax)<<16)
 	}
-	fmt.Fprintf(w, "module\t%s  %d functions  data %s  native code %s\n", sizeText(m.WasmBytes), m.NumFunctions, sizeText(m.DataBytes), sizeText(m.CodeBytes))
+	native := "" // nothing is compiled for a check
+	if m.CodeBytes > 0 {
+		native = "  native code " + sizeText(m.CodeBytes)
+	}
+	fmt.Fprintf(w, "module\t%s  %d functions  data %s%s\n", sizeText(m.WasmBytes), m.NumFunctions, sizeText(m.DataBytes), native)
 	fmt.Fprintf(w, "memory\t%s at the start, %s\n", sizeText(int64(m.MemoryPages)<<16), limit)
 	for _, i := range m.Imports {
 		known := ""

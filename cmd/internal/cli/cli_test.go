@@ -21,6 +21,7 @@ import (
 	"github.com/troupehost/troupe/actors/inspect"
 	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/artifacts"
+	"github.com/troupehost/troupe/artifacts/wasm"
 	"github.com/troupehost/troupe/host"
 	"github.com/troupehost/troupe/host/control"
 )
@@ -217,7 +218,6 @@ func TestLimits(t *testing.T) {
 		{[]string{"run", "--cpu", "24h0m0.000001s"}, "between 1ms and 24h, "},
 		{[]string{"run", "--cpu", "999us"}, "between 1ms and 24h, "},
 		{[]string{"run", "--wall", "169h"}, "between 1ms and 168h, "},
-		{[]string{"artifact", "check", "--cpu", "25h"}, "between 1ms and 24h, "},
 		{[]string{"artifact", "prepare", "--cpu", "25h"}, "between 1ms and 24h, "},
 	} {
 		c := newConsole(t, &fakeHost{execute: receipt("ok", "")})
@@ -334,6 +334,12 @@ func TestJSONShapes(t *testing.T) {
 			Artifacts: []inspect.Artifact{{Key: "k", CodeHash: "c", State: "prepared", Generation: 1, Bytes: 5, Stored: true, Pins: []string{"uid:0"}, LastNeeded: at}},
 			Store:     inspect.Store{Entries: 1, Bytes: 5, DiskBytes: 6, LimitBytes: 7},
 		},
+		"report.json": examined{"c", &wasm.Report{
+			Verdict: "guest", Fault: "guest.too_complex", Message: "m", Hint: "h", Features: []string{"simd"},
+			Module:  artifacts.Module{Imports: []artifacts.Import{}, Exports: []artifacts.Export{}},
+			Caps:    []wasm.CapUse{{Cap: "locals", Measured: 600, Limit: 512, Used: 1.1719, Function: &wasm.Function{Index: 1, Name: "f", Offset: 9}}, {Cap: "types"}},
+			Rewrite: &wasm.Rewrite{Resets: []string{"grows-memory"}}, Start: &wasm.StartGas{Gas: 7, Function: &wasm.Function{}},
+		}},
 		"judgement.json": host.Judgement{Verdict: "ok", CodeHash: "c", Artifact: "a", Cache: "miss", Module: artifacts.Module{
 			Imports: []artifacts.Import{{Module: "m", Name: "n", Kind: "func", Type: "()", Known: true}}, Exports: []artifacts.Export{{Name: "run", Kind: "func", Type: "()"}},
 		}},

@@ -50,7 +50,7 @@ func TestDeniedDirectory(t *testing.T) {
 		syscall.EACCES: {exitDenied, "error: open /d: not allowed: permission denied\ncode:  caller.denied\nhint:  this user may not enter the data directory"},
 		syscall.EROFS:  {exitHost, "code:  host.data_dir_unwritable\nhint:  make it a directory"},
 	} {
-		for _, args := range [][]string{{"run", file}, {"artifact", "check", file}, {"artifact", "list"}, {"serve"}} {
+		for _, args := range [][]string{{"run", file}, {"artifact", "prepare", file}, {"artifact", "list"}, {"serve"}} {
 			c := newConsole(t, &fakeHost{})
 			c.start = func(context.Context, host.Config) (running, error) {
 				return nil, fault.New(fault.HostDataDir, "open", "/d", &fs.PathError{Op: "open", Path: "/d", Err: cause})
