@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/artifacts/wasm"
 	"github.com/troupehost/troupe/host/wire"
 )
 
@@ -59,5 +60,38 @@ func TestSymbolsHaveABound(t *testing.T) {
 		if row.want == "" && err != nil || row.want != "" && (!errors.Is(err, fault.GuestTooManySymbols) || !strings.Contains(err.Error(), row.want)) {
 			t.Errorf("%s: %v, want %q", name, err, row.want)
 		}
+	}
+}
+
+// TestEmptiedSkeletonsFitTheirCode: compiled code loads with a skeleton that has no bytes of active data, with or without a data section.
+func TestEmptiedSkeletonsFitTheirCode(t *testing.T) {
+	const secData = 11
+	memory, active, passive := section(secMemory, []byte{0, 1}), []byte{0, opI32Const, 0, opEnd, 1, 'x'}, []byte{1, 1, 'y'}
+	for name, code := range map[string][]byte{
+		"kernels": guest(t, "kernels"), "c-hello": guest(t, "c-hello"), "go-hello": guest(t, "go-hello"),
+		"passive": binaryModule(memory, section(secData, active, passive)),
+	} {
+		c, err := Compile(t.Context(), code, 64<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := wasm.Scan(c.Skeleton)
+		if err != nil {
+			t.Fatal(err)
+		}
+		symbols, err := m.Symbols()
+		if err != nil || symbols == nil {
+			t.Errorf("%s: symbols %v, %v", name, symbols, err)
+		}
+		bones := m.Skeleton(c.Skeleton, symbols, wasm.SkeletonOptions{EmptyData: true})
+		if less := len(c.Skeleton) - len(bones); less < 1 || name == "go-hello" && less < 900_000 {
+			t.Errorf("%s: %d bytes of %d are left", name, len(bones), len(c.Skeleton))
+		}
+		a, err := Load(t.Context(), bones, c.Code)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		_ = a.Close()
 	}
 }
