@@ -23,11 +23,12 @@ var allowed = map[string][]string{
 	"artifacts/sealed": {
 		"actors/fault",
 	},
-	"artifacts/wasm":         {"actors/fault", "artifacts"},
-	"artifacts/wasm/wasmgen": {},
-	"artifacts/db":           {"actors/fault", "artifacts/db/failpoint"},
-	"artifacts/blob":         {"actors/fault", "artifacts/db"},
-	"artifacts/store":        {"leaves", "artifacts/db", "artifacts/db/failpoint"},
+	"artifacts/wasm":          {"actors/fault", "artifacts"},
+	"artifacts/wasm/wasmgen":  {},
+	"artifacts/wasm/wasmtest": {},
+	"artifacts/db":            {"actors/fault", "artifacts/db/failpoint"},
+	"artifacts/blob":          {"actors/fault", "artifacts/db"},
+	"artifacts/store":         {"leaves", "artifacts/db", "artifacts/db/failpoint"},
 
 	"artifacts/db/failpoint": {},
 
