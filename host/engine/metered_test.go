@@ -1,6 +1,15 @@
 package engine
 
-import "github.com/troupehost/troupe/artifacts/wasm"
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/troupehost/troupe/artifacts/wasm"
+)
 
 // metered are options that meter everything. The weights are such that no two kinds of charge look alike.
 func metered() wasm.Options {
@@ -15,4 +24,49 @@ func metered() wasm.Options {
 		w.Vector[i] = 4
 	}
 	return wasm.Options{Weights: w, Stack: true}
+}
+
+// stackValues is the stack that meter grants, once.
+const stackValues = 65_536
+
+// meter is what a test puts behind the import of metered code: it grants slices without end, and the stack once.
+type meter struct {
+	slice   int64
+	granted int64
+	stack   bool
+}
+
+// offer makes the import available to what is instantiated in rt.
+func (m *meter) offer(ctx context.Context, rt wazero.Runtime) error {
+	_, err := rt.NewHostModuleBuilder(wasm.MeterModule).NewFunctionBuilder().
+		WithGoModuleFunction(api.GoModuleFunc(m.refill), nil, nil).Export(wasm.MeterRefill).Instantiate(ctx)
+	return err
+}
+
+func (m *meter) refill(_ context.Context, mod api.Module, _ []uint64) {
+	gas, stack := global(mod, wasm.GasGlobal), global(mod, wasm.StackGlobal)
+	for int64(gas.Get()) < 0 {
+		gas.Set(gas.Get() + uint64(m.slice))
+		m.granted += m.slice
+	}
+	if int64(stack.Get()) < 0 {
+		if m.stack {
+			panic(errors.New("the stack is used up"))
+		}
+		m.stack = true
+		stack.Set(stack.Get() + stackValues)
+	}
+}
+
+func global(mod api.Module, name string) api.MutableGlobal {
+	g, ok := mod.ExportedGlobal(name).(api.MutableGlobal)
+	if !ok {
+		panic(fmt.Errorf("no mutable global %s", name))
+	}
+	return g
+}
+
+// used is the gas that mod has used since it was made.
+func (m *meter) used(mod api.Module) int64 {
+	return m.granted - int64(global(mod, wasm.GasGlobal).Get())
 }
