@@ -14,7 +14,7 @@ export CGO_ENABLED = 0
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test sim chaos timed race lint fmt tidy bench bench-peers fuzz testdata gas-fit cross ci
+.PHONY: help build run test sim chaos timed race lint fmt tidy bench bench-peers fuzz testdata gas-fit cross ci real golden
 
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -36,6 +36,14 @@ chaos: ## hosts, workers and files under CHAOS_KILLS=1000 kills, storms and dama
 
 timed: ## tests that hold a line of time or need a loaded machine; on a machine at rest
 	go test -tags timed -count 1 -p 1 -timeout 30m -run 'Bar|Timed' -v $(TESTFLAGS) $(PKGS)
+
+real: ## real modules from public Go modules, alone and metered (needs a network, or has them already)
+	go test -count 1 -timeout 10m -run 'RealModules|SharedMemory' -v $(TESTFLAGS) ./host/engine
+
+golden: ## gas of each guest against testdata/gas, here and on an emulated arm64 (needs qemu-user-static)
+	go test -count 1 -run GoldenGas -v $(TESTFLAGS) ./host/engine
+	GOARCH=arm64 go test -c -o $(BIN)/engine.arm64.test ./host/engine
+	cd host/engine && qemu-aarch64-static $(BIN)/engine.arm64.test -test.run GoldenGas -test.v
 
 race: ## the concurrent packages under the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -race -timeout 20m ./actors/... ./host/...

@@ -32,6 +32,7 @@ const stackValues = 65_536
 // meter is what a test puts behind the import of metered code: it grants slices without end, and the stack once.
 type meter struct {
 	slice   int64
+	limit   int64 // of gas, 0: none
 	granted int64
 	stack   bool
 }
@@ -46,8 +47,15 @@ func (m *meter) offer(ctx context.Context, rt wazero.Runtime) error {
 func (m *meter) refill(_ context.Context, mod api.Module, _ []uint64) {
 	gas, stack := global(mod, wasm.GasGlobal), global(mod, wasm.StackGlobal)
 	for int64(gas.Get()) < 0 {
-		gas.Set(gas.Get() + uint64(m.slice))
-		m.granted += m.slice
+		slice := m.slice
+		if m.limit > 0 {
+			slice = min(slice, m.limit-m.granted)
+		}
+		if slice <= 0 {
+			panic(errors.New("the gas is used up"))
+		}
+		gas.Set(gas.Get() + uint64(slice))
+		m.granted += slice
 	}
 	if int64(stack.Get()) < 0 {
 		if m.stack {
