@@ -43,7 +43,7 @@ real: ## real modules from public Go modules, alone and metered (needs a network
 golden: ## gas of each guest against testdata/gas, here and on an emulated arm64 (needs qemu-user-static)
 	go test -count 1 -run GoldenGas -v $(TESTFLAGS) ./host/engine
 	GOARCH=arm64 go test -c -o $(BIN)/engine.arm64.test ./host/engine
-	cd host/engine && qemu-aarch64-static $(BIN)/engine.arm64.test -test.run GoldenGas -test.v
+	cd host/engine && qemu-aarch64-static $(BIN)/engine.arm64.test -test.run 'GoldenGas|Remainders' -test.v
 
 race: ## the concurrent packages under the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -race -timeout 20m ./actors/... ./host/...
