@@ -30,7 +30,7 @@ func bombs() []wasmtest.Bomb {
 }
 
 // judged judges a bomb and says how long that took; best of tries, since the line is about us and not about the machine.
-func judged(b wasmtest.Bomb, tries int, line time.Duration) (error, time.Duration) {
+func judged(b wasmtest.Bomb, tries int, line time.Duration) (time.Duration, error) {
 	code := b.Build()
 	var err error
 	best := time.Hour
@@ -41,12 +41,12 @@ func judged(b wasmtest.Bomb, tries int, line time.Duration) (error, time.Duratio
 			break
 		}
 	}
-	return err, best
+	return best, err
 }
 
 func TestBombsAreRefusedAtOnce(t *testing.T) {
 	for _, b := range bombs() {
-		err, took := judged(b, 3, refusalLine)
+		took, err := judged(b, 3, refusalLine)
 		switch code := fault.CodeOf(err); {
 		case b.Want == wasmtest.Prepared && err != nil:
 			t.Errorf("%s: %v, but it is honest", b.Name, err)

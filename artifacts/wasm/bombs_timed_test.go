@@ -14,7 +14,7 @@ func TestTimedRefusals(t *testing.T) {
 	load, _ := os.ReadFile("/proc/loadavg")
 	slowest, name, refused := time.Duration(0), "", 0
 	for _, b := range bombs() {
-		err, took := judged(b, 5, refusalLine)
+		took, err := judged(b, 5, refusalLine)
 		if err == nil {
 			continue
 		}
