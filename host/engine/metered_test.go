@@ -26,14 +26,12 @@ func metered() wasm.Options {
 	return wasm.Options{Weights: w, Stack: true}
 }
 
-// stackValues is the stack that meter grants, once.
-const stackValues = 65_536
-
 // meter is what a test puts behind the import of metered code: it grants slices without end, and the stack once.
 type meter struct {
 	slice   int64
 	limit   int64 // of gas, 0: none
 	granted int64
+	depth   int64 // values of stack, granted once; 0: 65,536
 	stack   bool
 }
 
@@ -62,7 +60,11 @@ func (m *meter) refill(_ context.Context, mod api.Module, _ []uint64) {
 			panic(errors.New("the stack is used up"))
 		}
 		m.stack = true
-		stack.Set(stack.Get() + stackValues)
+		depth := m.depth
+		if depth == 0 {
+			depth = 65_536
+		}
+		stack.Set(stack.Get() + uint64(depth))
 	}
 }
 
