@@ -70,7 +70,7 @@ func TestBombsAreRefusedAtOnce(t *testing.T) {
 
 // capWords are what messages call the bounds of Caps.
 var capWords = []string{
-	"body-bytes", "control-ops", "locals", "branch-targets", "nesting", "locals-control", "params",
+	"body-bytes", "control-ops", "locals", "branch-targets", "nesting", "locals-control", "params", "carried",
 	"functions", "types", "imports", "exports", "globals", "tables", "table-elements", "segments", "control-squares",
 }
 
