@@ -26,8 +26,8 @@ func metered() wasm.Options {
 	return wasm.Options{Weights: w, Stack: true}
 }
 
-// meter is what a test puts behind the import of metered code: it grants slices without end, and the stack once.
-type meter struct {
+// accounts are what a test puts behind the import of metered code: it grants slices without end, and the stack once.
+type accounts struct {
 	slice   int64
 	limit   int64 // of gas, 0: none
 	granted int64
@@ -36,13 +36,13 @@ type meter struct {
 }
 
 // offer makes the import available to what is instantiated in rt.
-func (m *meter) offer(ctx context.Context, rt wazero.Runtime) error {
+func (m *accounts) offer(ctx context.Context, rt wazero.Runtime) error {
 	_, err := rt.NewHostModuleBuilder(wasm.MeterModule).NewFunctionBuilder().
 		WithGoModuleFunction(api.GoModuleFunc(m.refill), nil, nil).Export(wasm.MeterRefill).Instantiate(ctx)
 	return err
 }
 
-func (m *meter) refill(_ context.Context, mod api.Module, _ []uint64) {
+func (m *accounts) refill(_ context.Context, mod api.Module, _ []uint64) {
 	gas, stack := global(mod, wasm.GasGlobal), global(mod, wasm.StackGlobal)
 	for int64(gas.Get()) < 0 {
 		slice := m.slice
@@ -77,6 +77,6 @@ func global(mod api.Module, name string) api.MutableGlobal {
 }
 
 // used is the gas that mod has used since it was made.
-func (m *meter) used(mod api.Module) int64 {
+func (m *accounts) used(mod api.Module) int64 {
 	return m.granted - int64(global(mod, wasm.GasGlobal).Get())
 }
