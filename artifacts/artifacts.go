@@ -74,13 +74,18 @@ func parse32(s, what string) (out [32]byte, err error) {
 type Build struct {
 	Engine     string // name and version of the engine, e.g. "wazero v1.12.0"
 	Format     uint32 // version of the artifact format
-	Instrument uint32 // version of the instrumentation; 0: none
+	Instrument uint32 // version of the instrumentation and of the gas table
 	CPU        string // architecture and the CPU features that the compiler uses
 }
 
+// Options are the settings that change the bytes of an artifact.
+type Options struct {
+	CanonicalNaNs bool // every NaN that arithmetic makes is the canonical one
+}
+
 // KeyOf returns the key of the artifact that build makes of code. The hash covers, each length-prefixed: a domain tag, the
-// code hash and the build. No setting changes the bytes, so none enters; the package comment has the table.
-func KeyOf(code CodeHash, b Build) Key {
+// code hash, the build and the options. No other setting changes the bytes, so none enters; the package comment has the table.
+func KeyOf(code CodeHash, b Build, o Options) Key {
 	h := sha256.New()
 	put := func(s []byte) {
 		var n [8]byte
@@ -93,12 +98,17 @@ func KeyOf(code CodeHash, b Build) Key {
 		binary.LittleEndian.PutUint64(n[:], v)
 		put(n[:])
 	}
-	put([]byte("troupe artifact v2"))
+	put([]byte("troupe artifact v3"))
 	put(code[:])
 	put([]byte(b.Engine))
 	num(uint64(b.Format))
 	num(uint64(b.Instrument))
 	put([]byte(b.CPU))
+	if o.CanonicalNaNs {
+		num(1)
+	} else {
+		num(0)
+	}
 	return Key(h.Sum(nil))
 }
 
@@ -137,6 +147,11 @@ type Module struct {
 	CodeBytes     int64    `json:"code_bytes"` // compiled
 	DataBytes     int64    `json:"data_bytes"`
 	TableElements uint64   `json:"table_elements"`
+
+	Shape        Shape    `json:"shape"`           // what the policy judges
+	Resets       []string `json:"resets"`          // what it can change that a reset of globals and linear memory does not undo
+	Mutable      int      `json:"mutable_globals"` // those of the code
+	UncheckedGas uint64   `json:"unchecked_gas"`   // the most that is used between two checks of the gas
 }
 
 // Part is one stored piece of an artifact.
@@ -159,6 +174,7 @@ type Meta struct {
 	PrepareWall time.Duration `json:"prepare_wall"`
 	PeakRSS     int64         `json:"peak_rss_bytes"` // of the prepare worker
 
+	CanonicalNaNs bool  `json:"canonical_nans,omitempty"`       // see Options
 	PrepareMemory int64 `json:"prepare_memory_bytes,omitempty"` // the memory budget that it was prepared under; 0: unknown
 }
 
@@ -185,15 +201,20 @@ type Failure struct {
 
 	MemoryBytes   int64 `json:"memory_bytes,omitempty"`   // the memory budget
 	InflatedBytes int64 `json:"inflated_bytes,omitempty"` // the limit of decompression
+
+	Policy string `json:"policy,omitempty"` // names the policy on features and complexity
 }
 
-// Holds reports whether a failure is one under these limits too: code that was too large for more is too large for less.
-func (f Failure) Holds(memoryBytes, inflatedBytes int64) bool {
+// Holds reports whether a failure is one under these limits too: code that was too large for more is too large for less. What
+// a policy refused holds under that policy only.
+func (f Failure) Holds(memoryBytes, inflatedBytes int64, policy string) bool {
 	switch f.Fault {
 	case fault.GuestDecompressionBomb, fault.GuestCodeTooLarge:
 		return inflatedBytes <= f.InflatedBytes
 	case fault.GuestPrepareMemory: // which bounds the output by what the code may inflate to
 		return inflatedBytes <= f.InflatedBytes && memoryBytes <= f.MemoryBytes
+	case fault.GuestFeature, fault.GuestTooComplex:
+		return policy == f.Policy
 	}
 	return true
 }

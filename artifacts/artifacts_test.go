@@ -19,20 +19,21 @@ func TestKeyCoversEachInput(t *testing.T) {
 		}
 		seen[k] = name
 	}
-	add("base", KeyOf(code, b))
-	add("code", KeyOf(HashCode([]byte("other")), b))
-	add("engine", KeyOf(code, Build{Engine: "wazero v2", Format: 1, Instrument: 2, CPU: "amd64"}))
-	add("format", KeyOf(code, Build{Engine: "wazero v1", Format: 2, Instrument: 2, CPU: "amd64"}))
-	add("instrument", KeyOf(code, Build{Engine: "wazero v1", Format: 1, Instrument: 3, CPU: "amd64"}))
-	add("cpu", KeyOf(code, Build{Engine: "wazero v1", Format: 1, Instrument: 2, CPU: "arm64"}))
-	add("swapped", KeyOf(code, Build{Engine: "wazero v1", Format: 2, Instrument: 1, CPU: "amd64"}))
-	if got, want := KeyOf(code, b).String(), "425195723ec42df58c27bfd0ec7055e151465601775dbd639933fd2df2355e2a"; got != want {
+	add("base", KeyOf(code, b, Options{}))
+	add("canonical NaNs", KeyOf(code, b, Options{CanonicalNaNs: true}))
+	add("code", KeyOf(HashCode([]byte("other")), b, Options{}))
+	add("engine", KeyOf(code, Build{Engine: "wazero v2", Format: 1, Instrument: 2, CPU: "amd64"}, Options{}))
+	add("format", KeyOf(code, Build{Engine: "wazero v1", Format: 2, Instrument: 2, CPU: "amd64"}, Options{}))
+	add("instrument", KeyOf(code, Build{Engine: "wazero v1", Format: 1, Instrument: 3, CPU: "amd64"}, Options{}))
+	add("cpu", KeyOf(code, Build{Engine: "wazero v1", Format: 1, Instrument: 2, CPU: "arm64"}, Options{}))
+	add("swapped", KeyOf(code, Build{Engine: "wazero v1", Format: 2, Instrument: 1, CPU: "amd64"}, Options{}))
+	if got, want := KeyOf(code, b, Options{}).String(), "1586847424716aa2371d9e1543ab0915a0ef44c0b0ae4192557b1141396daa26"; got != want {
 		t.Errorf("the key changed: %s, want %s; stored artifacts would be lost", got, want)
 	}
 }
 
 func TestKeyRoundTrip(t *testing.T) {
-	k := KeyOf(HashCode(nil), Build{})
+	k := KeyOf(HashCode(nil), Build{}, Options{})
 	if got, err := ParseKey(k.String()); err != nil || got != k {
 		t.Errorf("ParseKey: %v, %v", got, err)
 	}
@@ -56,9 +57,14 @@ func TestWhatWasJudgedUnderOtherLimits(t *testing.T) {
 		{fault.GuestPrepareMemory, 50, 100, true}, {fault.GuestPrepareMemory, 51, 100, false}, {fault.GuestPrepareMemory, 50, 101, false},
 		{fault.GuestInvalid, 1 << 40, 1 << 40, true},
 	} {
-		f := Failure{Fault: row.code, MemoryBytes: 50, InflatedBytes: 100}
-		if got := f.Holds(row.memory, row.inflated); got != row.want {
+		f := Failure{Fault: row.code, MemoryBytes: 50, InflatedBytes: 100, Policy: "then"}
+		if got := f.Holds(row.memory, row.inflated, "now"); got != row.want {
 			t.Errorf("%s under %d, %d: %v", row.code, row.memory, row.inflated, got)
+		}
+	}
+	for _, code := range []fault.Code{fault.GuestFeature, fault.GuestTooComplex} {
+		if f := (Failure{Fault: code, Policy: "then"}); f.Holds(1, 1, "now") || !f.Holds(1, 1, "then") {
+			t.Errorf("%s does not hold under its policy alone", code)
 		}
 	}
 	plain := Meta{GivenBytes: 100, Module: Module{WasmBytes: 100}}

@@ -16,11 +16,14 @@
 //	code                                           yes    -            yes      its hash
 //	engine, format, instrumentation, processor     yes    -            yes      [Build]
 //	tenant, app                                    -      yes          yes      a worker serves one
+//	NaNs: as they come, canonical                  yes    -            yes      [Options]
 //	memory limit                                   -      yes          yes      RLIMIT_DATA of the worker, the reserve of a run
 //	CPU, wall and output limit                     -      yes          -        of one run
+//	limits of gas, of initialisation's, of stack   -      yes          -        of one run: what the instrumented code is granted
 //	entry: mode, name, arguments, environment      -      yes          -        of one run
 //	imports policy, determinism                    -      yes          -        judged, or chosen, as the run begins
 //	limits of code: as given, inflated             -      -            -        a verdict on the code; see [Meta.TooLarge], [Failure.Holds]
+//	policy on code: features, caps                 -      -            -        a verdict on the code, by its [Shape]; see [Failure.Holds]
 //	budgets of preparation: CPU, wall, memory      -      -            -        a verdict on the code, by what its preparation used
 //	input, stdin                                   -      -            -        data
 //	priority, deadline, validity                   -      -            -        when it runs

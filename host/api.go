@@ -22,6 +22,8 @@ type CodeRequest struct {
 	CPU time.Duration
 	// Imports is the policy for imports that the host does not offer. Default: RefuseMissing.
 	Imports run.Imports
+	// CanonicalNaNs chooses the artifact; see Request. Warm takes none.
+	CanonicalNaNs bool
 }
 
 // Judgement is the verdict on code. Its JSON form is a contract: fields are added, never renamed.

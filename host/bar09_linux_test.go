@@ -36,17 +36,18 @@ var classes = map[string]string{
 	"Request.Code": ofArtifact, "Request.CodeHash": ofNeither, "Request.Tenant": ofRun, "Request.Priority": ofNeither,
 	"Request.Entry.Mode": ofRun, "Request.Entry.Name": ofRun, "Request.Entry.Args": ofRun, "Request.Entry.Env": ofRun,
 	"Request.Limits.CPU": ofRun, "Request.Limits.Wall": ofRun, "Request.Limits.MemoryBytes": ofRun, "Request.Limits.OutputBytes": ofRun,
+	"Request.Limits.Gas": ofRun, "Request.Limits.InitGas": ofRun, "Request.Limits.StackValues": ofRun, "Request.CanonicalNaNs": ofArtifact,
 	"Request.Imports": ofRun, "Request.Determinism": ofRun, "Request.Validity": ofNeither,
 	"Request.Input": ofNeither, "Request.Stdin": ofNeither, "Request.Stdout": ofNeither, "Request.Stderr": ofNeither,
 
 	"CodeRequest.Code": ofArtifact, "CodeRequest.CodeHash": ofNeither, "CodeRequest.Tenant": ofNeither,
-	"CodeRequest.Priority": ofNeither, "CodeRequest.CPU": ofNeither, "CodeRequest.Imports": ofNeither,
+	"CodeRequest.Priority": ofNeither, "CodeRequest.CPU": ofNeither, "CodeRequest.Imports": ofNeither, "CodeRequest.CanonicalNaNs": ofArtifact,
 
 	"Config.Tenant": ofRun,
 }
 
 func init() {
-	for _, name := range []string{"Name", "DataDir", "Owner", "Socket", "WorkerPath", "MaxCodeBytes", "MaxInflatedBytes", "MaxInputBytes",
+	for _, name := range []string{"Name", "DataDir", "Owner", "Socket", "WorkerPath", "MaxCodeBytes", "MaxInflatedBytes", "MaxInputBytes", "WasmFeatures", "WasmCaps",
 		"PrepareCPU", "PrecheckCPU", "PrepareMemoryBytes", "PrepareWorkers", "PrepareWorkersCritical", "PrepareQueue", "ExecuteWorkers",
 		"ExecuteWorkersCritical", "ExecuteQueue", "WorkerIdle", "RetryCooldown", "Retries", "ForgiveSuspects", "QuarantineAfter", "Quarantine",
 		"JobQueue", "JobKeep", "JobBytes", "HoldJobs", "MaxWarm", "CacheBytes", "CacheAge", "PruneEvery", "CacheMemoryBytes", "BallastBytes", "MaxPins",
@@ -93,6 +94,12 @@ func other9(t *testing.T, path string, v reflect.Value, dir string) reflect.Valu
 		return reflect.ValueOf(300 * time.Second)
 	case "Config.PrecheckCPU", "CodeRequest.CPU":
 		return reflect.ValueOf(50 * time.Second)
+	case "Config.WasmFeatures":
+		return reflect.ValueOf("wasm2,tail-calls")
+	case "Config.WasmCaps":
+		return reflect.ValueOf("functions=50000")
+	case "Request.Limits.Gas", "Request.Limits.InitGas":
+		return reflect.ValueOf(run.MaxGas)
 	case "Config.MaxWarm":
 		return reflect.ValueOf(32)
 	case "Config.BallastBytes":
@@ -237,8 +244,17 @@ func TestBar09RecompiledIfAndOnlyIfBytesDiffer(t *testing.T) {
 			t.Errorf("%s changes %s; another key %v, other bytes %v", path, classes[path], artifact != first.Artifact, differ)
 		}
 	}
+	// What changes code with floats only is asked of such code.
+	floats := ask(h, Request{Code: second, Entry: base.Entry})
+	whole := map[bool]struct {
+		code  []byte
+		first run.Receipt
+		want  map[string]string
+	}{false: {code, first, want}, true: {second, floats, bytesOf(t, h, floats.Artifact)}}
 	for path, index := range settings {
-		kind, _, _ := strings.Cut(path, ".")
+		kind, setting, _ := strings.Cut(path, ".")
+		of := whole[setting == "CanonicalNaNs"]
+		first, want = of.first, of.want
 		switch kind {
 		case "Build": // one program has one
 			b := h.pool.Facts().Build
@@ -248,11 +264,12 @@ func TestBar09RecompiledIfAndOnlyIfBytesDiffer(t *testing.T) {
 			} else {
 				v.SetUint(v.Uint() + 1)
 			}
-			if artifacts.KeyOf(artifacts.HashCode(code), b).String() == first.Artifact {
+			if artifacts.KeyOf(artifacts.HashCode(code), b, artifacts.Options{}).String() == first.Artifact {
 				t.Errorf("%s does not change the key", path)
 			}
 		case "Request":
 			r := base
+			r.Code = of.code
 			v := reflect.ValueOf(&r).Elem().FieldByIndex(index)
 			switch path {
 			case "Request.Code":
@@ -268,7 +285,7 @@ func TestBar09RecompiledIfAndOnlyIfBytesDiffer(t *testing.T) {
 			}
 			judge(path, h, got.Artifact, got.Cache, func() { ask(h, r) })
 		case "CodeRequest":
-			r := CodeRequest{Code: code, Priority: run.Normal, Imports: run.RefuseMissing}
+			r := CodeRequest{Code: of.code, Priority: run.Normal, Imports: run.RefuseMissing}
 			v := reflect.ValueOf(&r).Elem().FieldByIndex(index)
 			switch path {
 			case "CodeRequest.Code":
@@ -293,6 +310,7 @@ func TestBar09RecompiledIfAndOnlyIfBytesDiffer(t *testing.T) {
 		t.Fatal(err)
 	}
 	base.Tenant = "" // that of the host
+	first, want = whole[false].first, whole[false].want
 	for path, index := range settings {
 		if !strings.HasPrefix(path, "Config.") {
 			continue

@@ -15,7 +15,7 @@ import (
 // code, each in an instance of its own.
 func BenchmarkBar11(b *testing.B) {
 	code, entry := guest(b, "hash-puzzle"), invoke("run", "0", "0")
-	c, err := engine.Compile(context.Background(), code, 64<<20)
+	c, err := engine.Compile(context.Background(), code, 64<<20, engine.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -39,6 +39,14 @@ type Config struct {
 	// MaxInputBytes limits the input of a bytes entry. Default: 16 MiB. Unit: bytes. Range: 1 KiB to 1 GiB. Live: restart.
 	MaxInputBytes int64
 
+	// WasmFeatures says which features of WebAssembly code may use: names joined by commas, of which wasm2 and all stand for
+	// sets, and a minus takes one away: "wasm2,tail-calls,-simd". Default: "wasm2". Unit: text. Range: see wasm.ParseFeatures.
+	// Live: restart.
+	WasmFeatures string
+	// WasmCaps bounds the complexity of code before it is compiled: "body_bytes=524288,functions=200000". Default: for each cap
+	// that is not named, that of wasm.Caps. Unit: text. Range: the names of CapNames, numbers from 1 on. Live: restart.
+	WasmCaps string
+
 	// PrepareCPU is the CPU budget of a preparation for an execution or a heads-up. Default: 360 s. Unit: time.
 	// Range: 10 ms to 1 h. Live: restart.
 	PrepareCPU time.Duration
@@ -266,7 +274,8 @@ func (c Config) Validate() error {
 	case c.PrecheckCPU > c.PrepareCPU:
 		return bad("PrecheckCPU", "must not exceed PrepareCPU")
 	}
-	return nil
+	_, err := parsePolicy(c.WasmFeatures, c.WasmCaps)
+	return err
 }
 
 const maxExecuteWorkers = 4096
@@ -304,6 +313,9 @@ type Request struct {
 	Imports run.Imports
 	// Determinism chooses the guest's clock and random source. Default: Deterministic.
 	Determinism run.Determinism
+	// CanonicalNaNs makes every NaN that arithmetic makes the canonical one, so that floats agree between architectures. Code
+	// that computes with floats is slower; it is another artifact. Default: false.
+	CanonicalNaNs bool
 	// Validity is a tag that Revoke can name: then the request is answered canceled.revoked, wherever it waits. Default:
 	// none. At most 128 bytes.
 	Validity string

@@ -13,6 +13,7 @@ import (
 	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/artifacts"
 	"github.com/troupehost/troupe/host/internal/pool"
+	"github.com/troupehost/troupe/host/wire"
 )
 
 // Limits of what a request may carry besides code and input, in bytes and entries.
@@ -42,7 +43,7 @@ func (h *Host) Execute(ctx context.Context, r Request) (run.Receipt, error) {
 		return run.Receipt{}, h.refused(err)
 	}
 	defer h.leave()
-	c, err := h.takeCode(r.Code, r.CodeHash)
+	c, err := h.takeCode(r.Code, r.CodeHash, artifacts.Options{CanonicalNaNs: r.CanonicalNaNs})
 	if err != nil {
 		return run.Receipt{}, h.refused(err)
 	}
@@ -61,16 +62,17 @@ func (h *Host) Execute(ctx context.Context, r Request) (run.Receipt, error) {
 	receipt := emptyReceipt(c.hash.String(), c.key.String())
 	receipt.Params = run.Params{Tenant: or(r.Tenant, h.cfg.Tenant), Entry: r.Entry, Limits: limits, Imports: r.Imports, Determinism: r.Determinism}.Hash()
 	if c.fault != nil {
-		return blame(receipt, c.fault), nil
+		return blame(inWorld(receipt, c.options, r.Determinism), c.fault), nil
 	}
 	deadline, _ := ctx.Deadline()
 	a, err := h.ask(ctx, cache.Request{
-		ID: id, Kind: cache.Execute, Key: c.key, Code: c.hash, Tenant: or(r.Tenant, h.cfg.Tenant),
+		ID: id, Kind: cache.Execute, Key: c.key, Code: c.hash, Options: c.options, Tenant: or(r.Tenant, h.cfg.Tenant),
 		Priority: orPriority(r.Priority, run.Normal), Budget: h.budget(h.cfg.PrepareCPU),
 		Entry: r.Entry, Limits: limits, Imports: r.Imports, Determinism: r.Determinism, Deadline: deadline, NoCode: !c.held,
 		Validity: r.Validity,
 	})
 	if err != nil {
+		receipt = inWorld(receipt, c.options, r.Determinism)
 		h.log.Debug().Uint64("job", id).Str("code_hash", receipt.CodeHash).Err(err).Msg("not executed")
 		return receipt, err
 	}
@@ -81,17 +83,28 @@ func (h *Host) Execute(ctx context.Context, r Request) (run.Receipt, error) {
 
 // emptyReceipt is the receipt of a run that used nothing yet.
 func emptyReceipt(code, artifact string) run.Receipt {
-	return run.Receipt{CodeHash: code, Artifact: artifact, CPUMicros: new(int64), WallMicros: new(int64), Attempts: new(1), Cache: "miss"}
+	return run.Receipt{CodeHash: code, Artifact: artifact, CPUMicros: new(int64), WallMicros: new(int64), GasUsed: new(int64), InitGas: new(int64),
+		GasTable: wire.GasTable(), Attempts: new(1), Cache: "miss"}
+}
+
+// inWorld writes what a run was shown into its receipt.
+func inWorld(receipt run.Receipt, o artifacts.Options, d run.Determinism) run.Receipt {
+	receipt.NaN, receipt.Clock, receipt.Random = run.NaNs(o.CanonicalNaNs), d.String(), d.String()
+	return receipt
 }
 
 // fill writes what is known of a run into its receipt.
 func fill(receipt run.Receipt, a cache.Answer, r Request) run.Receipt {
 	o := a.Outcome
+	receipt = inWorld(receipt, a.Options, a.Determinism)
 	receipt.Attempts, receipt.Repeated, receipt.Counted = new(a.Attempts), a.Repeated, a.Counted
 	if a.Hit {
 		receipt.Cache = "hit"
 	}
 	receipt.CPUMicros, receipt.WallMicros = new(o.Usage.CPU.Microseconds()), new(o.Usage.Wall.Microseconds())
+	if o.Sandbox != "" { // it was begun: nobody but the worker knows its gas
+		receipt.GasUsed, receipt.InitGas = o.Usage.GasUsed, o.Usage.InitGas
+	}
 	receipt.MemoryPeakBytes, receipt.Sandbox = o.Usage.MemoryPeakBytes, o.Sandbox
 	if o.Exited {
 		receipt.GuestExit = new(o.GuestExit)
@@ -129,7 +142,7 @@ func (h *Host) Precheck(ctx context.Context, r CodeRequest) (Judgement, error) {
 		return Judgement{}, h.refused(err)
 	}
 	defer h.leave()
-	c, err := h.takeCode(r.Code, r.CodeHash)
+	c, err := h.takeCode(r.Code, r.CodeHash, artifacts.Options{CanonicalNaNs: r.CanonicalNaNs})
 	if err != nil {
 		return Judgement{}, h.refused(err)
 	}
@@ -169,7 +182,7 @@ func (h *Host) HeadsUp(ctx context.Context, r CodeRequest) error {
 	if err := h.enter(); err != nil {
 		return h.refused(err)
 	}
-	c, err := h.takeCode(r.Code, r.CodeHash) // the caller may reuse the code once this returns
+	c, err := h.takeCode(r.Code, r.CodeHash, artifacts.Options{CanonicalNaNs: r.CanonicalNaNs}) // the caller may reuse the code once this returns
 	if err == nil && c.fault != nil {
 		h.leave()
 		return c.fault
@@ -198,7 +211,7 @@ func (h *Host) HeadsUp(ctx context.Context, r CodeRequest) error {
 
 // judge brings a request that runs nothing to the cache actor.
 func (h *Host) judge(ctx context.Context, r CodeRequest, c *heldCode, q cache.Request) (cache.Answer, error) {
-	q.ID, q.Key, q.Code, q.Tenant, q.Imports, q.NoCode = h.runs.add(pool.RunIO{}), c.key, c.hash, or(r.Tenant, h.cfg.Tenant), r.Imports, !c.held
+	q.ID, q.Key, q.Code, q.Options, q.Tenant, q.Imports, q.NoCode = h.runs.add(pool.RunIO{}), c.key, c.hash, c.options, or(r.Tenant, h.cfg.Tenant), r.Imports, !c.held
 	defer h.runs.remove(q.ID, 0)
 	return h.ask(ctx, q)
 }
@@ -229,7 +242,9 @@ type heldCode struct {
 	hash  artifacts.CodeHash
 	key   artifacts.Key
 	held  bool
-	fault *fault.Error // the code is refused before it is looked at
+
+	options artifacts.Options
+	fault   *fault.Error // the code is refused before it is looked at
 }
 
 func (c *heldCode) release() {
@@ -238,8 +253,8 @@ func (c *heldCode) release() {
 	}
 }
 
-func (h *Host) takeCode(code []byte, hash string) (*heldCode, error) {
-	c := &heldCode{table: h.codes}
+func (h *Host) takeCode(code []byte, hash string, o artifacts.Options) (*heldCode, error) {
+	c := &heldCode{table: h.codes, options: o}
 	if code == nil {
 		parsed, err := artifacts.ParseCodeHash(hash)
 		if err != nil {
@@ -258,13 +273,13 @@ func (h *Host) takeCode(code []byte, hash string) (*heldCode, error) {
 			c.held = true
 		}
 	}
-	c.key = h.keyOf(c.hash)
+	c.key = h.keyOf(c.hash, o)
 	return c, nil
 }
 
 // keyOf names the artifact that this host makes of a code.
-func (h *Host) keyOf(c artifacts.CodeHash) artifacts.Key {
-	return artifacts.KeyOf(c, h.pool.Facts().Build)
+func (h *Host) keyOf(c artifacts.CodeHash, o artifacts.Options) artifacts.Key {
+	return artifacts.KeyOf(c, h.pool.Facts().Build, o)
 }
 
 func (r Request) validate(cfg Config) error {

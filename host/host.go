@@ -104,6 +104,10 @@ func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 		return nil, fault.New(fault.HostUnsupported, "start", runtime.GOOS, nil)
 	}
 	cfg = cfg.withDefaults()
+	policy, err := parsePolicy(cfg.WasmFeatures, cfg.WasmCaps)
+	if err != nil {
+		return nil, err
+	}
 	h := &Host{cfg: cfg, started: time.Now(), health: newHealth(time.Now), metrics: metrics.New(),
 		codes: newCodeTable(idleCodeBytes, openFiles()/8), parts: newHandoff(), runs: newRunTable(),
 		idle: make(chan struct{}), left: make(chan struct{}), done: make(chan struct{}), mismatch: make(chan *fault.Error, 1)}
@@ -125,7 +129,7 @@ func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 	h.health.showBallast(h.dir.Space.Status())
 	// The pool is proved before the store is opened, since its probe says which build the store serves.
 	ports := &artifactPort{}
-	h.pool, err = pool.New(ctx, pool.Config{WorkerPath: cfg.WorkerPath, MaxInflatedBytes: cfg.MaxInflatedBytes, StopTimeout: cfg.StopTimeout,
+	h.pool, err = pool.New(ctx, pool.Config{WorkerPath: cfg.WorkerPath, MaxInflatedBytes: cfg.MaxInflatedBytes, Policy: policy, StopTimeout: cfg.StopTimeout,
 		Code: h.codes, Handoff: h.parts, Artifacts: ports, Runs: h.runs, Observe: h.metrics, Warn: func(w inspect.Worker, what string) {
 			h.log.Warn().Str("worker", w.ID).Int("pid", w.PID).Str("tenant", w.Tenant).Str("artifact", w.Artifact).Msg("worker killed: " + what)
 		}, Mismatched: func(f *fault.Error) { h.mismatch <- f }}) // once
@@ -137,7 +141,7 @@ func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 		Build: h.pool.Facts().Build, MemoryBytes: cfg.CacheMemoryBytes, MaxFiles: openFiles() / 2})
 	ports.Store = h.store
 	h.kept = &storePort{Store: h.store, parts: h.parts, health: h.health, log: h.log, unstored: map[artifacts.Key]bool{},
-		limits: storeLimits{given: cfg.MaxCodeBytes, inflated: cfg.MaxInflatedBytes, memory: cfg.PrepareMemoryBytes}}
+		limits: storeLimits{given: cfg.MaxCodeBytes, inflated: cfg.MaxInflatedBytes, memory: cfg.PrepareMemoryBytes, policy: policy}}
 	if h.blobs, err = blob.Open(ctx, h.dir.State, cfg.JobBytes); err != nil {
 		return nil, err
 	}

@@ -22,12 +22,13 @@ import (
 
 // jobSpec says how to run a job; its input follows it on disk.
 type jobSpec struct {
-	Entry       run.Entry       `json:"entry"`
-	Limits      run.Limits      `json:"limits"`
-	Imports     run.Imports     `json:"imports,omitempty"`
-	Determinism run.Determinism `json:"determinism,omitempty"`
-	Input       *int            `json:"input,omitempty"` // bytes; nil: none is passed
-	Stdin       *int            `json:"stdin,omitempty"`
+	Entry        run.Entry       `json:"entry"`
+	Limits       run.Limits      `json:"limits"`
+	Imports      run.Imports     `json:"imports,omitempty"`
+	Determinism  run.Determinism `json:"determinism,omitempty"`
+	CanonicalNaN bool            `json:"canonical_nans,omitempty"`
+	Input        *int            `json:"input,omitempty"` // bytes; nil: none is passed
+	Stdin        *int            `json:"stdin,omitempty"`
 
 	input, stdin []byte
 }
@@ -113,8 +114,9 @@ func (r *jobRunner) Open(ctx context.Context, rec jobs.Record, withCode bool) (c
 		r.held[id] = code
 		r.mu.Unlock()
 	}
+	options := artifacts.Options{CanonicalNaNs: s.CanonicalNaN}
 	return cache.Request{
-		ID: id, Kind: cache.Execute, Key: h.keyOf(code), Code: code, Tenant: rec.Tenant, Budget: h.budget(h.cfg.PrepareCPU),
+		ID: id, Kind: cache.Execute, Key: h.keyOf(code, options), Code: code, Options: options, Tenant: rec.Tenant, Budget: h.budget(h.cfg.PrepareCPU),
 		Entry: s.Entry, Limits: s.Limits, Imports: s.Imports, Determinism: s.Determinism, NoCode: !held, By: "job " + rec.ID,
 	}, nil
 }

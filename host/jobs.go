@@ -75,7 +75,7 @@ func (h *Host) Submit(ctx context.Context, r JobRequest) (run.Job, error) {
 		return run.Job{}, err
 	}
 	defer h.leave()
-	spec, err := jobSpec{Entry: r.Entry, Limits: r.Limits.WithDefaults(), Imports: r.Imports, Determinism: r.Determinism,
+	spec, err := jobSpec{Entry: r.Entry, Limits: r.Limits.WithDefaults(), Imports: r.Imports, Determinism: r.Determinism, CanonicalNaN: r.CanonicalNaNs,
 		input: r.Input, stdin: r.StdinBytes}.encode()
 	if err != nil {
 		return run.Job{}, err

@@ -15,6 +15,7 @@ import (
 	"github.com/troupehost/troupe/artifacts/db"
 	"github.com/troupehost/troupe/artifacts/sealed"
 	"github.com/troupehost/troupe/artifacts/store"
+	"github.com/troupehost/troupe/artifacts/wasm"
 	"github.com/troupehost/troupe/host/internal/pool"
 )
 
@@ -32,7 +33,18 @@ type storePort struct {
 
 // storeLimits are the settings that say which code is too large. They change nothing in an artifact, so what is stored was
 // judged under whatever they were then.
-type storeLimits struct{ given, inflated, memory int64 }
+type storeLimits struct {
+	given, inflated, memory int64
+	policy                  wasm.Policy
+}
+
+// judge returns the fault of code that an artifact was made of, as its preparation would find it today; nil if it is allowed.
+func (l storeLimits) judge(m artifacts.Meta) *fault.Error {
+	if large := m.TooLarge(l.given, l.inflated); large != "" {
+		return fault.New(large, "prepare", "", nil)
+	}
+	return within(m.Module.Shape, l.policy)
+}
 
 const overLimit, unstored = "artifact.over_limit", "artifact.unstored"
 
@@ -48,16 +60,16 @@ func (p *storePort) Index(ctx context.Context) ([]cache.Entry, error) {
 	var void []artifacts.Key
 	for _, e := range entries {
 		n := cache.Entry{Key: e.Key, Meta: e.Meta, Bytes: e.Bytes, Absent: e.Absent, Failure: e.Failure, LastNeeded: e.LastNeeded, Pins: e.Pins}
-		large := e.Meta.TooLarge(p.limits.given, p.limits.inflated)
+		refused := p.limits.judge(e.Meta)
 		switch {
 		case e.Absent:
-		case e.Failure != nil && !e.Failure.Holds(p.limits.memory, p.limits.inflated):
+		case e.Failure != nil && !e.Failure.Holds(p.limits.memory, p.limits.inflated, policyName(p.limits.policy)):
 			void = append(void, e.Key)
 			if n = (cache.Entry{Key: e.Key, Pins: e.Pins, Absent: true}); len(e.Pins) == 0 {
 				continue
 			}
-		case e.Failure == nil && large != "": // it stays where it is: a host with other limits can use it
-			n.Failure = &artifacts.Failure{Code: e.Meta.Code, Fault: large, Count: 1, At: e.Meta.PreparedAt}
+		case e.Failure == nil && refused != nil: // it stays where it is: a host with other limits can use it
+			n.Failure = &artifacts.Failure{Code: e.Meta.Code, Fault: refused.Code, Message: refused.Subject, Count: 1, At: e.Meta.PreparedAt}
 		}
 		out = append(out, n)
 	}
@@ -67,7 +79,7 @@ func (p *storePort) Index(ctx context.Context) ([]cache.Entry, error) {
 
 // PutFailure implements cache.Store.
 func (p *storePort) PutFailure(ctx context.Context, k artifacts.Key, f artifacts.Failure) error {
-	f.MemoryBytes, f.InflatedBytes = p.limits.memory, p.limits.inflated
+	f.MemoryBytes, f.InflatedBytes, f.Policy = p.limits.memory, p.limits.inflated, policyName(p.limits.policy)
 	return p.Store.PutFailure(ctx, k, f)
 }
 

@@ -82,7 +82,7 @@ func fillIndex(t *testing.T, dir string, code []byte, entries int) {
 	for n := range uint64(entries) {
 		m := artifacts.Meta{Code: sha256.Sum256(binary.LittleEndian.AppendUint64(nil, n)), Build: h.pool.Facts().Build, PreparedAt: time.Now(),
 			Parts: []artifacts.Part{{Name: artifacts.PartCode, Bytes: int64(len(part)), SHA256: sha256.Sum256(part)}}}
-		m.Key = artifacts.KeyOf(m.Code, m.Build)
+		m.Key = artifacts.KeyOf(m.Code, m.Build, artifacts.Options{CanonicalNaNs: m.CanonicalNaNs})
 		if _, err := h.store.Put(context.Background(), m, map[string]*sealed.File{artifacts.PartCode: file}, false); err != nil {
 			t.Fatal(err)
 		}

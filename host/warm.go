@@ -164,7 +164,7 @@ func (l *warmList) keep(ctx context.Context) {
 // prepare announces one code, which also counts as a use of it, and pins its artifact.
 func (l *warmList) prepare(ctx context.Context, k warmKey, pinned bool) error {
 	h := l.h
-	c := &heldCode{table: h.codes, hash: k.code, key: h.keyOf(k.code)}
+	c := &heldCode{table: h.codes, hash: k.code, key: h.keyOf(k.code, artifacts.Options{})}
 	announce := func() error {
 		a, err := h.judge(ctx, CodeRequest{Tenant: k.tenant}, c, cache.Request{Kind: cache.HeadsUp, Priority: run.Background,
 			Budget: h.budget(h.cfg.PrepareCPU), By: "warm-up of " + k.tenant})
@@ -203,7 +203,9 @@ func (l *warmList) has(k warmKey) bool {
 }
 
 // pinOf names the pin of an entry: of the artifact that this build makes of its code.
-func (l *warmList) pinOf(k warmKey) warmPin { return warmPin{k.ref(), l.h.keyOf(k.code)} }
+func (l *warmList) pinOf(k warmKey) warmPin {
+	return warmPin{k.ref(), l.h.keyOf(k.code, artifacts.Options{})}
+}
 
 type warmPin struct {
 	owner string
@@ -258,11 +260,14 @@ func (h *Host) Warm(ctx context.Context, r CodeRequest) (inspect.Warm, error) {
 	if err := h.validateCode(r); err != nil {
 		return inspect.Warm{}, err
 	}
+	if r.CanonicalNaNs {
+		return inspect.Warm{}, fault.New(fault.CallerInvalid, "warm", "", nil).WithHint("the warm-up list has no artifacts with canonical NaNs: announce the code instead")
+	}
 	if err := h.enter(); err != nil {
 		return inspect.Warm{}, err
 	}
 	defer h.leave()
-	c, err := h.takeCode(r.Code, r.CodeHash)
+	c, err := h.takeCode(r.Code, r.CodeHash, artifacts.Options{})
 	switch {
 	case err != nil:
 		return inspect.Warm{}, err
@@ -346,7 +351,7 @@ func (h *Host) Warmed(ctx context.Context) ([]inspect.Warm, error) {
 }
 
 func (h *Host) showWarm(k warmKey, w warmCode, states map[string]string) inspect.Warm {
-	key := h.keyOf(k.code).String()
+	key := h.keyOf(k.code, artifacts.Options{}).String()
 	return inspect.Warm{CodeHash: k.code.String(), Tenant: k.tenant, Artifact: key, State: cmp.Or(states[key], artifacts.Absent.String()),
 		Bytes: w.bytes, Since: w.since}
 }

@@ -55,6 +55,9 @@ var matrix = map[fault.Code]struct{ prepared, ran string }{
 	fault.GuestMemory:            {keep, verdict},
 	fault.GuestStack:             {keep, verdict},
 	fault.GuestTooManySymbols:    {keep, verdict},
+	fault.GuestFeature:           {keep, verdict},
+	fault.GuestTooComplex:        {keep, verdict},
+	fault.GuestGasLimit:          {keep, verdict},
 	fault.GuestQuarantined:       {keep, verdict},
 
 	fault.SuspectWorkerDied:  {cool, worker},

@@ -86,6 +86,7 @@ type preparation struct {
 	tenant      string                  // who asked first
 	priority    run.Priority            // the highest of who waits or waited
 	escalations []inspect.Escalation    // of the priority
+	options     artifacts.Options
 	budget      prepare.Budget          // the largest of who waits or waited
 	marks       []prepare.Budget        // smaller budgets of who waits or waited
 	marked      map[prepare.Budget]bool // the same
@@ -278,7 +279,7 @@ func (s *State) answerFailed(e *entry, a *ask) []Effect {
 
 func (s *State) answer(a *ask, ans Answer) []Effect {
 	delete(s.asks, a.ID)
-	ans.Hit, ans.Attempts = a.hit, a.attempts
+	ans.Hit, ans.Attempts, ans.Options, ans.Determinism = a.hit, a.attempts, a.Options, a.Determinism
 	return []Effect{Reply{To: a.reply, Kind: a.Kind, Answer: ans}}
 }
 

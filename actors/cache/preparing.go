@@ -40,7 +40,7 @@ func (s *State) prepare(now time.Time, waiting ...*ask) []Effect {
 		s.entries[first.Key] = e
 	}
 	e.state, e.gen, e.waiting, e.lastNeeded, e.well = artifacts.Preparing, s.gen, waiting, now, false
-	e.preparation = preparation{tenant: first.Tenant}
+	e.preparation = preparation{tenant: first.Tenant, options: first.Options}
 	for _, w := range waiting {
 		e.priority, e.budget = max(e.priority, w.Priority), widest(e.budget, w.Budget)
 	}
@@ -53,7 +53,7 @@ func (s *State) prepare(now time.Time, waiting ...*ask) []Effect {
 }
 
 func (e *entry) job() prepare.Job {
-	return prepare.Job{ID: e.gen, Key: e.key, Code: e.code, Tenant: e.tenant, Priority: e.priority, Budget: e.budget, Marks: slices.Clone(e.marks)}
+	return prepare.Job{ID: e.gen, Key: e.key, Code: e.code, Tenant: e.tenant, Priority: e.priority, Budget: e.budget, Options: e.options, Marks: slices.Clone(e.marks)}
 }
 
 // Current returns a job as it stands now: a prepare queue that was restarted is asked for that.

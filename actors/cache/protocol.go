@@ -38,6 +38,7 @@ type Request struct {
 	Kind        Kind
 	Key         artifacts.Key
 	Code        artifacts.CodeHash
+	Options     artifacts.Options // those that made Key
 	Tenant      string
 	App         string
 	Priority    run.Priority
@@ -64,6 +65,9 @@ type Answer struct {
 	Counted  bool           // it counts against the code
 	Stored   bool           // of Precheck: the artifact is on disk
 	Meta     artifacts.Meta // with the lists of its module for a Precheck only
+
+	Options     artifacts.Options // of the request
+	Determinism run.Determinism   // of the request
 }
 
 // Message is what the cache actor receives.

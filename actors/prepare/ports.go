@@ -41,6 +41,7 @@ type Job struct {
 	Tenant   string
 	Priority run.Priority
 	Budget   Budget
+	Options  artifacts.Options
 	Marks    []Budget // smaller budgets of others who wait: Enqueue.Passed is told when the use of CPU or wall time reaches one
 }
 

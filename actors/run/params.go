@@ -33,7 +33,7 @@ func (p Params) Hash() string {
 			text(s)
 		}
 	}
-	text("troupe run v1")
+	text("troupe run v2")
 	text(p.Tenant)
 	text(p.App)
 	num(int64(p.Entry.Mode))
@@ -44,6 +44,9 @@ func (p Params) Hash() string {
 	num(int64(l.Wall))
 	num(l.MemoryBytes)
 	num(l.OutputBytes)
+	num(l.Gas)
+	num(l.InitGas)
+	num(l.StackValues)
 	num(int64(max(p.Imports, RefuseMissing)))
 	num(int64(max(p.Determinism, Deterministic)))
 	return hex.EncodeToString(h.Sum(nil))

@@ -9,12 +9,14 @@ import (
 	"github.com/troupehost/troupe/actors/fault"
 )
 
-// Usage is what one run used, as the host measured it; a worker's own word is used for MemoryPeakBytes only, which is
-// bounded by the limit.
+// Usage is what one run used, as the host measured it; a worker's own word is used for the memory peak and the
+// gas only, which are bounded by the limits.
 type Usage struct {
 	CPU             time.Duration // CPU time of the worker process during the run (user + system)
 	Wall            time.Duration // from assignment to reply
 	MemoryPeakBytes *int64        // linear memory; nil: unknown, since the worker did not live to tell
+	GasUsed         *int64        // of the run, initialisation apart; never more than its limit. nil: as above
+	InitGas         *int64        // of initialisation
 }
 
 // Outcome is how a run ended: what a worker shell reports to the execute actor.
@@ -40,7 +42,7 @@ const (
 )
 
 // Receipt is what a run used and how it ended. The JSON form is a contract: fields are added, never renamed. A host knows
-// all but the gas and the memory; who did not wait for its answer knows only the code.
+// all but what a worker that died could have told: gas and memory. Who did not wait for its answer knows only the code.
 type Receipt struct {
 	Verdict         string `json:"verdict"`           // "ok" or a fault class
 	Fault           string `json:"fault"`             // dotted code, "" if ok
@@ -50,8 +52,12 @@ type Receipt struct {
 	Result          Blob   `json:"result"`            // see Outcome.Result; null if there is none
 	Stdout          Blob   `json:"stdout"`            // captured output; null if it was streamed
 	Stderr          Blob   `json:"stderr"`            //
-	GasUsed         *int64 `json:"gas_used"`          // null: this build does not meter gas
-	InitGas         *int64 `json:"init_gas"`          // null: this build does not meter gas
+	GasUsed         *int64 `json:"gas_used"`          // initialisation apart, at most its limit; null: unknown, since the worker did not live to tell
+	InitGas         *int64 `json:"init_gas"`          // of initialisation; null: unknown
+	GasTable        string `json:"gas_table"`         // version of the gas table: of the weights, a dot, of the charges for host calls; "" is unknown
+	NaN             string `json:"nan"`               // "default" or "canonical"; "" is unknown
+	Clock           string `json:"clock"`             // "deterministic" or "real"; "" is unknown
+	Random          string `json:"random"`            // "deterministic" or "real"; "" is unknown
 	CPUMicros       *int64 `json:"cpu_us"`            // CPU time of the worker process, by the host's reading; null: unknown
 	WallMicros      *int64 `json:"wall_us"`           // from assignment to reply; null: unknown
 	MemoryPeakBytes *int64 `json:"memory_peak_bytes"` // linear memory; null: unknown, since the worker did not live to tell

@@ -76,6 +76,9 @@ type Limits struct {
 	Wall        time.Duration `json:"wall"`         // wall time from assignment to reply, but for time that the machine had no core for the worker, up to 3 times as much again. Default 4 x CPU. Range 1 ms to 7 days.
 	MemoryBytes int64         `json:"memory_bytes"` // linear memory, whole pages of 64 KiB. Default 128 MiB. Range 64 KiB to 4 GiB - 64 KiB.
 	OutputBytes int64         `json:"output_bytes"` // stdout + stderr + result bytes. Default 16 MiB. Range 1 byte to 1 GiB.
+	Gas         int64         `json:"gas"`          // gas of the run, in units of about 0.1 ns; initialisation does not count. Default NoGasLimit. Range 1 to 2^62.
+	InitGas     int64         `json:"init_gas"`     // gas of initialisation: the start function and _initialize. Default NoGasLimit. Range 1 to 2^62.
+	StackValues int64         `json:"stack_values"` // parameters, locals and operands of all frames at once; a v128 counts as two. Default 65,536. Range 1,024 to 1,048,576.
 }
 
 // Defaults and ranges of Limits.
@@ -90,6 +93,11 @@ const (
 	MaxWall            = 7 * 24 * time.Hour
 	MinTime            = time.Millisecond
 	MaxOutputBytes     = int64(1 << 30)
+	NoGasLimit         = int64(0) // gas is counted all the same
+	MaxGas             = int64(1) << 62
+	DefaultStackValues = int64(64 << 10)
+	MinStackValues     = int64(1 << 10)
+	MaxStackValues     = int64(1 << 20)
 )
 
 // WithDefaults returns l with each zero field replaced by its default.
@@ -105,6 +113,9 @@ func (l Limits) WithDefaults() Limits {
 	}
 	if l.OutputBytes == 0 {
 		l.OutputBytes = DefaultOutputBytes
+	}
+	if l.StackValues == 0 {
+		l.StackValues = DefaultStackValues
 	}
 	return l
 }
@@ -123,6 +134,12 @@ func (l Limits) Validate() error {
 		return bad("memory", "must be between 64KiB and 4GiB less one page of 64KiB")
 	case l.OutputBytes < 0 || l.OutputBytes > MaxOutputBytes:
 		return bad("output", "must be between 1 byte and 1GiB")
+	case l.Gas < 0 || l.Gas > MaxGas:
+		return bad("gas", "must be between 1 and 4611686018427387904, or 0 for no limit")
+	case l.InitGas < 0 || l.InitGas > MaxGas:
+		return bad("init_gas", "must be between 1 and 4611686018427387904, or 0 for no limit")
+	case l.StackValues != 0 && (l.StackValues < MinStackValues || l.StackValues > MaxStackValues):
+		return bad("stack", "must be between 1024 and 1048576 values")
 	}
 	return nil
 }
@@ -143,4 +160,26 @@ type Determinism uint8
 const (
 	Deterministic Determinism = 1 + iota // a fixed clock that steps on each reading, a seeded random source
 	RealWorld                            // the machine's clock and random source
+)
+
+// String returns "deterministic" or "real".
+func (d Determinism) String() string {
+	if d == RealWorld {
+		return "real"
+	}
+	return "deterministic"
+}
+
+// NaNs names how a run treats the NaNs that arithmetic makes.
+func NaNs(canonical bool) string {
+	if canonical {
+		return NaNCanonical
+	}
+	return NaNDefault
+}
+
+// The ways.
+const (
+	NaNDefault   = "default"   // as the processor makes them: sign and payload may differ between architectures
+	NaNCanonical = "canonical" // each is the canonical one
 )

@@ -14,7 +14,7 @@ import (
 
 func TestLimitsDefaults(t *testing.T) {
 	got := Limits{CPU: time.Second}.WithDefaults()
-	want := Limits{CPU: time.Second, Wall: 4 * time.Second, MemoryBytes: 128 << 20, OutputBytes: 16 << 20}
+	want := Limits{CPU: time.Second, Wall: 4 * time.Second, MemoryBytes: 128 << 20, OutputBytes: 16 << 20, StackValues: 65536}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}
@@ -22,7 +22,7 @@ func TestLimitsDefaults(t *testing.T) {
 
 // TestDefaultsReplaceZerosOnly sets each limit to the least that it may be.
 func TestDefaultsReplaceZerosOnly(t *testing.T) {
-	want := Limits{CPU: MinTime, Wall: MinTime, MemoryBytes: PageBytes, OutputBytes: 1}
+	want := Limits{CPU: MinTime, Wall: MinTime, MemoryBytes: PageBytes, OutputBytes: 1, Gas: 1, InitGas: 1, StackValues: MinStackValues}
 	if err := want.Validate(); err != nil {
 		t.Error(err)
 	}
@@ -41,6 +41,12 @@ func TestLimitsRanges(t *testing.T) {
 		"memory of 65,536 pages": {MemoryBytes: 1 << 32},
 		"output negative":        {OutputBytes: -1},
 		"output too large":       {OutputBytes: 1<<30 + 1},
+		"gas negative":           {Gas: -1},
+		"gas too large":          {Gas: MaxGas + 1},
+		"init gas negative":      {InitGas: -1},
+		"init gas too large":     {InitGas: MaxGas + 1},
+		"stack too small":        {StackValues: 1023},
+		"stack too large":        {StackValues: 1<<20 + 1},
 	} {
 		if err := l.Validate(); !errors.Is(err, fault.CallerInvalid) {
 			t.Errorf("%s: %v", name, err)

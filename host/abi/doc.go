@@ -1,4 +1,4 @@
-// Package abi lists what a guest may import, as data: names and signatures.
+// Package abi lists what a guest may import, as data: names, signatures and what calls cost in gas.
 //
 // Purpose: judge imports without an engine; a test of host/engine compares the list with what the engine links.
 //

@@ -148,9 +148,10 @@ var longTag = fmt.Sprintf("pass at most %d bytes", api.MaxTagBytes)
 // runRequest turns the wire form into the host's.
 func runRequest(a api.Execute, f form, tenant string) (host.Request, error) {
 	r := host.Request{
-		Code: f.code, CodeHash: a.CodeHash, Tenant: tenant, Input: f.input, Validity: a.Validity,
-		Limits: run.Limits{MemoryBytes: a.Limits.MemoryBytes, OutputBytes: a.Limits.OutputBytes},
-		Entry:  run.Entry{Name: a.Entry.Name, Args: a.Entry.Args, Env: a.Entry.Env},
+		Code: f.code, CodeHash: a.CodeHash, Tenant: tenant, Input: f.input, Validity: a.Validity, CanonicalNaNs: a.CanonicalNaNs,
+		Limits: run.Limits{MemoryBytes: a.Limits.MemoryBytes, OutputBytes: a.Limits.OutputBytes,
+			Gas: a.Limits.Gas, InitGas: a.Limits.InitGas, StackValues: a.Limits.StackValues},
+		Entry: run.Entry{Name: a.Entry.Name, Args: a.Entry.Args, Env: a.Entry.Env},
 	}
 	var err error
 	if r.Limits.CPU, err = duration("limits.cpu_us", a.Limits.CPUMicros, run.MinTime, run.MaxCPU); err != nil {
@@ -189,7 +190,7 @@ func runRequest(a api.Execute, f form, tenant string) (host.Request, error) {
 }
 
 func codeRequest(a api.Code, f form, tenant string) (host.CodeRequest, error) {
-	r := host.CodeRequest{Code: f.code, CodeHash: a.CodeHash, Tenant: tenant}
+	r := host.CodeRequest{Code: f.code, CodeHash: a.CodeHash, Tenant: tenant, CanonicalNaNs: a.CanonicalNaNs}
 	var err error
 	if r.CPU, err = duration("cpu_us", a.CPUMicros, run.MinTime, run.MaxCPU); err != nil {
 		return r, err

@@ -28,6 +28,7 @@ type App struct {
 	compiled wazero.CompiledModule
 	module   *wasm.Module
 	symbols  *wasm.Symbols
+	meterAt  int64 // index of the function that the instrumentation imports, behind those of the code; -1: none
 	exports  map[string]api.FunctionDefinition
 	twice    string // a function that is imported with two types, which nobody can offer; "" if there is none
 }
@@ -49,6 +50,9 @@ func Load(ctx context.Context, skeleton, code []byte) (*App, error) {
 	if err != nil {
 		return rejected(err)
 	}
+	if !metered(m) {
+		return rejected(errNoMeter)
+	}
 	h := &hook{entry: code}
 	rt, err := newRuntime(ctx, h)
 	if err != nil {
@@ -62,13 +66,23 @@ func Load(ctx context.Context, skeleton, code []byte) (*App, error) {
 		_ = rt.Close(ctx)
 		return rejected(err)
 	}
-	a := &App{rt: rt, compiled: c, module: m, symbols: symbols, exports: c.ExportedFunctions()}
+	a := &App{rt: rt, compiled: c, module: m, symbols: symbols, meterAt: -1, exports: c.ExportedFunctions()}
+	for n, i := range m.Imports {
+		if i.Kind == wasm.Func {
+			a.meterAt++
+		}
+		if n == len(m.Imports)-1 && !isMeter(i) {
+			a.meterAt = -1
+		}
+	}
 	if err := a.link(ctx); err != nil {
 		_ = rt.Close(ctx)
 		return rejected(err)
 	}
 	return a, nil
 }
+
+var errNoMeter = errors.New("the code is not metered")
 
 // Close frees the app.
 func (a *App) Close() error { return a.rt.Close(context.Background()) }
@@ -103,7 +117,10 @@ func (a *App) link(ctx context.Context) error {
 			}
 			builders[i.Module] = b
 		}
-		if !abi.Known(i.Module, i.Name, i.Desc) {
+		switch {
+		case isMeter(i):
+			exportMeter(b)
+		case !abi.Known(i.Module, i.Name, i.Desc):
 			t := a.module.Types[i.TypeIndex]
 			b.NewFunctionBuilder().WithGoModuleFunction(missing(i.Module, i.Name), t.Params, t.Results).Export(i.Name)
 		}
@@ -131,6 +148,11 @@ type Spec struct {
 	Imports     run.Imports
 	Determinism run.Determinism
 	Input       []byte
+
+	Gas         int64 // limits as those of run.Limits
+	InitGas     int64
+	StackValues int64 // 0: the default
+	Slice       int64 // gas that is granted at a time; 0: DefaultSlice
 }
 
 // IO is where a run's bytes come from and go to. An error of Output or Result, or one of Stdin other than io.EOF, ends
@@ -147,11 +169,14 @@ type Outcome struct {
 	Exited     bool
 	Exit       int32
 	MemoryPeak int64
+	GasUsed    int64 // of the run, at most its limit
+	InitGas    int64 // of initialisation, at most its limit
 }
 
 // runState is what the host functions of one run share.
 type runState struct {
-	heap *heap
+	heap  *heap
+	meter *meter
 }
 
 type runKey struct{}
@@ -164,6 +189,8 @@ type runKey struct{}
 // of the guest, and the process should end.
 func (a *App) Run(ctx context.Context, s Spec, streams IO) (out Outcome) {
 	mem := &linearMemory{limit: s.MemoryBytes}
+	meter := newMeter(s)
+	var initGas int64
 	defer mem.Free() // an instance that failed to start does not free it
 	defer func() {   // what is raised outside of the engine's calls, which catch their own
 		if r := recover(); r != nil {
@@ -173,9 +200,18 @@ func (a *App) Run(ctx context.Context, s Spec, streams IO) (out Outcome) {
 			}
 			out = Outcome{Fault: f, MemoryPeak: mem.peak}
 		}
+		out.InitGas = initGas
+		if meter.init {
+			out.InitGas = meter.charged()
+		} else {
+			out.GasUsed = meter.charged()
+		}
 	}()
-	out = a.run(ctx, s, streams, mem)
+	out = a.run(ctx, s, streams, mem, meter, &initGas)
 	out.MemoryPeak = mem.peak
+	if f := meter.over(); f != nil && (out.Fault == nil || out.Fault.Class == fault.Guest) {
+		out = Outcome{Fault: f, MemoryPeak: mem.peak}
+	}
 	if f := out.Fault; f != nil && mem.refused {
 		switch f.Code {
 		case fault.GuestTrap, fault.GuestStartTrap, fault.GuestExit:
@@ -190,7 +226,7 @@ func (a *App) Run(ctx context.Context, s Spec, streams IO) (out Outcome) {
 // its owner must know of the limit first of all.
 var errRefused = errors.New("after a growth of memory past its limit was refused")
 
-func (a *App) run(ctx context.Context, s Spec, streams IO, mem *linearMemory) Outcome {
+func (a *App) run(ctx context.Context, s Spec, streams IO, mem *linearMemory, meter *meter, initGas *int64) Outcome {
 	if f := a.judge(&s); f != nil {
 		return Outcome{Fault: f}
 	}
@@ -209,14 +245,23 @@ func (a *App) run(ctx context.Context, s Spec, streams IO, mem *linearMemory) Ou
 			cfg = cfg.WithEnv(k, v)
 		}
 	}
-	state := &runState{}
+	state := &runState{meter: meter}
 	ctx = context.WithValue(experimental.WithMemoryAllocator(ctx, mem), runKey{}, state)
 	mod, err := a.rt.InstantiateModule(ctx, a.compiled, cfg)
 	if err != nil {
 		return a.ended(err, fault.GuestStartTrap, s.Entry.Mode)
 	}
 	defer mod.Close(ctx)
+	meter.bind(mod)
 	state.heap = newHeap(mod)
+	if f := a.initialise(ctx, mod, s); f != nil {
+		return Outcome{Fault: f}
+	}
+	if f := meter.over(); f != nil {
+		return Outcome{Fault: f}
+	}
+	*initGas = meter.used()
+	meter.begin(s.Gas)
 
 	if s.Entry.Mode == run.Command {
 		_, err := mod.ExportedFunction("_start").Call(ctx)
@@ -225,18 +270,25 @@ func (a *App) run(ctx context.Context, s Spec, streams IO, mem *linearMemory) Ou
 		}
 		return a.ended(err, fault.GuestTrap, s.Entry.Mode)
 	}
-	if init := mod.ExportedFunction("_initialize"); init != nil && s.Entry.Name != "_initialize" {
-		if d := init.Definition(); len(d.ParamTypes()) > 0 || len(d.ResultTypes()) > 0 {
-			return Outcome{Fault: fault.New(fault.GuestBadSignature, "link", "_initialize", nil)}
-		}
-		if _, err := init.Call(ctx); err != nil {
-			return a.ended(err, fault.GuestStartTrap, s.Entry.Mode)
-		}
-	}
 	if s.Entry.Mode == run.Invoke {
 		return a.invoke(ctx, mod.ExportedFunction(s.Entry.Name), s.Entry.Args, budget, streams.Result)
 	}
 	return a.callBytes(ctx, mod, s, state.heap, budget, streams.Result)
+}
+
+// initialise calls _initialize where a module has it and is not a command.
+func (a *App) initialise(ctx context.Context, mod api.Module, s Spec) *fault.Error {
+	init := mod.ExportedFunction("_initialize")
+	if init == nil || s.Entry.Mode == run.Command || s.Entry.Name == "_initialize" {
+		return nil
+	}
+	if d := init.Definition(); len(d.ParamTypes()) > 0 || len(d.ResultTypes()) > 0 {
+		return fault.New(fault.GuestBadSignature, "link", "_initialize", nil)
+	}
+	if _, err := init.Call(ctx); err != nil {
+		return a.ended(err, fault.GuestStartTrap, s.Entry.Mode).Fault
+	}
+	return nil
 }
 
 // judge refuses what cannot be run as asked, before anything of the guest runs, and settles the mode.
@@ -245,7 +297,7 @@ func (a *App) judge(s *Spec) *fault.Error {
 		return fault.New(fault.GuestUnknownImport, "link", fault.Quote(a.twice)+" with two types", nil)
 	}
 	for _, i := range a.module.Imports {
-		known := i.Kind == wasm.Memory || i.Kind == wasm.Func && abi.Known(i.Module, i.Name, i.Desc)
+		known := isMeter(i) || i.Kind == wasm.Memory || i.Kind == wasm.Func && abi.Known(i.Module, i.Name, i.Desc)
 		if !known && (i.Kind != wasm.Func || s.Imports != run.TrapMissing) {
 			return fault.New(fault.GuestUnknownImport, "link", fault.Quote(i.Module+"."+i.Name), nil)
 		}
@@ -327,7 +379,7 @@ func (a *App) ended(err error, trap fault.Code, mode run.Mode) Outcome {
 	if f, ok := errors.AsType[*fault.Error](err); ok {
 		return Outcome{Fault: f}
 	}
-	message := trapMessage(err.Error(), a.symbols)
+	message := trapMessage(err.Error(), a.symbolOf)
 	if strings.HasPrefix(message, "stack overflow") {
 		trap = fault.GuestStack
 	}
@@ -335,29 +387,55 @@ func (a *App) ended(err error, trap fault.Code, mode run.Mode) Outcome {
 }
 
 // trapMessage turns wazero's text into "unreachable in .name(i32) i32".
-func trapMessage(text string, symbols *wasm.Symbols) string {
+func trapMessage(text string, symbolOf func(uint32) string) string {
 	lines := strings.Split(text, "\n")
 	message := strings.TrimPrefix(lines[0], "wasm error: ")
 	for i, l := range lines {
-		if strings.HasPrefix(l, "wasm stack trace:") && i+1 < len(lines) {
-			return message + " in " + withName(strings.TrimSpace(lines[i+1]), symbols)
+		if !strings.HasPrefix(l, "wasm stack trace:") || i+1 == len(lines) {
+			continue
 		}
+		for _, frame := range lines[i+1:] {
+			if named := withName(strings.TrimSpace(frame), symbolOf); named != "" {
+				return message + " in " + named
+			}
+		}
+		return message + " in " + strings.TrimSpace(lines[i+1])
 	}
 	return message
 }
 
-// withName puts the name into ".$7(i32) i32": a skeleton has none, so the engine tells functions by their indices.
-func withName(frame string, symbols *wasm.Symbols) string {
+// withName puts the name into ".$7(i32) i32": a skeleton has none, so the engine tells functions by their indices. It
+// is "" for a function that the instrumentation added, of which nobody wants to hear.
+func withName(frame string, symbolOf func(uint32) string) string {
 	number, rest, ok := strings.Cut(frame, "(")
 	digits, ours := strings.CutPrefix(number, ".$")
 	index, err := strconv.ParseUint(digits, 10, 32)
 	if !ok || !ours || err != nil {
 		return frame
 	}
-	if name, _, _ := symbols.Name(uint32(index)); name != "" {
+	if name := symbolOf(uint32(index)); name != "" {
 		return "." + name + "(" + rest
 	}
-	return frame
+	return ""
+}
+
+// symbolOf names the function of an index in the instrumented module, whose own functions stand one behind where they were: by its
+// name, else by its number and where its body stands in the original code. It is "" for what the instrumentation added.
+func (a *App) symbolOf(index uint32) string {
+	switch at := int64(index); {
+	case at == a.meterAt:
+		return ""
+	case at > a.meterAt && a.meterAt >= 0:
+		index--
+	}
+	name, offset, ok := a.symbols.Name(index)
+	switch {
+	case !ok:
+		return ""
+	case name == "":
+		return fmt.Sprintf("$%d@%#x", index, offset)
+	}
+	return name
 }
 
 // output counts what a guest writes against one budget and stops it at the limit.

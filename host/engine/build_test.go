@@ -59,7 +59,7 @@ func body(code ...byte) []byte {
 // loadCode prepares and loads a module.
 func loadCode(t testing.TB, code []byte) *App {
 	t.Helper()
-	c, err := Compile(context.Background(), code, 64<<20)
+	c, err := Compile(context.Background(), code, 64<<20, Options{})
 	if err != nil {
 		t.Fatalf("compile: %v", err)
 	}

@@ -23,12 +23,18 @@ type Compiled struct {
 	Code     []byte
 }
 
-// Compile inflates, judges and compiles code. maxInflated bounds the module after decompression, in bytes.
+// Options are the settings of a preparation that are not budgets. The zero value is the default policy, and NaNs as they come.
+type Options struct {
+	Policy        wasm.Policy // what the code may be
+	CanonicalNaNs bool
+}
+
+// Compile inflates, judges, instruments and compiles code. maxInflated bounds the module after decompression, in bytes.
 //
 // # Errors
 //
 // All of class guest, except host.engine_self_test.
-func Compile(ctx context.Context, code []byte, maxInflated int64) (*Compiled, error) {
+func Compile(ctx context.Context, code []byte, maxInflated int64, o Options) (*Compiled, error) {
 	code, err := wasm.Inflate(code, maxInflated)
 	if err != nil {
 		return nil, err
@@ -51,6 +57,25 @@ func Compile(ctx context.Context, code []byte, maxInflated int64) (*Compiled, er
 			return nil, err
 		}
 	}
+	made, err := wasm.Instrument(code, o.Policy, wasm.Options{
+		Weights: weights(), Stack: true, CanonicalNaNs: o.CanonicalNaNs, Charge: chargeOf,
+	})
+	if err != nil {
+		return nil, err
+	}
+	desc.Shape = artifacts.Shape{Features: made.Shape.Features.String(), Caps: artifacts.Caps(made.Shape.Caps)}
+	desc.Resets, desc.Mutable, desc.UncheckedGas = resetNames(made.Resets), len(made.Globals), made.Unchecked
+	if m, err = wasm.Scan(made.Code); err != nil {
+		return nil, err
+	}
+	if err := fits(desc); err != nil {
+		return nil, err
+	}
+	return build(ctx, desc, m, made.Code, symbols)
+}
+
+// build compiles code that is instrumented.
+func build(ctx context.Context, desc artifacts.Module, m *wasm.Module, code []byte, symbols *wasm.Symbols) (*Compiled, error) {
 	h := &hook{}
 	rt, err := newRuntime(ctx, h)
 	if err != nil {
@@ -99,10 +124,40 @@ func describe(m *wasm.Module, code []byte) (artifacts.Module, error) {
 			d.MemoryMax = uint32(min(mem.Max, 1<<16))
 		}
 	}
-	if _, err := wire.Encode(wire.Prepared{Module: d}); err != nil {
-		return d, fault.New(fault.GuestTooManySymbols, "compile", "their names and types have more than 1 MiB", nil)
-	}
 	return d, nil
+}
+
+// fits refuses a description that the host cannot be told.
+func fits(d artifacts.Module) error {
+	d.CodeBytes = math.MaxInt64 // it is not known yet
+	most := wire.Prepared{Module: d}
+	for _, name := range []string{artifacts.PartModule, artifacts.PartCode} {
+		most.Parts = append(most.Parts, wire.PartRange{Name: name, Offset: math.MaxInt64, Bytes: math.MaxInt64})
+	}
+	if _, err := wire.Encode(most); err != nil {
+		return fault.New(fault.GuestTooManySymbols, "compile", "their names and types have more than 1 MiB", nil)
+	}
+	return nil
+}
+
+// chargeOf is what a call of the host costs.
+func chargeOf(module, name string) wasm.Charge { return wasm.Charge(abi.ChargeOf(module, name)) }
+
+// resetNames spells what a reset of globals and linear memory does not undo.
+func resetNames(r wasm.Resets) []string {
+	names := []string{}
+	for _, flag := range []struct {
+		is   wasm.Resets
+		name string
+	}{
+		{wasm.ChangesTables, "changes-tables"}, {wasm.DropsSegments, "drops-segments"},
+		{wasm.GrowsMemory, "grows-memory"}, {wasm.Throws, "throws"},
+	} {
+		if r&flag.is != 0 {
+			names = append(names, flag.name)
+		}
+	}
+	return names
 }
 
 // symbols returns what is wrong with the number or the names of imports and exports, or "".

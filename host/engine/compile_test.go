@@ -19,15 +19,15 @@ func TestCompileRefuses(t *testing.T) {
 		"component": fault.GuestComponent, "bad-body": fault.GuestInvalid, "bomb-zstd": fault.GuestDecompressionBomb,
 		"go-hello": fault.GuestCodeTooLarge,
 	} {
-		if _, err := Compile(context.Background(), guest(t, name), 1<<20); !errors.Is(err, want) {
+		if _, err := Compile(context.Background(), guest(t, name), 1<<20, Options{}); !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %s", name, err, want)
 		}
 	}
 	whole := binaryModule(section(secMemory, []byte{0, 0x80, 0x80, 4}))
-	if _, err := Compile(context.Background(), whole, 1<<20); !errors.Is(err, fault.GuestMemory) {
+	if _, err := Compile(context.Background(), whole, 1<<20, Options{}); !errors.Is(err, fault.GuestMemory) {
 		t.Errorf("65,536 pages: %v", err)
 	}
-	if _, err := Compile(context.Background(), nil, 1); !errors.Is(err, fault.GuestNotWasm) {
+	if _, err := Compile(context.Background(), nil, 1, Options{}); !errors.Is(err, fault.GuestNotWasm) {
 		t.Errorf("nothing: %v", err)
 	}
 }
@@ -56,7 +56,7 @@ func TestSymbolsHaveABound(t *testing.T) {
 		"a longer import":       {importing(1, wire.MaxSymbolName+1), "a name of 1025 bytes"},
 		"more than a frame has": {exporting(2000, 1000), "more than 1 MiB"},
 	} {
-		_, err := Compile(context.Background(), row.code, 64<<20)
+		_, err := Compile(context.Background(), row.code, 64<<20, Options{})
 		if row.want == "" && err != nil || row.want != "" && (!errors.Is(err, fault.GuestTooManySymbols) || !strings.Contains(err.Error(), row.want)) {
 			t.Errorf("%s: %v, want %q", name, err, row.want)
 		}

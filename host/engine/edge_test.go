@@ -311,7 +311,7 @@ func TestTablesCountAgainstMemory(t *testing.T) {
 		"a bomb of 44 bytes": with([]byte{0x70, 0, 0x80, 0x80, 0x80, 0x40}), // 2^27 elements
 		"many tables":        with(slices.Repeat([][]byte{{0x70, 0, 0}}, wire.MaxTables+1)...),
 	} {
-		if _, err := Compile(context.Background(), code, 1<<20); !errors.Is(err, fault.GuestMemory) {
+		if _, err := Compile(context.Background(), code, 1<<20, Options{}); !errors.Is(err, fault.GuestMemory) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -567,7 +567,7 @@ func FuzzCompile(f *testing.F) {
 		f.Add(guest(f, name))
 	}
 	f.Fuzz(func(t *testing.T, code []byte) {
-		c, err := Compile(context.Background(), code, 1<<20)
+		c, err := Compile(context.Background(), code, 1<<20, Options{})
 		if err != nil {
 			if fault.From(err).Class != fault.Guest {
 				t.Fatalf("%v", err)

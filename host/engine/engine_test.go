@@ -30,7 +30,7 @@ func guest(t testing.TB, name string) []byte {
 
 func compile(t testing.TB, name string) *Compiled {
 	t.Helper()
-	c, err := Compile(context.Background(), guest(t, name), 64<<20)
+	c, err := Compile(context.Background(), guest(t, name), 64<<20, Options{})
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
@@ -252,7 +252,7 @@ func TestHostileHeap(t *testing.T) {
 func BenchmarkCompileKernels(b *testing.B) {
 	code := guest(b, "kernels")
 	for b.Loop() {
-		if _, err := Compile(context.Background(), code, 1<<20); err != nil {
+		if _, err := Compile(context.Background(), code, 1<<20, Options{}); err != nil {
 			b.Fatal(err)
 		}
 	}

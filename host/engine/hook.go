@@ -12,6 +12,7 @@ import (
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/artifacts"
@@ -68,6 +69,10 @@ func install(h *hook) (wazero.CompilationCache, error) {
 	return c, nil
 }
 
+// features are all that a policy can allow: what code may use is judged before it comes here.
+const features = api.CoreFeaturesV2 | experimental.CoreFeaturesTailCall | experimental.CoreFeaturesExtendedConst |
+	experimental.CoreFeaturesExceptionHandling
+
 // newRuntime returns a runtime whose compiled code goes through h.
 func newRuntime(ctx context.Context, h *hook) (wazero.Runtime, error) {
 	cache, err := install(h)
@@ -76,7 +81,7 @@ func newRuntime(ctx context.Context, h *hook) (wazero.Runtime, error) {
 	}
 	cfg := wazero.NewRuntimeConfigCompiler().
 		WithCompilationCache(cache).
-		WithCoreFeatures(api.CoreFeaturesV2).
+		WithCoreFeatures(features).
 		WithDebugInfoEnabled(false).
 		WithMemoryLimitPages(maxPages)
 	return wazero.NewRuntimeWithConfig(ctx, cfg), nil

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/troupehost/troupe/artifacts/wasm"
 	"github.com/troupehost/troupe/host/abi"
 )
 
@@ -16,12 +17,18 @@ const (
 	// EngineVersion is the engine, as go.mod pins it; a test compares the two. What counts is Engine.
 	EngineVersion = "wazero v1.12.0"
 	// ArtifactFormat is the version of the parts of an artifact.
-	ArtifactFormat = 2
-	// InstrumentVersion is the version of the instrumentation; 0: code is compiled as it is.
-	InstrumentVersion = 0
+	ArtifactFormat = 3
+	// WeightsVersion is the version of the table of gas per instruction; a test of host/engine compares the two.
+	WeightsVersion = 1
+	// InstrumentVersion is the version of the instrumentation and of all that it writes into code: what instructions and
+	// calls of the host cost.
+	InstrumentVersion = wasm.InstrumentVersion<<20 | WeightsVersion<<10 | abi.ChargeVersion
 	// Version is the version of the messages in this package.
-	Version = 4
+	Version = 5
 )
+
+// GasTable names the table that gas is counted by, in receipts: the versions of the weights and of the charges for calls.
+func GasTable() string { return fmt.Sprintf("%d.%d", WeightsVersion, abi.ChargeVersion) }
 
 // BuildID names everything that a host and its workers must agree on.
 func BuildID() string { return buildID() }

@@ -7,6 +7,7 @@ import (
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/artifacts"
+	"github.com/troupehost/troupe/artifacts/wasm"
 )
 
 // Type is the kind of a frame.
@@ -69,6 +70,8 @@ type Clock struct {
 type Prepare struct {
 	MaxInflatedBytes int64
 	Clock            Clock
+	Policy           wasm.Policy // what the code may be
+	CanonicalNaNs    bool
 }
 
 // Extend gives a preparation more to use. Clock counts from the Prepare on; it never lowers what that gave.
@@ -113,6 +116,9 @@ type Run struct {
 	Imports     run.Imports
 	Determinism run.Determinism
 	Clock       Clock
+	Gas         int64 // limits, as those of run.Limits: 0 is none
+	InitGas     int64
+	StackValues int64
 }
 
 // Input is a piece of the input of a bytes entry.
@@ -144,6 +150,8 @@ type Finished struct {
 	Exited          bool
 	Exit            int32
 	MemoryPeakBytes int64
+	GasUsed         int64
+	InitGas         int64
 }
 
 // Type implements Message.
@@ -170,8 +178,14 @@ func (m Ready) encode(e *encoder) {
 	e.list(m.Held, "layers")
 }
 
-func (m Prepare) encode(e *encoder) { e.size(m.MaxInflatedBytes); m.Clock.encode(e) }
-func (m Extend) encode(e *encoder)  { m.Clock.encode(e) }
+func (m Prepare) encode(e *encoder) {
+	e.size(m.MaxInflatedBytes)
+	m.Clock.encode(e)
+	e.u64(uint64(m.Policy.Features))
+	encodeCaps(e, artifacts.Caps(m.Policy.Caps))
+	e.flag(m.CanonicalNaNs)
+}
+func (m Extend) encode(e *encoder) { m.Clock.encode(e) }
 
 func (c Clock) encode(e *encoder) { e.size(int64(c.CPU)); e.size(int64(c.Wall)) }
 
@@ -211,6 +225,9 @@ func (m Run) encode(e *encoder) {
 	e.u64(uint64(m.Imports))
 	e.u64(uint64(m.Determinism))
 	m.Clock.encode(e)
+	e.size(m.Gas)
+	e.size(m.InitGas)
+	e.size(m.StackValues)
 }
 func (m Input) encode(e *encoder)     { e.bytes(m.Data, MaxChunk, "input") }
 func (m Stdin) encode(e *encoder)     { e.bytes(m.Data, MaxChunk, "stdin"); e.flag(m.EOF) }
@@ -225,6 +242,8 @@ func (m Finished) encode(e *encoder) {
 	e.flag(m.Exited)
 	e.i64(int64(m.Exit))
 	e.size(m.MemoryPeakBytes)
+	e.size(m.GasUsed)
+	e.size(m.InitGas)
 }
 
 // clip shortens a message for people; it may end in the middle of a letter, which whoever shows it must expect anyway.
@@ -260,7 +279,7 @@ func Decode(t Type, p []byte) (Message, error) {
 	case TypeReady:
 		m = Ready{BuildID: d.text(MaxText, "build id"), CPU: d.text(MaxText, "cpu"), Held: d.list("layers")}
 	case TypePrepare:
-		m = Prepare{MaxInflatedBytes: d.size(math.MaxInt64, "size"), Clock: decodeClock(&d)}
+		m = Prepare{MaxInflatedBytes: d.size(math.MaxInt64, "size"), Clock: decodeClock(&d), Policy: decodePolicy(&d), CanonicalNaNs: d.flag()}
 	case TypeExtend:
 		m = Extend{Clock: decodeClock(&d)}
 	case TypePrepared:
@@ -291,6 +310,7 @@ func Decode(t Type, p []byte) (Message, error) {
 		}
 		f.Exit = int32(exit)
 		f.MemoryPeakBytes = d.size(math.MaxInt64, "memory")
+		f.GasUsed, f.InitGas = d.size(run.MaxGas, "gas"), d.size(run.MaxGas, "gas")
 		m = f
 	default:
 		return nil, bad("unknown type")
@@ -325,5 +345,8 @@ func decodeRun(d *decoder) Run {
 	m.Imports = run.Imports(d.size(2, "imports"))
 	m.Determinism = run.Determinism(d.size(2, "determinism"))
 	m.Clock = decodeClock(d)
+	m.Gas = d.size(run.MaxGas, "gas")
+	m.InitGas = d.size(run.MaxGas, "gas")
+	m.StackValues = d.size(run.MaxStackValues, "stack")
 	return m
 }

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/troupehost/troupe/artifacts"
+	"github.com/troupehost/troupe/artifacts/wasm"
 )
 
 // The least bytes that an import and an export take: the lengths of their strings, and a flag.
@@ -63,10 +64,49 @@ func encodeModule(e *encoder, m artifacts.Module) {
 	e.size(m.CodeBytes)
 	e.size(m.DataBytes)
 	e.u64(m.TableElements)
+	e.text(m.Shape.Features, MaxText, "features")
+	encodeCaps(e, m.Shape.Caps)
+	if len(m.Resets) > maxResets {
+		e.fail("resets")
+	}
+	e.u64(uint64(len(m.Resets)))
+	for _, r := range m.Resets {
+		e.text(r, MaxText, "resets")
+	}
+	e.size(int64(m.Mutable))
+	e.u64(m.UncheckedGas)
+}
+
+// maxResets is more than there are kinds of things that a reset does not undo.
+const maxResets = 32
+
+// capsOf lists the numbers of c, in the order in which they are sent.
+func capsOf(c *artifacts.Caps) []*int {
+	return []*int{
+		&c.BodyBytes, &c.ControlOps, &c.Locals, &c.BranchTargets, &c.Nesting, &c.LocalsControl, &c.Params,
+		&c.Functions, &c.Types, &c.Imports, &c.Exports, &c.Globals, &c.Tables, &c.TableElements, &c.Segments, &c.ControlSquares,
+	}
+}
+
+func encodeCaps(e *encoder, c artifacts.Caps) {
+	for _, n := range capsOf(&c) {
+		e.size(int64(*n))
+	}
+}
+
+func decodeCaps(d *decoder) (c artifacts.Caps) {
+	for _, n := range capsOf(&c) {
+		*n = int(d.size(math.MaxInt64, "caps"))
+	}
+	return c
+}
+
+func decodePolicy(d *decoder) wasm.Policy {
+	return wasm.Policy{Features: wasm.Features(d.size(math.MaxUint32, "features")), Caps: wasm.Caps(decodeCaps(d))}
 }
 
 func decodeModule(d *decoder) artifacts.Module {
-	m := artifacts.Module{Imports: []artifacts.Import{}, Exports: []artifacts.Export{}} // lists that print as [], not null
+	m := artifacts.Module{Imports: []artifacts.Import{}, Exports: []artifacts.Export{}, Resets: []string{}} // lists that print as [], not null
 	for n := d.count(MaxSymbols, leastImport, "imports"); n > 0 && d.err == nil; n-- {
 		m.Imports = append(m.Imports, artifacts.Import{
 			Module: d.text(MaxSymbolName, "import"), Name: d.text(MaxSymbolName, "import"),
@@ -86,5 +126,12 @@ func decodeModule(d *decoder) artifacts.Module {
 	m.CodeBytes = d.size(math.MaxInt64, "code bytes")
 	m.DataBytes = d.size(math.MaxInt64, "data bytes")
 	m.TableElements = d.u64()
+	m.Shape.Features = d.text(MaxText, "features")
+	m.Shape.Caps = decodeCaps(d)
+	for n := d.count(maxResets, 1, "resets"); n > 0 && d.err == nil; n-- {
+		m.Resets = append(m.Resets, d.text(MaxText, "resets"))
+	}
+	m.Mutable = int(d.size(math.MaxInt32, "globals"))
+	m.UncheckedGas = d.u64()
 	return m
 }

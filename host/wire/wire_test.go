@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"reflect"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/artifacts"
+	"github.com/troupehost/troupe/artifacts/wasm"
 )
 
 // messages returns at least one message of each type, with every field set.
@@ -25,13 +27,15 @@ func messages() []Message {
 	return []Message{
 		Hello{BuildID: BuildID(), Probe: true},
 		Ready{BuildID: BuildID(), CPU: "amd64-00", Held: []string{"env", "fds"}},
-		Prepare{MaxInflatedBytes: 64 << 20, Clock: Clock{CPU: math.MaxInt64, Wall: 1}},
+		Prepare{MaxInflatedBytes: 64 << 20, Clock: Clock{CPU: math.MaxInt64, Wall: 1}, CanonicalNaNs: true,
+			Policy: wasm.Policy{Features: wasm.AllFeatures, Caps: wasm.Caps(allCaps())}},
 		Extend{Clock: Clock{CPU: 1, Wall: math.MaxInt64}},
 		Prepared{
 			Module: artifacts.Module{
 				Imports:     []artifacts.Import{{Module: "env", Name: "memory", Kind: "memory", Type: "1 pages", Known: true}, {Name: "\xff\x00"}},
 				Exports:     []artifacts.Export{{Name: "run", Kind: "func", Type: "(i32) -> (i32)"}},
 				MemoryPages: 1, MemoryMax: math.MaxUint32, HasStart: true, WasmBytes: 2, NumFunctions: 3, CodeBytes: 4, DataBytes: 5, TableElements: 6,
+				Shape: artifacts.Shape{Features: "simd,tail-calls", Caps: allCaps()}, Resets: []string{"grows-memory"}, Mutable: 7, UncheckedGas: math.MaxUint64,
 			},
 			Parts: []PartRange{{"module", 0, 10}, {"code", 10, math.MaxInt64}},
 		},
@@ -40,15 +44,24 @@ func messages() []Message {
 		Run{
 			Run: math.MaxUint64, Entry: run.Entry{Mode: run.Command, Name: "n", Args: []string{"", "b"}, Env: []string{"K=V"}},
 			MemoryBytes: 1, OutputBytes: 2, InputBytes: 3, Imports: run.TrapMissing, Determinism: run.RealWorld,
-			Clock: Clock{CPU: 4, Wall: 5},
+			Clock: Clock{CPU: 4, Wall: 5}, Gas: run.MaxGas, InitGas: 6, StackValues: 7,
 		},
 		Input{Data: []byte("in")},
 		Stdin{Data: []byte("x"), EOF: true},
 		Output{Stderr: true, Data: bytes.Repeat([]byte{7}, MaxChunk)},
 		NeedStdin{Max: MaxChunk},
 		Result{Data: []byte{0}},
-		Finished{Run: 9, Code: fault.GuestExit, Message: "m", Exited: true, Exit: math.MinInt32, MemoryPeakBytes: 65536},
+		Finished{Run: 9, Code: fault.GuestExit, Message: "m", Exited: true, Exit: math.MinInt32, MemoryPeakBytes: 65536, GasUsed: run.MaxGas, InitGas: 1},
 	}
+}
+
+// allCaps has another number in each field.
+func allCaps() (c artifacts.Caps) {
+	v := reflect.ValueOf(&c).Elem()
+	for i := range v.NumField() {
+		v.Field(i).SetInt(int64(1000 + i))
+	}
+	return c
 }
 
 func TestEveryMessageRoundTrips(t *testing.T) {
@@ -111,7 +124,8 @@ func TestSenderIsHeldToTheLimits(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for _, m := range []Message{NeedStdin{Max: -1}, NeedStdin{Max: MaxChunk + 1}, Finished{MemoryPeakBytes: -1}, Prepare{MaxInflatedBytes: -1},
+	for _, m := range []Message{NeedStdin{Max: -1}, NeedStdin{Max: MaxChunk + 1}, Finished{MemoryPeakBytes: -1}, Finished{GasUsed: -1}, Finished{InitGas: run.MaxGas + 1}, Run{Gas: -1}, Run{StackValues: run.MaxStackValues + 1},
+		Prepare{MaxInflatedBytes: -1},
 		Extend{Clock{CPU: -1}}, Run{Clock: Clock{Wall: -1}}} {
 		b, err := Encode(m)
 		if err != nil {
@@ -143,14 +157,14 @@ func TestHostileFramesTakeNoMemory(t *testing.T) {
 		"chunk over limit":    {TypeResult, claim(MaxChunk+1, make([]byte, MaxChunk+1)...)},
 		"number of imports":   {TypePrepared, huge},
 		"imports, none there": {TypePrepared, claim(MaxFrame)},
-		"number of parts":     {TypePrepared, append(make([]byte, 10), huge...)},
+		"number of parts":     {TypePrepared, append(make([]byte, 30), huge...)},
 		"number of layers":    {TypeReady, append([]byte{0, 0}, huge...)},
 		"layers, none there":  {TypeReady, append([]byte{0, 0}, claim(MaxList)...)},
 		"args":                {TypeRun, append([]byte{1, 1, 0}, claim(MaxList)...)},
 		"number without end":  {TypePrepare, bytes.Repeat([]byte{0xff}, 20)},
 		"flag":                {TypeHello, []byte{0, 2}},
 		"mode":                {TypeRun, []byte{1, 4}},
-		"exit code":           {TypeFinished, append([]byte{1, 0, 0, 1}, append(binary.AppendVarint(nil, math.MaxInt64), 0)...)},
+		"exit code":           {TypeFinished, append([]byte{1, 0, 0, 1}, append(binary.AppendVarint(nil, math.MaxInt64), 0, 0, 0)...)},
 	}
 	for name, row := range payloads {
 		if got := allocated(func() {

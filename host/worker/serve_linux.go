@@ -103,7 +103,8 @@ func (s *session) prepare(m wire.Prepare) error {
 		return err
 	}
 	go s.extend(m.Clock)
-	c, err := engine.Compile(context.Background(), code, m.MaxInflatedBytes)
+	c, err := engine.Compile(context.Background(), code, m.MaxInflatedBytes,
+		engine.Options{Policy: m.Policy, CanonicalNaNs: m.CanonicalNaNs})
 	if err != nil {
 		return s.failed(err)
 	}
@@ -199,6 +200,7 @@ func (s *session) run(r wire.Run) error {
 	out := s.app.Run(context.Background(), engine.Spec{
 		Entry: r.Entry, MemoryBytes: r.MemoryBytes, OutputBytes: r.OutputBytes,
 		Imports: r.Imports, Determinism: r.Determinism, Input: input,
+		Gas: r.Gas, InitGas: r.InitGas, StackValues: r.StackValues,
 	}, engine.IO{Stdin: in.read, Output: s.out.write, Result: s.out.result})
 	if err := s.out.flush(); err != nil {
 		return err
@@ -213,7 +215,8 @@ func (s *session) run(r wire.Run) error {
 	if f := out.Fault; f != nil && f.Class != fault.Guest && f.Class != fault.Caller {
 		return f // no word on the guest; the death of this process makes the host look into it
 	}
-	done := wire.Finished{Run: r.Run, Exited: out.Exited, Exit: out.Exit, MemoryPeakBytes: out.MemoryPeak}
+	done := wire.Finished{Run: r.Run, Exited: out.Exited, Exit: out.Exit, MemoryPeakBytes: out.MemoryPeak,
+		GasUsed: out.GasUsed, InitGas: out.InitGas}
 	if out.Fault != nil {
 		done.Code, done.Message = out.Fault.Code, words(out.Fault)
 	}

@@ -39,13 +39,13 @@ var allowed = map[string][]string{
 	"actors/cache":   {"leaves", "actors/kernel", "actors/prepare", "actors/execute"},
 	"actors/jobs":    {"leaves", "actors/kernel", "actors/cache"},
 
-	"host/wire":             {"leaves", "host/abi"}, // abi: the calls that it must agree on
+	"host/wire":             {"leaves", "host/abi", "artifacts/wasm"}, // abi: the calls that it must agree on; wasm: the instrumentation, and policies
 	"host/sandbox":          {"leaves"},
 	"host/abi":              {"leaves"},
 	"host/engine":           {"leaves", "host/abi", "artifacts/wasm", "host/wire"}, // wire: the versions that it must agree on
 	"host/worker":           {"leaves", "host/wire", "host/sandbox", "host/engine", "host/abi"},
 	"host/internal/metrics": {"leaves"},
-	"host/internal/pool":    {"leaves", "host/wire", "host/sandbox", "actors/prepare", "actors/execute"},
+	"host/internal/pool":    {"leaves", "host/wire", "artifacts/wasm", "host/sandbox", "actors/prepare", "actors/execute"},
 	"host": {"leaves", "actors/kernel", "actors/prepare", "actors/execute", "actors/cache", "actors/jobs", "artifacts/blob", "artifacts/db", "artifacts/store",
 		"artifacts/wasm", "host/wire", "host/sandbox", "host/abi", "host/internal/metrics", "host/internal/pool"},
 

@@ -17,8 +17,11 @@ type Execute struct {
 	Imports  string `json:"imports,omitempty"`  // refuse (default) or trap
 	World    string `json:"world,omitempty"`    // deterministic (default) or real: the clock and random source
 	Validity string `json:"validity,omitempty"` // a tag of at most 128 bytes that RouteRevoke can name
-	Capture  bool   `json:"capture,omitempty"`  // put output into the receipt instead of events
-	Progress bool   `json:"progress,omitempty"` // look up the stage for progress events
+
+	CanonicalNaNs bool `json:"canonical_nans,omitempty"` // every NaN that arithmetic makes is the canonical one: another artifact
+
+	Capture  bool `json:"capture,omitempty"`  // put output into the receipt instead of events
+	Progress bool `json:"progress,omitempty"` // look up the stage for progress events
 }
 
 // Entry says how to enter the code; see run.Entry.
@@ -35,6 +38,9 @@ type Limits struct {
 	WallMicros  int64 `json:"wall_us,omitempty"` // 1000 (1 ms) to 7 days
 	MemoryBytes int64 `json:"memory_bytes,omitempty"`
 	OutputBytes int64 `json:"output_bytes,omitempty"`
+	Gas         int64 `json:"gas,omitempty"`          // 1 to 2^62; default none
+	InitGas     int64 `json:"init_gas,omitempty"`     // of initialisation, 1 to 2^62; default none
+	StackValues int64 `json:"stack_values,omitempty"` // 1024 to 1,048,576
 }
 
 // Submit asks for a durable job. Its output is always captured: Capture and Progress mean nothing.
@@ -52,6 +58,8 @@ type Code struct {
 	CPUMicros int64  `json:"cpu_us,omitempty"`   // budget of the preparation, 1000 (1 ms) to 24 h
 	Imports   string `json:"imports,omitempty"`
 	Progress  bool   `json:"progress,omitempty"`
+
+	CanonicalNaNs bool `json:"canonical_nans,omitempty"` // see Execute; not for warm
 }
 
 // The values of the fields that are choices.

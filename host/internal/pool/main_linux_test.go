@@ -242,7 +242,7 @@ func (r *rig) put(code []byte) prepare.Job {
 	r.shelf.mu.Lock()
 	defer r.shelf.mu.Unlock()
 	r.shelf.code[h] = code
-	k := artifacts.KeyOf(h, r.Facts().Build)
+	k := artifacts.KeyOf(h, r.Facts().Build, artifacts.Options{})
 	return prepare.Job{ID: 1, Key: k, Code: h, Tenant: "t", Priority: run.Normal, Budget: budget()}
 }
 

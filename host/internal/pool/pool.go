@@ -10,6 +10,7 @@ import (
 	"github.com/troupehost/troupe/actors/inspect"
 	"github.com/troupehost/troupe/artifacts"
 	"github.com/troupehost/troupe/artifacts/sealed"
+	"github.com/troupehost/troupe/artifacts/wasm"
 	"github.com/troupehost/troupe/host/wire"
 )
 
@@ -54,6 +55,7 @@ type RunIO struct {
 type Config struct {
 	WorkerPath       string // the worker program; empty: see Locate
 	MaxInflatedBytes int64  // limit of decompression
+	Policy           wasm.Policy
 	StopTimeout      time.Duration
 	Code             CodeSource
 	Handoff          Handoff

@@ -209,7 +209,10 @@ func (j *preparation) talk(ctx context.Context, w *worker, code *sealed.File, ou
 		passed: j.passed,
 	})
 	j.told = j.budget.CPU
-	err := w.conn.Send(wire.Prepare{MaxInflatedBytes: j.pool.cfg.MaxInflatedBytes, Clock: j.pool.cfg.clocks.inWorker(j.told, 0)}, code.Fd(), out.Fd())
+	err := w.conn.Send(wire.Prepare{
+		MaxInflatedBytes: j.pool.cfg.MaxInflatedBytes, Clock: j.pool.cfg.clocks.inWorker(j.told, 0),
+		Policy: j.pool.cfg.Policy, CanonicalNaNs: j.job.Options.CanonicalNaNs,
+	}, code.Fd(), out.Fd())
 	j.observe(t) // not earlier: the worker can be told of more only after its job
 	var m wire.Message
 	if err == nil {
@@ -252,7 +255,7 @@ func prepareMayFailWith(c fault.Code) bool {
 	switch c {
 	case fault.GuestNotWasm, fault.GuestTruncated, fault.GuestVersion, fault.GuestComponent, fault.GuestInvalid,
 		fault.GuestUnknownImport, fault.GuestCodeTooLarge, fault.GuestDecompressionBomb, fault.GuestBadCompression,
-		fault.GuestMemory, fault.GuestTooManySymbols, fault.GuestPrepareMemory, fault.SuspectPrepareDied:
+		fault.GuestMemory, fault.GuestTooManySymbols, fault.GuestFeature, fault.GuestTooComplex, fault.GuestPrepareMemory, fault.SuspectPrepareDied:
 		return true
 	}
 	return false
@@ -288,7 +291,7 @@ func (j *preparation) collect(done wire.Prepared, out *os.File) (map[string]*sea
 	}
 	parts := map[string]*sealed.File{}
 	j.meta = artifacts.Meta{
-		Key: j.job.Key, Code: j.job.Code, Build: j.pool.facts.Build, Module: done.Module, PrepareCPU: j.cpu, PeakRSS: j.peak,
+		Key: j.job.Key, Code: j.job.Code, Build: j.pool.facts.Build, Module: done.Module, CanonicalNaNs: j.job.Options.CanonicalNaNs, PrepareCPU: j.cpu, PeakRSS: j.peak,
 	}
 	for _, r := range done.Parts {
 		digest := sha256.New()

@@ -130,6 +130,7 @@ func (s *session) send() error {
 		Run: j.Run, Entry: j.Entry, MemoryBytes: s.limits.MemoryBytes, OutputBytes: s.limits.OutputBytes,
 		InputBytes: int64(len(in)), Imports: j.Imports, Determinism: j.Determinism,
 		Clock: s.x.pool.cfg.clocks.inWorker(s.limits.CPU, mostWall(s.limits.Wall)),
+		Gas:   s.limits.Gas, InitGas: s.limits.InitGas, StackValues: s.limits.StackValues,
 	})
 	for err == nil && len(in) > 0 {
 		n := min(len(in), wire.MaxChunk)
@@ -261,14 +262,25 @@ func (s *session) finish(m wire.Finished) error {
 		return s.lie("finished while it reads")
 	case m.Exited && !command, m.Exited && (m.Exit == 0) != (m.Code == ""), m.Code == fault.GuestExit && !m.Exited:
 		return s.lie("an exit code that cannot be")
+	case passes(m.GasUsed, s.limits.Gas), passes(m.InitGas, s.limits.InitGas):
+		return s.lie("more gas than it had")
+	case m.Code == fault.GuestGasLimit && s.limits.Gas == run.NoGasLimit && s.limits.InitGas == run.NoGasLimit:
+		return s.lie("out of gas that has no limit")
 	case !runMayFailWith(m.Code):
 		return s.lie("finished with " + fault.Quote(string(m.Code)))
 	}
 	out := &s.out
 	out.Exited, out.GuestExit = m.Exited, m.Exit
 	out.Usage.MemoryPeakBytes = new(min(m.MemoryPeakBytes, s.limits.MemoryBytes))
+	out.Usage.GasUsed, out.Usage.InitGas = new(m.GasUsed), new(m.InitGas)
 	if m.Code != "" {
 		out.Fault = fault.New(m.Code, opRun, "", said(m.Message))
+		switch {
+		case m.Code == fault.GuestGasLimit && (s.limits.Gas == run.NoGasLimit || m.GasUsed < s.limits.Gas):
+			out.Fault = out.Fault.WithHint(hintInitGas)
+		case m.Code == fault.GuestStack && s.limits.StackValues < run.MaxStackValues:
+			out.Fault = out.Fault.WithHint(hintStack)
+		}
 		if m.Code == fault.GuestUnknownImport && s.job.Imports == run.TrapMissing {
 			out.Fault = out.Fault.WithHint(hintTrapped)
 		}
@@ -280,17 +292,22 @@ func (s *session) finish(m wire.Finished) error {
 
 // Hints in place of those of the registry, where what these say has been done, or cannot be.
 const (
+	hintInitGas   = "initialisation used up its gas: raise --init-gas if its work is honest"
+	hintStack     = "recurse less deeply, or raise --stack"
 	hintTrapped   = "the import may be missing, but not be called: remove the call, or use what the host offers"
 	hintMaxMemory = "the memory limit is the largest there is already: use less memory"
 	hintTooLarge  = "no memory limit is large enough: start with at most 65,535 pages, 1,024 tables and 1,048,576 table elements"
 )
+
+// passes reports whether a worker says that it used more than a limit: a phase that passes its limit has used all of it.
+func passes(used, limit int64) bool { return limit != run.NoGasLimit && used > limit }
 
 // runMayFailWith lists what an execute worker is believed: what a guest or its caller can bring about.
 func runMayFailWith(c fault.Code) bool {
 	switch c {
 	case "", fault.GuestTrap, fault.GuestExit, fault.GuestStartTrap, fault.GuestBadOutput, fault.GuestOutputLimit,
 		fault.GuestMemory, fault.GuestStack, fault.GuestMissingExport, fault.GuestBadSignature, fault.GuestUnknownImport,
-		fault.CallerInvalid:
+		fault.GuestGasLimit, fault.CallerInvalid:
 		return true
 	}
 	return false

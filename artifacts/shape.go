@@ -1,0 +1,30 @@
+package artifacts
+
+// Caps are numbers of code that are bounded before it is compiled. It mirrors wasm.Caps field by field, where each is
+// described; who converts one into the other does not compile when they differ.
+type Caps struct {
+	BodyBytes     int `json:"body_bytes"`
+	ControlOps    int `json:"control_ops"`
+	Locals        int `json:"locals"`
+	BranchTargets int `json:"branch_targets"`
+	Nesting       int `json:"nesting"`
+	LocalsControl int `json:"locals_control"`
+	Params        int `json:"params"`
+
+	Functions      int `json:"functions"`
+	Types          int `json:"types"`
+	Imports        int `json:"imports"`
+	Exports        int `json:"exports"`
+	Globals        int `json:"globals"`
+	Tables         int `json:"tables"`
+	TableElements  int `json:"table_elements"`
+	Segments       int `json:"segments"`
+	ControlSquares int `json:"control_squares"`
+}
+
+// Shape is what the policy of a host judges code by, as it was measured: an artifact that was prepared under another policy
+// is judged by it anew, without its code.
+type Shape struct {
+	Features string `json:"features"` // names, joined by commas
+	Caps
+}

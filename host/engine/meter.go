@@ -1,0 +1,145 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/run"
+	"github.com/troupehost/troupe/artifacts/wasm"
+)
+
+// DefaultSlice is how much gas is granted at a time: about 10 ms of work.
+const DefaultSlice = int64(100_000_000)
+
+// meter keeps the accounts of one instance. Code counts both down by itself and calls refill when one of them is below zero; at
+// the start both are 0. What was used is what was granted less what is left, so that it depends on the size of slices in no way:
+// a slice says only how often the host is asked.
+//
+// A run is over its limit exactly if it used more than that, whether a check saw it or not. So the verdict follows from the gas
+// that the work takes, and a run whose limit is what it used before ends as before.
+type meter struct {
+	gas, stack api.MutableGlobal // nil: the instance is not known yet
+
+	slice, limit, granted int64 // of the phase; limit run.NoGasLimit: none
+	values                int64 // limit of the stack
+	deep                  bool  // the stack was granted; it is once, since each return gives back what its call took
+	init                  bool  // the phase is initialisation
+}
+
+func newMeter(s Spec) *meter {
+	m := &meter{slice: s.Slice, limit: s.InitGas, values: s.StackValues, init: true}
+	if m.slice <= 0 {
+		m.slice = DefaultSlice
+	}
+	if m.values == 0 {
+		m.values = run.DefaultStackValues
+	}
+	return m
+}
+
+// bind finds the accounts of an instance.
+func (m *meter) bind(mod api.Module) {
+	if m.gas != nil {
+		return
+	}
+	gas, counts := mod.ExportedGlobal(wasm.GasGlobal).(api.MutableGlobal)
+	stack, deep := mod.ExportedGlobal(wasm.StackGlobal).(api.MutableGlobal)
+	if !counts || !deep {
+		panic(fault.New(fault.SuspectArtifact, "run", "", errNoMeter))
+	}
+	m.gas, m.stack = gas, stack
+}
+
+// begin ends initialisation: what the run uses is counted from 0, against a limit of its own.
+func (m *meter) begin(limit int64) {
+	m.gas.Set(0)
+	m.granted, m.limit, m.init = 0, limit, false
+}
+
+// used returns the gas that the phase has used. An instance that ended before its first check has used nothing that counts.
+func (m *meter) used() int64 {
+	if m.gas == nil {
+		return 0
+	}
+	return min(max(m.granted-int64(m.gas.Get()), 0), run.MaxGas)
+}
+
+// charged returns what a receipt says: a phase that passed its limit has used all of it.
+func (m *meter) charged() int64 {
+	if m.limit == run.NoGasLimit {
+		return m.used()
+	}
+	return min(m.used(), m.limit)
+}
+
+// over returns the fault of a phase that used more than its limit, or nil.
+func (m *meter) over() *fault.Error {
+	if m.limit == run.NoGasLimit || m.used() <= m.limit {
+		return nil
+	}
+	if m.init {
+		return fault.New(fault.GuestGasLimit, "initialise", fmt.Sprintf("%d for initialisation", m.limit), nil)
+	}
+	return fault.New(fault.GuestGasLimit, "run", fmt.Sprint(m.limit), nil)
+}
+
+// refill grants what an account lacks, or ends the run. The order is part of the verdict: gas goes first.
+func (m *meter) refill(mod api.Module) {
+	m.bind(mod)
+	if f := m.over(); f != nil {
+		panic(f)
+	}
+	if left := int64(m.stack.Get()); left < 0 {
+		if !m.deep {
+			m.deep = true
+			left += m.values
+			m.stack.Set(uint64(left))
+		}
+		if left < 0 {
+			panic(fault.New(fault.GuestStack, "run", fmt.Sprintf("more than %d values", m.values), nil))
+		}
+	}
+	if int64(m.gas.Get()) < 0 {
+		m.grant()
+	}
+}
+
+// grant lets the code work on for a slice, or for what is left of the limit.
+func (m *meter) grant() {
+	used := m.used()
+	m.granted = min(used+m.slice, run.MaxGas)
+	if m.limit != run.NoGasLimit {
+		m.granted = min(m.granted, m.limit)
+	}
+	m.gas.Set(uint64(m.granted - used))
+}
+
+// isMeter reports whether an import is the one that the instrumentation adds. Code may import it by itself where missing imports
+// are let stand: such a call grants what the next check would have granted, and nothing else.
+func isMeter(i wasm.Import) bool {
+	return i.Kind == wasm.Func && i.Module == wasm.MeterModule && i.Name == wasm.MeterRefill && i.Desc == "() -> ()"
+}
+
+// exportMeter adds refill to the module of the meter.
+func exportMeter(b wazero.HostModuleBuilder) {
+	b.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(ctx context.Context, mod api.Module, _ []uint64) {
+		if s, _ := ctx.Value(runKey{}).(*runState); s != nil {
+			s.meter.refill(mod)
+		}
+	}), nil, nil).Export(wasm.MeterRefill)
+}
+
+// metered reports whether a skeleton has what a meter needs.
+func metered(m *wasm.Module) bool {
+	found := 0
+	for _, e := range m.Exports {
+		if e.Kind == wasm.Global && (e.Name == wasm.GasGlobal || e.Name == wasm.StackGlobal) {
+			found++
+		}
+	}
+	return found == 2
+}
