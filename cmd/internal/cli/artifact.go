@@ -23,6 +23,7 @@ import (
 type codeFlags struct {
 	cpu, timeout      span
 	priority, imports choice
+	nan               choice
 	noWait            bool
 }
 
@@ -30,12 +31,14 @@ func newCodeFlags() *codeFlags {
 	return &codeFlags{
 		priority: choice{"normal", priorities},
 		imports:  choice{api.ImportsRefuse, []string{api.ImportsRefuse, api.ImportsTrap}},
+		nan:      choice{run.NaNDefault, []string{run.NaNDefault, run.NaNCanonical}},
 	}
 }
 
 func (f *codeFlags) add(fs *pflag.FlagSet) {
 	fs.Var(upTo(&f.cpu, run.MaxCPU), "cpu", "budget of CPU time D for the preparation")
 	fs.Var(&f.imports, "missing-imports", "imports that the host does not offer: trap accepts them")
+	fs.Var(&f.nan, "nan", "the artifact for runs with --nan as here; canonical NaNs are another one")
 	fs.Var(&f.priority, "priority", "how urgent it is")
 	fs.Var(&f.timeout, "timeout", "give up after D (default none)")
 }
@@ -89,7 +92,7 @@ func (a *app) judge(ctx context.Context, f *codeFlags, file string) error {
 		return err
 	}
 	defer n.close()
-	req := api.Code{Priority: f.priority.value, Imports: f.imports.value, CPUMicros: time.Duration(f.cpu).Microseconds()}
+	req := api.Code{Priority: f.priority.value, Imports: f.imports.value, CPUMicros: time.Duration(f.cpu).Microseconds(), CanonicalNaNs: f.nan.value == run.NaNCanonical}
 	j, err := n.Precheck(ctx, req, client.Streams{Code: code, Progress: p.event})
 	p.stop()
 	if err != nil {
@@ -138,7 +141,7 @@ func (a *app) announce(ctx context.Context, f *codeFlags, file string) error {
 		return err
 	}
 	defer n.close()
-	req := api.Code{Priority: f.priority.value, Imports: f.imports.value, CPUMicros: time.Duration(f.cpu).Microseconds()}
+	req := api.Code{Priority: f.priority.value, Imports: f.imports.value, CPUMicros: time.Duration(f.cpu).Microseconds(), CanonicalNaNs: f.nan.value == run.NaNCanonical}
 	if err := n.HeadsUp(ctx, req, code); err != nil {
 		return err
 	}

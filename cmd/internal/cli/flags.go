@@ -176,6 +176,38 @@ func (c count) Set(text string) error {
 	return nil
 }
 
+// amount is a flag for a number between two bounds; units are k, M, G and T, of a thousand each.
+type amount struct {
+	n, least, most int64
+}
+
+func (a *amount) String() string {
+	if a.n == 0 {
+		return ""
+	}
+	return strconv.FormatInt(a.n, 10)
+}
+
+func (a *amount) Type() string { return "N" }
+
+func (a *amount) Set(text string) error {
+	number, factor := text, int64(1)
+	for i, unit := range []string{"k", "M", "G", "T"} {
+		if n, ok := strings.CutSuffix(text, unit); ok {
+			number = n
+			for range i + 1 {
+				factor *= 1000
+			}
+		}
+	}
+	v, err := strconv.ParseInt(number, 10, 64)
+	if err != nil || v < 1 || v > a.most/factor || v*factor < a.least {
+		return fmt.Errorf("write a whole number between %d and %d, like 65536, 500k or 20M", a.least, a.most)
+	}
+	a.n = v * factor
+	return nil
+}
+
 // choice is a flag value out of a few.
 type choice struct {
 	value   string

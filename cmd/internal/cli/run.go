@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strconv"
 	"syscall"
 	"time"
 	"unicode"
@@ -41,6 +42,7 @@ measure is unknown (JSON: null): the memory peak of a run that was killed, and a
 			"troupe run hello.wasm -- Ann Bob", "a WASI command with two arguments",
 			"troupe run --invoke run hash-puzzle.wasm -- 0 4", "an exported function over numbers",
 			"troupe run --entry validate_block --params block.bin pvf.wasm > head.bin", "bytes in, bytes out",
+			"troupe run --gas 5G --stack 16k app.wasm", "limits that hit at the same point on each machine",
 			"troupe run -o json --cpu 2s --memory 64MiB app.wasm", "limits, and the receipt as JSON",
 		},
 		exits: with(exitsCode, exitOurs),
@@ -172,8 +174,11 @@ func receiptLine(r run.Receipt) string {
 	if r.Fault != "" {
 		head += "  " + r.Fault
 	}
-	line := fmt.Sprintf("%s  cache %s  cpu %s  wall %s  memory %s", fault.Quote(head), fault.Quote(cmp.Or(r.Cache, unmeasured)),
-		measured(r.CPUMicros, micros), measured(r.WallMicros, micros), measured(r.MemoryPeakBytes, sizeText))
+	line := fmt.Sprintf("%s  cache %s  cpu %s  wall %s  memory %s  gas %s", fault.Quote(head), fault.Quote(cmp.Or(r.Cache, unmeasured)),
+		measured(r.CPUMicros, micros), measured(r.WallMicros, micros), measured(r.MemoryPeakBytes, sizeText), measured(r.GasUsed, grouped))
+	if r.InitGas != nil && *r.InitGas > 0 {
+		line += "  init gas " + grouped(*r.InitGas)
+	}
 	if r.Attempts != nil && *r.Attempts > 1 {
 		line += fmt.Sprintf("  attempts %d", *r.Attempts)
 	}
@@ -191,6 +196,14 @@ func measured(n *int64, text func(int64) string) string {
 		return unmeasured
 	}
 	return text(*n)
+}
+
+// grouped prints a number with a comma between each three digits.
+func grouped(n int64) string {
+	if n < 1000 {
+		return strconv.FormatInt(n, 10)
+	}
+	return fmt.Sprintf("%s,%03d", grouped(n/1000), n%1000)
 }
 
 // micros prints a duration with three digits or so.

@@ -22,6 +22,8 @@ var settings = []struct{ flag, field, what string }{
 	{"prepare-workers-critical", "PrepareWorkersCritical", "prepare at most N codes at once while critical ones wait (default: all cores, at least --prepare-workers)"},
 	{"execute-workers", "ExecuteWorkers", "at most N worker processes for runs"},
 	{"execute-workers-critical", "ExecuteWorkersCritical", "at most N worker processes while critical runs wait (default: --execute-workers and the cores)"},
+	{"wasm-features", "WasmFeatures", "let code use the features of LIST: wasm2, all, or names joined by commas; a minus takes one away"},
+	{"wasm-caps", "WasmCaps", "bound the complexity of code by LIST: NAME=N joined by commas, like functions=200000 (default: built in)"},
 	{"cache-bytes", "CacheBytes", "keep artifacts up to SIZE"},
 	{"retry-cooldown", "RetryCooldown", "wait D before a preparation that failed by what may be the machine's fault is tried again"},
 	{"retries", "Retries", "try a preparation that failed by what may be the machine's fault again N times"},
@@ -44,7 +46,8 @@ func (f *serveFlags) add(fs *pflag.FlagSet) {
 		"ExecuteWorkers": count{p: &c.ExecuteWorkers}, "ExecuteWorkersCritical": count{p: &c.ExecuteWorkersCritical},
 		"CacheBytes": (*size)(&c.CacheBytes), "JobBytes": (*size)(&c.JobBytes),
 		"RetryCooldown": upTo((*span)(&c.RetryCooldown), 24*time.Hour), "Quarantine": upTo((*span)(&c.Quarantine), 24*time.Hour),
-		"JobKeep": limit{(*span)(&c.JobKeep), leastKeep, mostKeep},
+		"JobKeep":      limit{(*span)(&c.JobKeep), leastKeep, mostKeep},
+		"WasmFeatures": word{&c.WasmFeatures, "LIST"}, "WasmCaps": word{&c.WasmCaps, "LIST"},
 		"Retries": count{&c.Retries, "always"}, "QuarantineAfter": count{&c.QuarantineAfter, "never"},
 	}
 	for _, s := range settings {
@@ -81,6 +84,7 @@ work end, for 10s at most; a second one stops it. Jobs that are not settled then
 			"troupe serve", "on the default data directory",
 			"troupe serve --data-dir /var/lib/troupe", "on another one",
 			"troupe serve --execute-workers 8 --job-keep 168h", "with room for eight runs at once, and results for a week",
+			"troupe serve --wasm-features wasm2,tail-calls --wasm-caps body_bytes=1048576", "for code that needs more than the defaults",
 		},
 		exits: with(exitsHost, exitConflict),
 		flags: f.add,

@@ -43,6 +43,7 @@ whatever happens to the host. Its output, at most 32MiB, is captured; 'troupe jo
 		examples: []string{
 			"troupe submit hello.wasm -- Ann Bob", "a WASI command; the id goes to stdout",
 			"troupe submit --key order-17 --deadline 1h app.wasm", "the same key names the same job; it must have started within the hour",
+			"troupe submit --gas 5G app.wasm", "with a limit that hits at the same point on each machine",
 			"troupe job wait $(troupe submit app.wasm)", "submit, wait and print the result",
 			"troupe submit --wait --stdin in.txt app.wasm", "the same in one go, with input",
 		},

@@ -18,6 +18,8 @@ type workFlags struct {
 	invoke, entry, params string
 	cpu, wall             span
 	memory, output        size
+	gas, initGas, stack   amount
+	nan                   choice
 	priority, imports     choice
 	validity              string
 	real                  bool
@@ -28,6 +30,9 @@ func newWorkFlags() *workFlags {
 	return &workFlags{
 		priority: choice{"normal", priorities},
 		imports:  choice{api.ImportsRefuse, []string{api.ImportsRefuse, api.ImportsTrap}},
+		nan:      choice{run.NaNDefault, []string{run.NaNDefault, run.NaNCanonical}},
+		gas:      amount{least: 1, most: run.MaxGas}, initGas: amount{least: 1, most: run.MaxGas},
+		stack: amount{least: run.MinStackValues, most: run.MaxStackValues},
 	}
 }
 
@@ -41,6 +46,10 @@ func (f *workFlags) add(fs *pflag.FlagSet) {
 	fs.Var(upTo(&f.wall, run.MaxWall), "wall", "limit of wall time D (default 4 x CPU)")
 	fs.Var(&f.memory, "memory", "limit of linear memory SIZE (default 128MiB)")
 	fs.Var(&f.output, "output", "limit of output SIZE: stdout, stderr and result together (default 16MiB)")
+	fs.Var(&f.gas, "gas", "limit of gas N, about 0.1 ns each: the same for the same work on each machine (default none)")
+	fs.Var(&f.initGas, "init-gas", "limit of gas N of initialisation, which --gas does not count (default none)")
+	fs.Var(&f.stack, "stack", "limit of the stack: N values in all frames at once (default 65536)")
+	fs.Var(&f.nan, "nan", "NaNs of the guest's arithmetic: canonical ones are the same on each machine, and cost time")
 	fs.Var(&f.priority, "priority", "how urgent preparation and run are")
 	fs.Var(word{&f.validity, "TAG"}, "validity", "a tag that 'troupe queue revoke TAG' can end this by (default none)")
 	fs.Var(&f.imports, "missing-imports", "imports that the host does not offer: trap fails only when they are called")
@@ -72,9 +81,11 @@ func (f *workFlags) request(ctx context.Context, a *app, args []string) (api.Exe
 		Limits: api.Limits{
 			CPUMicros: time.Duration(f.cpu).Microseconds(), WallMicros: time.Duration(f.wall).Microseconds(),
 			MemoryBytes: int64(f.memory), OutputBytes: int64(f.output),
+			Gas: f.gas.n, InitGas: f.initGas.n, StackValues: f.stack.n,
 		},
 		Entry: api.Entry{Mode: run.Command.String(), Args: args, Env: f.env},
 	}
+	req.CanonicalNaNs = f.nan.value == run.NaNCanonical
 	if f.real {
 		req.World = api.WorldReal
 	}
