@@ -43,7 +43,7 @@ type Config struct {
 	// sets, and a minus takes one away: "wasm2,tail-calls,-simd". Default: "wasm2". Unit: text. Range: see wasm.ParseFeatures.
 	// Live: restart.
 	WasmFeatures string
-	// WasmCaps bounds the complexity of code before it is compiled: "body_bytes=524288,functions=200000". Default: for each cap
+	// WasmCaps bounds the complexity of code before it is compiled: "body-bytes=524288,functions=200000". Default: for each cap
 	// that is not named, that of wasm.Caps. Unit: text. Range: the names of CapNames, numbers from 1 on. Live: restart.
 	WasmCaps string
 

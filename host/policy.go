@@ -53,12 +53,12 @@ func parsePolicy(features, caps string) (p wasm.Policy, err error) {
 	return p, nil
 }
 
-// CapNames returns the names of the caps in Config.WasmCaps, in the order of wasm.Caps.
+// CapNames returns the names of the caps in Config.WasmCaps, which are those of messages too, in the order of wasm.Caps.
 func CapNames() []string {
 	t := reflect.TypeFor[artifacts.Caps]()
 	names := make([]string, t.NumField())
 	for i := range names {
-		names[i] = t.Field(i).Tag.Get("json")
+		names[i] = strings.ReplaceAll(t.Field(i).Tag.Get("json"), "_", "-")
 	}
 	return names
 }
@@ -66,7 +66,7 @@ func CapNames() []string {
 // capOf finds a cap by its name, or nil.
 func capOf(c *artifacts.Caps, name string) *int {
 	for i, n := range CapNames() {
-		if n == strings.ReplaceAll(name, "-", "_") {
+		if n == name {
 			return reflect.ValueOf(c).Elem().Field(i).Addr().Interface().(*int)
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"slices"
 	"testing"
+
+	"github.com/troupehost/troupe/artifacts/wasm"
 )
 
 // Section ids, value types and instructions of the binary format, as far as the tests need them.
@@ -56,10 +58,14 @@ func body(code ...byte) []byte {
 	return append(binary.AppendUvarint(nil, uint64(len(b))), b...)
 }
 
-// loadCode prepares and loads a module.
-func loadCode(t testing.TB, code []byte) *App {
+// loadCode prepares and loads a module, under other caps than the defaults if some are passed.
+func loadCode(t testing.TB, code []byte, caps ...wasm.Caps) *App {
 	t.Helper()
-	c, err := Compile(context.Background(), code, 64<<20, Options{})
+	var o Options
+	for _, c := range caps {
+		o.Policy.Caps = c
+	}
+	c, err := Compile(context.Background(), code, 64<<20, o)
 	if err != nil {
 		t.Fatalf("compile: %v", err)
 	}

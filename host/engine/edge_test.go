@@ -17,6 +17,7 @@ import (
 
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/run"
+	"github.com/troupehost/troupe/artifacts/wasm"
 	"github.com/troupehost/troupe/host/abi"
 	"github.com/troupehost/troupe/host/wire"
 )
@@ -315,7 +316,7 @@ func TestTablesCountAgainstMemory(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	half := loadCode(t, with([]byte{0x70, 0, 0x80, 0x80, 0x20})) // 2^19 elements, 4 MiB
+	half := loadCode(t, with([]byte{0x70, 0, 0x80, 0x80, 0x20}), wasm.Caps{TableElements: 1 << 19}) // 4 MiB
 	if out, _ := call(half, Spec{MemoryBytes: 4<<20 - 1<<16}); out.Fault == nil || out.Fault.Code != fault.GuestMemory {
 		t.Errorf("larger than the memory of the run: %v", out.Fault)
 	}

@@ -47,7 +47,8 @@ func exitOf(class fault.Class, code fault.Code) int {
 	case fault.GuestStartTrap, fault.GuestTrap, fault.GuestExit, fault.GuestBadOutput:
 		return exitTrap
 	case fault.GuestCodeTooLarge, fault.GuestDecompressionBomb, fault.GuestPrepareCPU, fault.GuestPrepareMemory,
-		fault.GuestOutputLimit, fault.GuestCPULimit, fault.GuestWallLimit, fault.GuestMemory, fault.GuestStack, fault.GuestTooManySymbols, fault.GuestGasLimit:
+		fault.GuestOutputLimit, fault.GuestCPULimit, fault.GuestWallLimit, fault.GuestMemory, fault.GuestStack, fault.GuestTooManySymbols,
+		fault.GuestTooComplex, fault.GuestGasLimit:
 		return exitLimit
 	case fault.CallerNotFound, fault.HostArtifactMissing:
 		return exitNotFound

@@ -84,7 +84,7 @@ work end, for 10s at most; a second one stops it. Jobs that are not settled then
 			"troupe serve", "on the default data directory",
 			"troupe serve --data-dir /var/lib/troupe", "on another one",
 			"troupe serve --execute-workers 8 --job-keep 168h", "with room for eight runs at once, and results for a week",
-			"troupe serve --wasm-features wasm2,tail-calls --wasm-caps body_bytes=1048576", "for code that needs more than the defaults",
+			"troupe serve --wasm-features wasm2,tail-calls --wasm-caps body-bytes=1048576", "for code that needs more than the defaults",
 		},
 		exits: with(exitsHost, exitConflict),
 		flags: f.add,

@@ -34,7 +34,7 @@ func TestRunPassesItsFlags(t *testing.T) {
 	c := newConsole(t, h)
 	file := wasmFile(t)
 	code := c.main([]string{
-		"run", "--cpu", "2s", "--wall", "3s", "--memory", "64MiB", "--output", "1KiB", "--priority", "high", "--missing-imports", "trap",
+		"run", "--cpu", "2s", "--wall", "3s", "--memory", "64MiB", "--output", "1KiB", "--gas", "5M", "--init-gas", "7", "--stack", "2k", "--nan", "canonical", "--priority", "high", "--missing-imports", "trap",
 		"--real", "--env", "A=1", "--env", "B=2,3", "--data-dir", "/d", "--worker", "/w", file, "--", "x", "--cpu",
 	})
 	if code != 0 {
@@ -43,7 +43,9 @@ func TestRunPassesItsFlags(t *testing.T) {
 	want := host.Request{
 		Code: []byte("\x00asm\x01\x00\x00\x00"), Tenant: got.Tenant, Priority: run.High, Imports: run.TrapMissing, Determinism: run.RealWorld,
 		Entry:  run.Entry{Mode: run.Command, Args: []string{"x", "--cpu"}, Env: []string{"A=1", "B=2,3"}},
-		Limits: run.Limits{CPU: 2 * time.Second, Wall: 3 * time.Second, MemoryBytes: 64 << 20, OutputBytes: 1 << 10},
+		Limits: run.Limits{CPU: 2 * time.Second, Wall: 3 * time.Second, MemoryBytes: 64 << 20, OutputBytes: 1 << 10, Gas: 5_000_000, InitGas: 7, StackValues: 2000},
+
+		CanonicalNaNs: true,
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
@@ -51,7 +53,7 @@ func TestRunPassesItsFlags(t *testing.T) {
 	if cfg := c.configs[0]; cfg.DataDir != "/d" || cfg.WorkerPath != "/w" || cfg.Owner != "run" || cfg.Validate() != nil {
 		t.Errorf("config %+v: %v", cfg, cfg.Validate())
 	}
-	if want := "ok  cache hit  cpu 12ms  wall 13ms  memory 1.1MiB  sandbox env+fds\n"; c.err.String() != want {
+	if want := "ok  cache hit  cpu 12ms  wall 13ms  memory 1.1MiB  gas unknown  sandbox env+fds\n"; c.err.String() != want {
 		t.Errorf("receipt %q", c.err.String())
 	}
 }
@@ -62,7 +64,8 @@ func TestRunRefusesWhatMakesNoSense(t *testing.T) {
 		"no file": {}, "two files": {file, file}, "both entries": {"--invoke", "f", "--entry", "g", file}, "params alone": {"--params", "x", file},
 		"env of a function": {"--invoke", "f", "--env", "A=1", file}, "args of bytes": {"--entry", "f", file, "--", "1"}, "env without =": {"--env", "A", file},
 		"twice": {"--cpu", "1s", "--cpu", "1s", file}, "zero": {"--cpu", "0s", file}, "no time": {"--cpu", "1ns", file}, "no wall time": {"--wall", "1ns", file}, "no size": {"--memory", "lots", file}, "empty": {"--invoke", "", file},
-		"unknown flag": {"--gas", "5", file}, "no such choice": {"--priority", "urgent", file}, "a directory": {t.TempDir()}, "a long name": {strings.Repeat("n", 300)}, "format": {"-o", "yaml", file},
+		"unknown flag": {"--fuel", "5", file}, "no gas": {"--gas", "0", file}, "too much gas": {"--gas", "5000000T", file}, "a small stack": {"--stack", "1023", file},
+		"a large stack": {"--stack", "2M", file}, "no such NaN": {"--nan", "quiet", file}, "no such choice": {"--priority", "urgent", file}, "a directory": {t.TempDir()}, "a long name": {strings.Repeat("n", 300)}, "format": {"-o", "yaml", file},
 	} {
 		c := newConsole(t, &fakeHost{})
 		if code := c.main(append([]string{"run"}, args...)); code != exitUsage || !strings.Contains(c.err.String(), "error: ") || !strings.Contains(c.err.String(), "hint: ") {
@@ -151,7 +154,7 @@ func TestHugeCodeHasAReceipt(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := newConsole(t, &fakeHost{})
-	if code := c.main([]string{"run", file}); code != exitLimit || !strings.Contains(c.err.String(), "guest  guest.code_too_large  cache unknown  cpu unknown  wall unknown  memory unknown\n") {
+	if code := c.main([]string{"run", file}); code != exitLimit || !strings.Contains(c.err.String(), "guest  guest.code_too_large  cache unknown  cpu unknown  wall unknown  memory unknown  gas unknown\n") {
 		t.Errorf("exit code %d\n%s", code, c.err.String())
 	}
 	c = newConsole(t, &fakeHost{})
@@ -205,7 +208,7 @@ func TestTimeoutEndsTheRun(t *testing.T) {
 	}}
 	c := newConsole(t, h)
 	code := c.main([]string{"run", "-o", "json", "--timeout", "20ms", wasmFile(t)})
-	if line := "canceled  canceled.deadline  cache unknown  cpu unknown  wall unknown  memory unknown\n"; code != exitCanceled || !strings.HasPrefix(c.err.String(), line) {
+	if line := "canceled  canceled.deadline  cache unknown  cpu unknown  wall unknown  memory unknown  gas unknown\n"; code != exitCanceled || !strings.HasPrefix(c.err.String(), line) {
 		t.Errorf("exit code %d\n%s", code, c.err.String())
 	}
 	var r run.Receipt

@@ -268,6 +268,14 @@ func (l *liar) run(r wire.Run) {
 		done.Code = fault.HostDiskFull
 	case "run: peak of everything":
 		done.MemoryPeakBytes = math.MaxInt64
+	case "run: gas of everything":
+		done.GasUsed = r.Gas + 1
+	case "run: gas of initialisation":
+		done.InitGas = r.InitGas + 1
+	case "run: all of its gas":
+		done.GasUsed, done.InitGas, done.Code = r.Gas, r.InitGas, fault.GuestGasLimit
+	case "run: out of no limit":
+		done.Code = fault.GuestGasLimit
 	case "run: negative peak":
 		done.MemoryPeakBytes = -1
 	case "run: stdin of nothing":

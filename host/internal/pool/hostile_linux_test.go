@@ -105,6 +105,12 @@ func TestHostileExecuteWorkers(t *testing.T) {
 		"run: exit 1 as success":   fault.SuspectBadReply,
 		"run: blames the host":     fault.SuspectBadReply,
 		"run: peak of everything":  "",
+
+		"run: gas of everything":     fault.SuspectBadReply,
+		"run: gas of initialisation": fault.SuspectBadReply,
+		"run: all of its gas":        fault.GuestGasLimit,
+		"run: out of no limit":       fault.SuspectBadReply,
+
 		"run: negative peak":       fault.SuspectBadReply,
 		"run: stdin of nothing":    fault.SuspectBadReply,
 		"run: stdin twice":         fault.SuspectBadReply,
@@ -139,16 +145,21 @@ func hostileExecute(t *testing.T, mode string, want fault.Code) {
 		io.Stdin = nil
 	case "spin":
 		l.CPU = 50 * time.Millisecond
+	case "run: gas of everything", "run: gas of initialisation", "run: all of its gas":
+		l.Gas, l.InitGas = 1000, 100
 	}
 	o, alive := w.Run(t.Context(), r.job(b, run.Entry{Mode: run.Command}, l, io))
 	wantFault(t, o.Fault, want)
 	clean(t, o.Fault)
-	honest := want == "" || want == fault.GuestTrap
+	honest := want == "" || want == fault.GuestTrap || want == fault.GuestGasLimit
 	if alive != honest {
 		t.Errorf("alive %v", alive)
 	}
 	if p := o.Usage.MemoryPeakBytes; (p != nil) != alive || alive && (*p < 0 || *p > b.MemoryBytes) { // the dead tell no peak
 		t.Errorf("peak %v", p)
+	}
+	if g, i := o.Usage.GasUsed, o.Usage.InitGas; (g != nil) != alive || (i != nil) != alive || alive && (*g != l.Gas || *i != l.InitGas) {
+		t.Errorf("gas %v, %v", g, i)
 	}
 	if !alive {
 		<-w.Dead()
