@@ -10,6 +10,7 @@ type Caps struct {
 	Nesting       int `json:"nesting"`
 	LocalsControl int `json:"locals_control"`
 	Params        int `json:"params"`
+	Carried       int `json:"carried"`
 
 	Functions      int `json:"functions"`
 	Types          int `json:"types"`

@@ -176,7 +176,7 @@ type Outcome struct {
 // runState is what the host functions of one run share.
 type runState struct {
 	heap  *heap
-	meter *meter
+	meter *accounts
 }
 
 type runKey struct{}
@@ -189,7 +189,7 @@ type runKey struct{}
 // of the guest, and the process should end.
 func (a *App) Run(ctx context.Context, s Spec, streams IO) (out Outcome) {
 	mem := &linearMemory{limit: s.MemoryBytes}
-	meter := newMeter(s)
+	meter := newAccounts(s)
 	var initGas int64
 	defer mem.Free() // an instance that failed to start does not free it
 	defer func() {   // what is raised outside of the engine's calls, which catch their own
@@ -226,7 +226,7 @@ func (a *App) Run(ctx context.Context, s Spec, streams IO) (out Outcome) {
 // its owner must know of the limit first of all.
 var errRefused = errors.New("after a growth of memory past its limit was refused")
 
-func (a *App) run(ctx context.Context, s Spec, streams IO, mem *linearMemory, meter *meter, initGas *int64) Outcome {
+func (a *App) run(ctx context.Context, s Spec, streams IO, mem *linearMemory, meter *accounts, initGas *int64) Outcome {
 	if f := a.judge(&s); f != nil {
 		return Outcome{Fault: f}
 	}

@@ -15,13 +15,13 @@ import (
 // DefaultSlice is how much gas is granted at a time: about 10 ms of work.
 const DefaultSlice = int64(100_000_000)
 
-// meter keeps the accounts of one instance. Code counts both down by itself and calls refill when one of them is below zero; at
+// accounts are those of one instance. Code counts both down by itself and calls refill when one of them is below zero; at
 // the start both are 0. What was used is what was granted less what is left, so that it depends on the size of slices in no way:
 // a slice says only how often the host is asked.
 //
 // A run is over its limit exactly if it used more than that, whether a check saw it or not. So the verdict follows from the gas
 // that the work takes, and a run whose limit is what it used before ends as before.
-type meter struct {
+type accounts struct {
 	gas, stack api.MutableGlobal // nil: the instance is not known yet
 
 	slice, limit, granted int64 // of the phase; limit run.NoGasLimit: none
@@ -30,8 +30,8 @@ type meter struct {
 	init                  bool  // the phase is initialisation
 }
 
-func newMeter(s Spec) *meter {
-	m := &meter{slice: s.Slice, limit: s.InitGas, values: s.StackValues, init: true}
+func newAccounts(s Spec) *accounts {
+	m := &accounts{slice: s.Slice, limit: s.InitGas, values: s.StackValues, init: true}
 	if m.slice <= 0 {
 		m.slice = DefaultSlice
 	}
@@ -42,7 +42,7 @@ func newMeter(s Spec) *meter {
 }
 
 // bind finds the accounts of an instance.
-func (m *meter) bind(mod api.Module) {
+func (m *accounts) bind(mod api.Module) {
 	if m.gas != nil {
 		return
 	}
@@ -55,13 +55,13 @@ func (m *meter) bind(mod api.Module) {
 }
 
 // begin ends initialisation: what the run uses is counted from 0, against a limit of its own.
-func (m *meter) begin(limit int64) {
+func (m *accounts) begin(limit int64) {
 	m.gas.Set(0)
 	m.granted, m.limit, m.init = 0, limit, false
 }
 
 // used returns the gas that the phase has used. An instance that ended before its first check has used nothing that counts.
-func (m *meter) used() int64 {
+func (m *accounts) used() int64 {
 	if m.gas == nil {
 		return 0
 	}
@@ -69,7 +69,7 @@ func (m *meter) used() int64 {
 }
 
 // charged returns what a receipt says: a phase that passed its limit has used all of it.
-func (m *meter) charged() int64 {
+func (m *accounts) charged() int64 {
 	if m.limit == run.NoGasLimit {
 		return m.used()
 	}
@@ -77,7 +77,7 @@ func (m *meter) charged() int64 {
 }
 
 // over returns the fault of a phase that used more than its limit, or nil.
-func (m *meter) over() *fault.Error {
+func (m *accounts) over() *fault.Error {
 	if m.limit == run.NoGasLimit || m.used() <= m.limit {
 		return nil
 	}
@@ -88,7 +88,7 @@ func (m *meter) over() *fault.Error {
 }
 
 // refill grants what an account lacks, or ends the run. The order is part of the verdict: gas goes first.
-func (m *meter) refill(mod api.Module) {
+func (m *accounts) refill(mod api.Module) {
 	m.bind(mod)
 	if f := m.over(); f != nil {
 		panic(f)
@@ -109,7 +109,7 @@ func (m *meter) refill(mod api.Module) {
 }
 
 // grant lets the code work on for a slice, or for what is left of the limit.
-func (m *meter) grant() {
+func (m *accounts) grant() {
 	used := m.used()
 	m.granted = min(used+m.slice, run.MaxGas)
 	if m.limit != run.NoGasLimit {
@@ -118,8 +118,7 @@ func (m *meter) grant() {
 	m.gas.Set(uint64(m.granted - used))
 }
 
-// isMeter reports whether an import is the one that the instrumentation adds. Code may import it by itself where missing imports
-// are let stand: such a call grants what the next check would have granted, and nothing else.
+// isMeter reports whether an import is the one that the instrumentation adds; code that has one by itself is refused.
 func isMeter(i wasm.Import) bool {
 	return i.Kind == wasm.Func && i.Module == wasm.MeterModule && i.Name == wasm.MeterRefill && i.Desc == "() -> ()"
 }
