@@ -245,7 +245,9 @@ func TestBar09RecompiledIfAndOnlyIfBytesDiffer(t *testing.T) {
 		}
 	}
 	// What changes code with floats only is asked of such code.
-	floats := ask(h, Request{Code: second, Entry: base.Entry})
+	withFloats := base
+	withFloats.Code = second
+	floats := ask(h, withFloats)
 	whole := map[bool]struct {
 		code  []byte
 		first run.Receipt

@@ -83,9 +83,9 @@ type entry struct {
 
 // preparation is one generation on its way, or how it came about.
 type preparation struct {
-	tenant      string                  // who asked first
-	priority    run.Priority            // the highest of who waits or waited
-	escalations []inspect.Escalation    // of the priority
+	tenant      string               // who asked first
+	priority    run.Priority         // the highest of who waits or waited
+	escalations []inspect.Escalation // of the priority
 	options     artifacts.Options
 	budget      prepare.Budget          // the largest of who waits or waited
 	marks       []prepare.Budget        // smaller budgets of who waits or waited

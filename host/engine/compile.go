@@ -51,13 +51,7 @@ func Compile(ctx context.Context, code []byte, maxInflated int64, o Options) (*C
 		return nil, err
 	}
 	symbols := m.NewSymbols(code)
-	if moved := m.MemoryImportToExport(code); &moved[0] != &code[0] {
-		code = moved
-		if m, err = wasm.Scan(code); err != nil {
-			return nil, err
-		}
-	}
-	made, err := wasm.Instrument(code, o.Policy, wasm.Options{
+	made, err := wasm.Instrument(m.MemoryImportToExport(code), o.Policy, wasm.Options{
 		Weights: weights(), Stack: true, CanonicalNaNs: o.CanonicalNaNs, Charge: chargeOf,
 	})
 	if err != nil {
