@@ -76,7 +76,7 @@ type Limits struct {
 	Wall        time.Duration `json:"wall"`         // wall time from assignment to reply, but for time that the machine had no core for the worker, up to 3 times as much again. Default 4 x CPU. Range 1 ms to 7 days.
 	MemoryBytes int64         `json:"memory_bytes"` // linear memory, whole pages of 64 KiB. Default 128 MiB. Range 64 KiB to 4 GiB - 64 KiB.
 	OutputBytes int64         `json:"output_bytes"` // stdout + stderr + result bytes. Default 16 MiB. Range 1 byte to 1 GiB.
-	Gas         int64         `json:"gas"`          // gas of the run, in units of about 0.1 ns; initialisation does not count. Default NoGasLimit. Range 1 to 2^62.
+	Gas         int64         `json:"gas"`          // gas of the run, in units of about 0.01 ns; initialisation does not count. Default NoGasLimit. Range 1 to 2^62.
 	InitGas     int64         `json:"init_gas"`     // gas of initialisation: the start function and _initialize. Default NoGasLimit. Range 1 to 2^62.
 	StackValues int64         `json:"stack_values"` // parameters, locals and operands of all frames at once; a v128 counts as two. Default 65,536. Range 1,024 to 1,048,576.
 }

@@ -395,14 +395,14 @@ func (p *plan) close(start, end int, was bool) {
 		p.at = b.charge
 	case b.op == opLoop && was:
 		// Only its own end leads there: the charge goes on.
-	case b.op == opIf && !b.fixed:
+	case b.op == opIf && !b.fixed && !b.caught:
 		a := p.take(b.charge)
 		p.list[b.arm].cost += a
 		if was && a > 0 {
 			p.put(insert{pos: int32(start), kind: insCharge, cost: -a})
 		}
 		p.list[p.charge(end)].cost += a
-	case b.op == opElse && !b.fixed:
+	case b.op == opElse && !b.fixed && !b.caught:
 		a := p.take(b.charge)
 		p.list[b.arm].cost += a
 		p.list[b.arm2].cost += a

@@ -4,7 +4,7 @@ package abi
 // makes every artifact anew, and is another gas table in receipts.
 const ChargeVersion = 1
 
-// Charge is the gas of one call: Base, and PerUnit times the parameter at index Param. Gas is in units of about 0.1 ns.
+// Charge is the gas of one call: Base, and PerUnit times the parameter at index Param. Gas is in units of about 0.01 ns.
 type Charge struct {
 	Base    uint32
 	PerUnit uint32
@@ -15,14 +15,14 @@ type Charge struct {
 // What depends on bytes that a count of buffers does not tell is bounded elsewhere: what is written by the output limit, what is
 // read by the input, arguments and environment by what a request may carry.
 const (
-	chargeCall   = 2_000  // leaving the guest and coming back, and a look at memory
-	chargeClock  = 3_000  // a reading of the clock
-	chargeStream = 20_000 // a write or a read that may go to the host
-	chargeVector = 500    // each buffer of those
-	chargeByte   = 20     // each random byte
-	chargePoll   = 5_000  // each subscription
-	chargeAlloc  = 2_000  // a block of the allocator
-	chargeTexts  = 50_000 // arguments and environment, which may be long
+	chargeCall   = 20_000  // leaving the guest and coming back, and a look at memory
+	chargeClock  = 30_000  // a reading of the clock
+	chargeStream = 200_000 // a write or a read that may go to the host
+	chargeVector = 5_000   // each buffer of those
+	chargeByte   = 200     // each random byte
+	chargePoll   = 50_000  // each subscription
+	chargeAlloc  = 20_000  // a block of the allocator
+	chargeTexts  = 500_000 // arguments and environment, which may be long
 )
 
 var charges = map[string]map[string]Charge{

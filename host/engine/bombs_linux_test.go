@@ -72,7 +72,7 @@ func prepareBomb(name string) prepared {
 		if _, err := describe(m, code); err != nil { // memory, and the number of symbols
 			return err
 		}
-		ready, err := wasm.Instrument(code, wasm.Policy{}, metered())
+		ready, err := wasm.Instrument(code, wasm.Policy{}, instrumentation(false))
 		if err != nil {
 			return err
 		}
@@ -186,7 +186,7 @@ func TestTheEngineAndAllOfMemory(t *testing.T) {
 	}
 	// We never offer them, neither at the start nor by growth.
 	whole := binaryModule(section(secMemory, []byte{0, 0x80, 0x80, 4}))
-	if _, err := Compile(ctx, whole, 1<<20); !errors.Is(err, fault.GuestMemory) && !errors.Is(err, fault.GuestTooComplex) {
+	if _, err := Compile(ctx, whole, 1<<20, Options{}); !errors.Is(err, fault.GuestMemory) && !errors.Is(err, fault.GuestTooComplex) {
 		t.Errorf("65,536 pages at the start: %v", err)
 	}
 	grower := binaryModule(

@@ -51,9 +51,7 @@ func Compile(ctx context.Context, code []byte, maxInflated int64, o Options) (*C
 		return nil, err
 	}
 	symbols := m.NewSymbols(code)
-	made, err := wasm.Instrument(m.MemoryImportToExport(code), o.Policy, wasm.Options{
-		Weights: weights(), Stack: true, CanonicalNaNs: o.CanonicalNaNs, Charge: chargeOf,
-	})
+	made, err := wasm.Instrument(m.MemoryImportToExport(code), o.Policy, instrumentation(o.CanonicalNaNs))
 	if err != nil {
 		return nil, err
 	}
@@ -66,6 +64,11 @@ func Compile(ctx context.Context, code []byte, maxInflated int64, o Options) (*C
 		return nil, err
 	}
 	return build(ctx, desc, m, made.Code, symbols)
+}
+
+// instrumentation returns what is written into all code.
+func instrumentation(canonicalNaNs bool) wasm.Options {
+	return wasm.Options{Weights: wasm.Weights1(), Stack: true, CanonicalNaNs: canonicalNaNs, Charge: chargeOf}
 }
 
 // build compiles code that is instrumented.

@@ -71,7 +71,7 @@ func TestEmptiedSkeletonsFitTheirCode(t *testing.T) {
 		"kernels": guest(t, "kernels"), "c-hello": guest(t, "c-hello"), "go-hello": guest(t, "go-hello"),
 		"passive": binaryModule(memory, section(secData, active, passive)),
 	} {
-		c, err := Compile(t.Context(), code, 64<<20)
+		c, err := Compile(t.Context(), code, 64<<20, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

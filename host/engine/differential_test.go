@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -170,9 +171,12 @@ func (tr *transcript) state(m api.Module) {
 	tr.logf("  %s", strings.Join(words, " "))
 }
 
+var startNumber = regexp.MustCompile(`start function\[\d+\] failed`)
+
 // trap returns the reason without the trace.
 func trap(err error) string {
 	line, _, _ := strings.Cut(err.Error(), "\nwasm stack trace")
+	line = startNumber.ReplaceAllString(line, "start function failed") // the rewrite moves functions up
 	return strings.TrimSuffix(line, " (recovered by wazero)")
 }
 

@@ -93,14 +93,14 @@ type gasResult struct {
 type gasHost struct {
 	ctx      context.Context
 	rt       wazero.Runtime
-	meter    *accounts
+	meter    *grants
 	compiled map[string]wazero.CompiledModule
 }
 
 func newGasHost(t *testing.T, cfg wazero.RuntimeConfig, slice int64) *gasHost {
 	t.Helper()
 	ctx := context.Background()
-	h := &gasHost{ctx: ctx, meter: &accounts{slice: slice}, compiled: map[string]wazero.CompiledModule{}}
+	h := &gasHost{ctx: ctx, meter: &grants{slice: slice}, compiled: map[string]wazero.CompiledModule{}}
 	h.rt = wazero.NewRuntimeWithConfig(ctx, cfg.WithCoreFeatures(api.CoreFeaturesV2).WithMemoryLimitPages(512))
 	t.Cleanup(func() { _ = h.rt.Close(ctx) })
 	wasi_snapshot_preview1.MustInstantiate(ctx, h.rt)
@@ -120,7 +120,7 @@ func (h *gasHost) run(t *testing.T, r gasRun) gasResult {
 	t.Helper()
 	c := h.compiled[r.guest]
 	if c == nil {
-		ready, err := wasm.Instrument(guest(t, r.guest), wasm.Policy{}, metered())
+		ready, err := wasm.Instrument(guest(t, r.guest), wasm.Policy{}, instrumentation(false))
 		if err != nil {
 			t.Fatalf("%s: %v", r.guest, err)
 		}
@@ -129,7 +129,7 @@ func (h *gasHost) run(t *testing.T, r gasRun) gasResult {
 		}
 		h.compiled[r.guest] = c
 	}
-	*h.meter = accounts{slice: h.meter.slice, limit: r.limit, depth: 10_000}
+	*h.meter = grants{slice: h.meter.slice, limit: r.limit, depth: 10_000}
 	var out bytes.Buffer
 	cfg := wazero.NewModuleConfig().WithName("").WithStartFunctions().WithStdin(strings.NewReader(r.stdin)).WithStdout(&out).WithStderr(&out).WithArgs("guest", "3")
 	mod, err := h.rt.InstantiateModule(h.ctx, c, cfg)

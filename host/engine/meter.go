@@ -13,7 +13,7 @@ import (
 )
 
 // DefaultSlice is how much gas is granted at a time: about 10 ms of work.
-const DefaultSlice = int64(100_000_000)
+const DefaultSlice = int64(1_000_000_000)
 
 // accounts are those of one instance. Code counts both down by itself and calls refill when one of them is below zero; at
 // the start both are 0. What was used is what was granted less what is left, so that it depends on the size of slices in no way:

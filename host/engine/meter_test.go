@@ -210,7 +210,7 @@ func TestUnmeteredCodeIsNotLoaded(t *testing.T) {
 }
 
 func TestWeightsHaveTheirVersion(t *testing.T) {
-	if v := weights().Version; v != wire.WeightsVersion {
+	if v := wasm.Weights1().Version; v != wire.WeightsVersion {
 		t.Errorf("the table has version %d, wire.WeightsVersion is %d", v, wire.WeightsVersion)
 	}
 }

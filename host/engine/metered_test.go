@@ -11,23 +11,8 @@ import (
 	"github.com/troupehost/troupe/artifacts/wasm"
 )
 
-// metered are options that meter everything. The weights are such that no two kinds of charge look alike.
-func metered() wasm.Options {
-	w := &wasm.Weights{Version: 1, Function: 7, Local: 1, HostCall: 500, GrowPage: 10_000, BulkByte: 1, TableGrow: 20, BulkElement: 3}
-	for i := range w.Op {
-		w.Op[i] = 2
-	}
-	for i := range w.Misc {
-		w.Misc[i] = 5
-	}
-	for i := range w.Vector {
-		w.Vector[i] = 4
-	}
-	return wasm.Options{Weights: w, Stack: true}
-}
-
-// accounts are what a test puts behind the import of metered code: it grants slices without end, and the stack once.
-type accounts struct {
+// grants are what a test puts behind the import of metered code: it grants slices without end, and the stack once.
+type grants struct {
 	slice   int64
 	limit   int64 // of gas, 0: none
 	granted int64
@@ -36,13 +21,13 @@ type accounts struct {
 }
 
 // offer makes the import available to what is instantiated in rt.
-func (m *accounts) offer(ctx context.Context, rt wazero.Runtime) error {
+func (m *grants) offer(ctx context.Context, rt wazero.Runtime) error {
 	_, err := rt.NewHostModuleBuilder(wasm.MeterModule).NewFunctionBuilder().
 		WithGoModuleFunction(api.GoModuleFunc(m.refill), nil, nil).Export(wasm.MeterRefill).Instantiate(ctx)
 	return err
 }
 
-func (m *accounts) refill(_ context.Context, mod api.Module, _ []uint64) {
+func (m *grants) refill(_ context.Context, mod api.Module, _ []uint64) {
 	gas, stack := global(mod, wasm.GasGlobal), global(mod, wasm.StackGlobal)
 	for int64(gas.Get()) < 0 {
 		slice := m.slice
@@ -77,6 +62,6 @@ func global(mod api.Module, name string) api.MutableGlobal {
 }
 
 // used is the gas that mod has used since it was made.
-func (m *accounts) used(mod api.Module) int64 {
+func (m *grants) used(mod api.Module) int64 {
 	return m.granted - int64(global(mod, wasm.GasGlobal).Get())
 }

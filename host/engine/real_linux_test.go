@@ -94,13 +94,13 @@ func TestRealModules(t *testing.T) {
 			t.Errorf("%s: %v", m.file, err)
 			continue
 		}
-		ready, err := wasm.Instrument(code, policy, metered())
+		ready, err := wasm.Instrument(code, policy, instrumentation(false))
 		if err != nil {
 			t.Errorf("%s: %v", m.file, err)
 			continue
 		}
 		alone, plainTook := perform(t, code, nil, m.work)
-		meter := &accounts{slice: 1 << 20}
+		meter := &grants{slice: 1 << 20}
 		with, meteredTook := perform(t, ready.Code, meter, m.work)
 		if alone != with {
 			t.Errorf("%s: plain and metered differ\n%s\n%s", m.file, alone, with)
@@ -161,7 +161,7 @@ type job struct {
 }
 
 // perform compiles and instantiates a module, lets it work and tells all that came of it, and the CPU time of compiling.
-func perform(t *testing.T, code []byte, m *accounts, work func(*job)) (string, time.Duration) {
+func perform(t *testing.T, code []byte, m *grants, work func(*job)) (string, time.Duration) {
 	t.Helper()
 	ctx := context.Background()
 	rt := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigCompiler().WithCoreFeatures(api.CoreFeaturesV2).WithMemoryLimitPages(4096))

@@ -46,7 +46,7 @@ func (f *workFlags) add(fs *pflag.FlagSet) {
 	fs.Var(upTo(&f.wall, run.MaxWall), "wall", "limit of wall time D (default 4 x CPU)")
 	fs.Var(&f.memory, "memory", "limit of linear memory SIZE (default 128MiB)")
 	fs.Var(&f.output, "output", "limit of output SIZE: stdout, stderr and result together (default 16MiB)")
-	fs.Var(&f.gas, "gas", "limit of gas N, about 0.1 ns each: the same for the same work on each machine (default none)")
+	fs.Var(&f.gas, "gas", "limit of gas N, about 0.01 ns each: the same for the same work on each machine (default none)")
 	fs.Var(&f.initGas, "init-gas", "limit of gas N of initialisation, which --gas does not count (default none)")
 	fs.Var(&f.stack, "stack", "limit of the stack: N values in all frames at once (default 65536)")
 	fs.Var(&f.nan, "nan", "NaNs of the guest's arithmetic: canonical ones are the same on each machine, and cost time")
