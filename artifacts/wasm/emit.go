@@ -1,6 +1,9 @@
 package wasm
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // Locals that a rewritten body may have beside its own, in their order.
 const (
@@ -56,7 +59,7 @@ func (p *plan) finish() {
 	e := emitter{plan: p, b: p.scratch[:0]}
 	e.stack = p.o.Stack && !p.leaf
 	e.check = gas && p.exit&flowCharged != 0
-	e.local = gas && !p.tries && charged >= p.called && charged > 1
+	e.local = gas && !p.tries && slices.ContainsFunc(p.loops, func(l planLoop) bool { return !l.calls && !l.params })
 	e.whole = e.stack || e.check
 	e.frame = int64(v.slots()) + int64(v.high) + frameValues
 	e.locals()
@@ -123,10 +126,12 @@ func (e *emitter) insert(n int, i *insert) int32 {
 			e.op(opBr, 2)
 			e.b = append(e.b, opEnd)
 			e.fill()
-			e.op(opLocalGet, e.temp[tempGas])
-			e.constant(e.list[e.loops[i.arg].header].cost) // which is taken again
-			e.b = append(e.b, opI64Add)
-			e.op(opLocalSet, e.temp[tempGas])
+			if c := e.list[e.loops[i.arg].header].cost; c != 0 { // which is taken again
+				e.op(opLocalGet, e.temp[tempGas])
+				e.constant(c)
+				e.b = append(e.b, opI64Add)
+				e.op(opLocalSet, e.temp[tempGas])
+			}
 			e.op(opBr, 0)
 			e.b = append(e.b, opEnd, opEnd)
 		}
@@ -311,7 +316,13 @@ func (e *emitter) loopType(loop uint32) []byte {
 
 // header writes the charge and the check at the header of a loop.
 func (e *emitter) header(i *insert) {
-	e.take(i.cost, true)
+	if i.cost != 0 {
+		e.take(i.cost, true)
+	} else if e.local {
+		e.op(opLocalGet, e.temp[tempGas])
+	} else {
+		e.op(opGlobalGet, e.gasGlobal)
+	}
 	if !e.turned(int32(i.arg)) {
 		e.fillIfNegative()
 		return

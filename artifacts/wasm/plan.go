@@ -34,6 +34,7 @@ type body struct {
 	list   []insert
 	blocks []planBlock
 	loops  []planLoop
+	edges  []planEdge
 	at     int32 // the charge that the code belongs to
 	inner  int32 // the innermost open loop; -1: none
 	flow   flow
@@ -112,6 +113,8 @@ type planBlock struct {
 // of the loop and back: a call inside would have the compiler keep every variable of the loop in memory.
 type planLoop struct {
 	header int32 // the charge at the header
+	edge   int32 // the last br that leads back, in edges; -1: none
+	often  bool  // the charge at the header stays there
 	block  int32 // index among the open blocks
 	calls  bool
 	params bool
@@ -122,7 +125,7 @@ type planLoop struct {
 // begin is told that a body comes.
 func (p *plan) begin(uint32) {
 	p.prepare()
-	p.body = body{list: p.list[:0], blocks: p.blocks[:0], loops: p.loops[:0], inner: -1, live: true, leaf: true}
+	p.body = body{list: p.list[:0], blocks: p.blocks[:0], loops: p.loops[:0], edges: p.edges[:0], inner: -1, live: true, leaf: true}
 	p.put(insert{pos: int32(p.v.first), kind: insEntry, fixed: true})
 	p.at = 0
 	p.blocks = append(p.blocks, planBlock{op: opCall, entered: true, charge: 0, loop: -1, outer: -1, arm: -1, arm2: -1})
@@ -146,6 +149,12 @@ func (p *plan) carry(values int) uint64 {
 func (p *plan) carries(depth int) {
 	types, _ := p.v.frames[len(p.v.frames)-1-depth].label()
 	p.cost += p.carry(len(types))
+}
+
+// planEdge is a br that leads back to a loop.
+type planEdge struct {
+	charge int32 // that pays for it
+	next   int32 // the one before it; -1: none
 }
 
 func (p *plan) put(i insert) int32 {
@@ -212,6 +221,7 @@ func (p *plan) event(k eventKind, start, end int, arg uint32) {
 		p.close(start, end, was)
 	case evBr, evBrIf:
 		p.branch(int(arg), was)
+		p.back(int(arg), k == evBr, was)
 		p.putBranch(insBranch, start, end, arg)
 		p.behindBranch(end, was)
 	case evBrTable:
@@ -328,7 +338,7 @@ func (p *plan) openLoop(start, end int, was bool) {
 	}
 	sig := p.v.frames[len(p.v.frames)-1].sig
 	n := int32(len(p.loops))
-	p.loops = append(p.loops, planLoop{block: int32(len(p.blocks)), params: len(sig.params) > 0, start: int32(start), end: int32(end)})
+	p.loops = append(p.loops, planLoop{edge: -1, block: int32(len(p.blocks)), params: len(sig.params) > 0, start: int32(start), end: int32(end)})
 	p.put(insert{pos: int32(start), kind: insLoop, arg: uint32(n)})
 	p.open(planBlock{op: opLoop, loop: n}, was)
 	p.inner = n
@@ -363,6 +373,7 @@ func (p *plan) close(start, end int, was bool) {
 	}
 	switch {
 	case b.op == opLoop:
+		p.spread(&b)
 		p.inner = b.outer
 		p.put(insert{pos: int32(end), kind: insLoopEnd, arg: uint32(b.loop)})
 		p.live = was
@@ -445,6 +456,34 @@ func (p *plan) branch(depth int, live bool) {
 	}
 }
 
+// back notes a branch that leads back to a loop.
+func (p *plan) back(depth int, always, live bool) {
+	n := p.blocks[len(p.blocks)-1-depth].loop
+	if n < 0 || !live {
+		return
+	}
+	l := &p.loops[n]
+	if !always || p.at == l.header {
+		l.often = true
+		return
+	}
+	p.edges = append(p.edges, planEdge{p.at, l.edge})
+	l.edge = int32(len(p.edges) - 1)
+}
+
+// spread has those who lead to a loop pay for its header, where all of them do so without condition: what is left there is the check.
+func (p *plan) spread(b *planBlock) {
+	l := &p.loops[b.loop]
+	if l.often || !b.entered {
+		return
+	}
+	h := p.take(l.header)
+	p.list[b.charge].cost += h
+	for e := l.edge; e >= 0; e = p.edges[e].next {
+		p.list[p.edges[e].charge].cost += h
+	}
+}
+
 // putBranch plans a branch again that leaves the innermost loop, since that may be written with more blocks around it.
 func (p *plan) putBranch(k insertKind, start, end int, depth uint32) {
 	if p.inner < 0 || p.loops[p.inner].calls {
@@ -471,6 +510,7 @@ func (p *plan) brTable(start, end int, was bool) {
 		var depth uint32
 		depth, pos = p.number(pos)
 		p.branch(int(depth), was)
+		p.back(int(depth), false, was)
 	}
 	p.putBranch(insTable, start, end, 0)
 }
