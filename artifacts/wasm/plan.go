@@ -406,7 +406,8 @@ func (p *plan) close(start, end int, was bool) {
 		p.at = b.charge
 	case b.op == opLoop && was:
 		// Only its own end leads there: the charge goes on.
-	case b.op == opIf && !b.fixed && !b.caught:
+	case b.op == opIf && !b.fixed && !b.caught && !b.targeted:
+		// Not where a branch leads from the arm to its end: it would pay a second time behind it.
 		a := p.take(b.charge)
 		p.list[b.arm].cost += a
 		if was && a > 0 {

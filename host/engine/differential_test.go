@@ -40,8 +40,10 @@ type transcript struct {
 	spent  []account // of the start function, if there is one, and of each call
 	ended  int       // calls that returned
 	calls  int
-	pages  uint32 // of memory, at most
-	broken string // what the meter saw and may not be
+	pages  uint32   // of memory, at most
+	broken string   // what the meter saw and may not be
+	host   uint64   // the price of all calls of the host; see hostPrice
+	counts []uint64 // a naive count and that price, after the start function and each call
 }
 
 func (tr *transcript) logf(format string, args ...any) {
@@ -115,6 +117,7 @@ func play(t testing.TB, engine string, code []byte, p *purse) *transcript {
 // hostCall writes down what a host function was given, and answers by its arguments alone.
 func (tr *transcript) hostCall(i wasmgen.Import, stack []uint64) {
 	tr.logf("  %s(%x)", i.Name, numbersOf(i.Params, stack))
+	tr.host += priceOf(i, stack)
 	switch i.Name {
 	case "mix":
 		stack[0] = (stack[0]&0xffffffff)*0x9e3779b97f4a7c15 ^ stack[1]
@@ -156,6 +159,9 @@ func arguments(types []api.ValueType, round int) []uint64 {
 
 // state writes down memory and globals.
 func (tr *transcript) state(m api.Module) {
+	if g := m.ExportedGlobal(naiveGlobal); g != nil {
+		tr.counts = append(tr.counts, g.Get()+tr.host)
+	}
 	var words []string
 	for i := range 16 {
 		if g := m.ExportedGlobal("g" + strconv.Itoa(i)); g != nil {
