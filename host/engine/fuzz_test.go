@@ -194,6 +194,7 @@ func FuzzDifferential(f *testing.F) {
 			return // see TestKnownFaultsOfTheEngine
 		}
 		d.results()
+		(&paths{t: t, what: "paths"}).module(d.code)
 		d.limits(d.gas())
 		d.overshoot()
 		d.stack()

@@ -43,19 +43,36 @@ func priceOf(i wasmgen.Import, stack []uint64) uint64 {
 // paths compares what the rewrite counted with the naive count.
 type paths struct {
 	t              testing.TB
+	what           string
 	returned       int
 	trapped        int
 	gas            uint64
 	before, behind uint64 // the most by which the count of a trapped call was above and below
 }
 
-func (p *paths) compare(what string, plain, metered *transcript, unchecked uint64) {
+// module compares what calls of a generated module use.
+func (p *paths) module(code []byte) {
+	p.t.Helper()
+	o := pathMode(false)
+	in, err := wasm.Instrument(code, policy, o)
+	if err != nil {
+		p.t.Fatalf("%s: %v", p.what, err)
+	}
+	plain := play(p.t, "compiler", naiveCount(p.t, code, o.Weights, 0), nil)
+	metered := play(p.t, "compiler", in.Code, fullPurse())
+	if metered.broken != "" || plain.ended != metered.ended {
+		p.t.Fatalf("%s: %s %s", p.what, metered.broken, firstDifference(plain, metered))
+	}
+	p.compare(plain, metered, in.Unchecked)
+}
+
+func (p *paths) compare(plain, metered *transcript, unchecked uint64) {
 	p.t.Helper()
 	if len(plain.lines) == 0 || strings.HasPrefix(plain.lines[len(plain.lines)-1], "start:") {
 		return
 	}
 	if len(plain.counts) != len(metered.spent) {
-		p.t.Fatalf("%s: %d calls of %d:\n%s", what, len(plain.counts), len(metered.spent), firstDifference(plain, metered))
+		p.t.Fatalf("%s: %d calls of %d:\n%s", p.what, len(plain.counts), len(metered.spent), firstDifference(plain, metered))
 	}
 	last := uint64(0)
 	for i, a := range metered.spent {
@@ -66,19 +83,19 @@ func (p *paths) compare(what string, plain, metered *transcript, unchecked uint6
 			p.returned++
 			p.gas += want
 			if a.gas != want {
-				p.t.Fatalf("%s: call %d: %d counted, and %d used", what, i, a.gas, want)
+				p.t.Fatalf("%s: call %d: %d counted, and %d used", p.what, i, a.gas, want)
 			}
 		case a.gas >= want: // what every frame has paid for and not done
 			p.trapped++
 			p.before = max(p.before, a.gas-want)
 			if a.gas-want > 250*unchecked {
-				p.t.Fatalf("%s: call %d traps: %d counted, %d used", what, i, a.gas, want)
+				p.t.Fatalf("%s: call %d traps: %d counted, %d used", p.what, i, a.gas, want)
 			}
 		default:
 			p.trapped++
 			p.behind = max(p.behind, want-a.gas)
 			if want-a.gas > unchecked {
-				p.t.Fatalf("%s: call %d traps: %d counted, %d used", what, i, a.gas, want)
+				p.t.Fatalf("%s: call %d traps: %d counted, %d used", p.what, i, a.gas, want)
 			}
 		}
 	}
@@ -89,21 +106,8 @@ func (p *paths) compare(what string, plain, metered *transcript, unchecked uint6
 func TestTheGasOfEveryPathIsTheSumOfItsInstructions(t *testing.T) {
 	p := &paths{t: t}
 	for seed := range seeds() {
-		code := wasmgen.Generate(choices(seed+7000), everything)
-		o := pathMode(false)
-		in, err := wasm.Instrument(code, policy, o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		plain := play(t, "compiler", naiveCount(t, code, o.Weights, 0), nil)
-		metered := play(t, "compiler", in.Code, fullPurse())
-		if metered.broken != "" {
-			t.Fatalf("seed %d: %s", seed, metered.broken)
-		}
-		if plain.ended != metered.ended {
-			t.Fatalf("seed %d: %s", seed, firstDifference(plain, metered))
-		}
-		p.compare(fmt.Sprintf("seed %d", seed), plain, metered, in.Unchecked)
+		p.what = fmt.Sprintf("seed %d", seed)
+		p.module(wasmgen.Generate(choices(seed+7000), everything))
 	}
 	t.Logf("%d calls returned and used %d gas; %d trapped, with at most %d paid before and %d not paid", p.returned, p.gas, p.trapped, p.before, p.behind)
 	if p.returned < 2*int(seeds()) || p.gas < 1000*seeds() || p.trapped < int(seeds())/10 {
