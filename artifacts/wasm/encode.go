@@ -40,15 +40,20 @@ func (p *plan) prepare() {
 	if p.weights != nil {
 		p.stackGlobal++
 	}
-	bodies := 0
+	before, bodies, behind := 0, 0, 0
 	for _, s := range v.m.sections {
-		if s.id == sectionCode {
-			bodies = len(s.payload)
+		switch size := len(s.payload) + 6; {
+		case s.id == sectionCustom:
+		case s.id == sectionCode:
+			bodies = size
+		case order[s.id] < order[sectionCode]:
+			before += size
+		default:
+			behind += size
 		}
 	}
-	rest := len(v.code) - bodies
-	p.gap = rest + rest/4 + 4096
-	p.out = make([]byte, p.gap, p.gap+bodies+bodies/3+1024)
+	p.gap = before + before/4 + 4096
+	p.out = make([]byte, p.gap, p.gap+bodies+bodies/3+behind+1024)
 	p.charges, p.thunks = make([]Charge, p.imported), make([]uint32, p.imported)
 	if !p.meters() {
 		return
