@@ -274,7 +274,7 @@ func (c Config) Validate() error {
 	case c.PrecheckCPU > c.PrepareCPU:
 		return bad("PrecheckCPU", "must not exceed PrepareCPU")
 	}
-	_, err := parsePolicy(c.WasmFeatures, c.WasmCaps)
+	_, err := ParsePolicy(c.WasmFeatures, c.WasmCaps)
 	return err
 }
 

@@ -104,7 +104,7 @@ func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 		return nil, fault.New(fault.HostUnsupported, "start", runtime.GOOS, nil)
 	}
 	cfg = cfg.withDefaults()
-	policy, err := parsePolicy(cfg.WasmFeatures, cfg.WasmCaps)
+	policy, err := ParsePolicy(cfg.WasmFeatures, cfg.WasmCaps)
 	if err != nil {
 		return nil, err
 	}

@@ -14,12 +14,12 @@ import (
 	"github.com/troupehost/troupe/host/wire"
 )
 
-// parsePolicy reads what code may be: Config.WasmFeatures and Config.WasmCaps.
+// ParsePolicy reads what code may be: Config.WasmFeatures and Config.WasmCaps.
 //
 // # Errors
 //
 // caller.invalid_config, whose subject is the field.
-func parsePolicy(features, caps string) (p wasm.Policy, err error) {
+func ParsePolicy(features, caps string) (p wasm.Policy, err error) {
 	if p.Features, err = wasm.ParseFeatures(features); err != nil || p.Features == 0 {
 		hint := "leave some feature on"
 		if err != nil {

@@ -12,12 +12,12 @@ import (
 )
 
 func TestPoliciesAreRead(t *testing.T) {
-	p, err := parsePolicy("wasm2,tail-calls,-simd", "body-bytes=5, functions=7")
+	p, err := ParsePolicy("wasm2,tail-calls,-simd", "body-bytes=5, functions=7")
 	want := wasm.Policy{Features: wasm.Wasm2&^wasm.SIMD | wasm.TailCalls, Caps: wasm.Caps{BodyBytes: 5, Functions: 7}}
 	if err != nil || p != want {
 		t.Errorf("%+v, %v", p, err)
 	}
-	if p, err := parsePolicy("", ""); err != nil || p.Features != wasm.Wasm2 || p.Caps != (wasm.Caps{}) {
+	if p, err := ParsePolicy("", ""); err != nil || p.Features != wasm.Wasm2 || p.Caps != (wasm.Caps{}) {
 		t.Errorf("the defaults: %+v, %v", p, err)
 	}
 	for _, row := range [][3]string{
@@ -25,7 +25,7 @@ func TestPoliciesAreRead(t *testing.T) {
 		{"", "body-bytes", "WasmCaps"}, {"", "body-bytes=0", "WasmCaps"}, {"", "body-bytes=x", "WasmCaps"}, {"", "nothing=1", "WasmCaps"},
 		{"", "tables=1,tables=2", "WasmCaps"}, {"", "tables=1,", "WasmCaps"}, {"", "tables=99999999999999999999", "WasmCaps"},
 	} {
-		_, err := parsePolicy(row[0], row[1])
+		_, err := ParsePolicy(row[0], row[1])
 		if f := fault.From(err); f == nil || f.Code != fault.CallerConfig || f.Subject != row[2] || f.Hint == "" {
 			t.Errorf("%q: %v", row, err)
 		}

@@ -6,8 +6,8 @@ package wasm
 // loop, if, br_if, br_table, try_table, throws, unreachable, calls through tables and of imported functions, and what is charged by
 // amount (memory.grow and operations on whole ranges).
 type StartGas struct {
-	Gas      uint64    `json:"gas"`      // up to the end of the line and with the instruction there
-	Complete bool      `json:"complete"` // the line is the whole start-up: it always uses exactly this gas
+	Gas      uint64    `json:"gas"`      // up to the end of the line and with the instruction there, without what it costs by amount
+	Complete bool      `json:"complete"` // the line is the whole start-up: it always uses exactly this gas, unless it traps
 	Function *Function `json:"function"` // where the line ends; null if it is complete
 	Offset   int       `json:"offset"`   // of that instruction in the original code
 }
@@ -19,14 +19,15 @@ const (
 
 // line follows the straight line of a start-up.
 type line struct {
-	m       *Module
-	o       Options
-	bodies  []reader
-	gas     uint64
-	steps   int
-	stopped bool
-	where   uint32 // the function of the stop
-	at      int
+	m        *Module
+	o        Options
+	imported uint32
+	bodies   []reader
+	gas      uint64
+	steps    int
+	stopped  bool
+	where    uint32 // the function of the stop
+	at       int
 }
 
 // startGas returns nil if nothing runs at the start or gas is not metered.
@@ -35,7 +36,7 @@ func (m *Module) startGas(code []byte, o Options, s *Symbols) *StartGas {
 	if o.Weights == nil || len(entries) == 0 {
 		return nil
 	}
-	l := line{m: m, o: o}
+	l := line{m: m, o: o, imported: uint32(len(m.functions) - len(m.Funcs))}
 	for body := range m.eachBody(code) {
 		l.bodies = append(l.bodies, body)
 	}
@@ -77,14 +78,14 @@ func (l *line) stop(function uint32, offset int) {
 
 // run follows one function to its end, or to the end of the line.
 func (l *line) run(index uint32, depth int) {
-	imported := uint32(len(l.m.functions) - len(l.m.Funcs))
-	if index < imported || depth > maxStartDepth {
+	if index < l.imported || depth > maxStartDepth {
 		l.stop(index, 0)
 		return
 	}
-	w, r := l.o.Weights, l.bodies[index-imported]
-	l.gas += uint64(w.Function) + uint64(w.Local)*r.walkLocals()
-	for nesting := 1; nesting > 0 && !l.stopped; {
+	w, r, sig := l.o.Weights, l.bodies[index-l.imported], l.m.Types[l.m.functions[index]]
+	l.gas += uint64(w.Function) + uint64(w.Local)*r.walkLocals() + w.carry(len(sig.Params)) + w.carry(len(sig.Results))
+	labels := []int{len(sig.Results)} // how many values a branch to each open block carries; all are blocks
+	for len(labels) > 0 && !l.stopped {
 		i := r.walk()
 		if l.steps++; r.err != nil || l.steps > maxStartSteps {
 			l.stop(index, i.offset)
@@ -96,26 +97,69 @@ func (l *line) run(index uint32, depth int) {
 			l.stop(index, i.offset)
 		case i.prefix != 0:
 		case i.op == opBlock:
-			nesting++
+			labels = append(labels, l.m.blockResults(i.number))
 		case i.op == opEnd:
-			nesting--
+			labels = labels[:len(labels)-1]
 		case i.op == opReturn:
+			l.gas += w.carry(labels[0])
 			return
-		case i.op == opBr: // all labels here are of blocks
+		case i.op == opBr:
 			left := int(i.arg) + 1
-			if left >= nesting {
+			if l.gas += w.carry(labels[len(labels)-left]); left >= len(labels) {
 				return
 			}
 			r.leave(left)
-			nesting -= left
-		case (i.op == opCall || i.op == opReturnCall) && i.arg >= imported:
+			labels = labels[:len(labels)-left]
+		case i.op == opCall || i.op == opReturnCall:
+			if i.arg < l.imported {
+				l.gas += l.price(i.arg)
+				l.stop(index, i.offset)
+				return
+			}
 			if l.run(i.arg, depth+1); i.op == opReturnCall {
 				return
 			}
+		case i.op == opBrIf || i.op == opBrTable:
+			l.gas += w.carry(labels[len(labels)-1-int(i.label)])
+			l.stop(index, i.offset)
 		case i.turns():
 			l.stop(index, i.offset)
 		}
 	}
+}
+
+// carry is the gas of handing on so many values.
+func (w *Weights) carry(values int) uint64 {
+	return uint64(max(values-FreeValues, 0)) * uint64(w.Value)
+}
+
+// price is what a call of an imported function costs, whatever its parameters are.
+func (l *line) price(index uint32) uint64 {
+	if l.o.Charge == nil {
+		return uint64(l.o.Weights.HostCall)
+	}
+	for _, i := range l.m.Imports {
+		if i.Kind != Func {
+			continue
+		}
+		if index == 0 {
+			return uint64(l.o.Charge(i.Module, i.Name).Base)
+		}
+		index--
+	}
+	return 0
+}
+
+// blockResults returns how many results a block of a type has; the type is negative if it is not one of the module's.
+func (m *Module) blockResults(number int64) int {
+	const empty = -64
+	switch {
+	case number == empty:
+		return 0
+	case number < 0:
+		return 1
+	}
+	return len(m.Types[number].Results)
 }
 
 // leave passes over instructions until so many blocks have ended.

@@ -4,6 +4,8 @@ package wasm
 type walked struct {
 	prefix, op byte
 	arg        uint32 // the first index: of a function, of a label; of br_table the number of targets, the default one included
+	label      uint32 // of br_if and br_table: the first label
+	number     int64  // the type of a block, and other signed numbers
 	offset     int
 }
 
@@ -53,17 +55,20 @@ func (r *reader) walkSpecial(i *walked) {
 		}
 		r.u32(what)
 	case i.op == opBlock, i.op == opLoop, i.op == opIf, i.op == opRefNull:
-		r.walkNumber()
+		i.number = r.walkNumber()
 	case i.op == opThrow, i.op == opBr, i.op == opBrIf, i.op == opCall, i.op == opReturnCall, i.op == opRefFunc,
 		i.op >= opGlobalGet && i.op <= opTableSet:
 		i.arg = r.u32(what)
+		i.label = i.arg
 	case i.op == opCallIndirect, i.op == opReturnCallIndirect:
 		r.u32(what)
 		r.u32(what)
 	case i.op == opBrTable:
 		i.arg = r.u32(what) + 1
 		for n := i.arg; n > 0 && r.err == nil; n-- {
-			r.u32(what)
+			if l := r.u32(what); n == i.arg {
+				i.label = l
+			}
 		}
 	case i.op == opSelectTyped:
 		r.take(r.u32(what), what)
@@ -80,9 +85,16 @@ func (r *reader) walkSpecial(i *walked) {
 	}
 }
 
-// walkNumber passes over a signed number of any size.
-func (r *reader) walkNumber() {
-	for r.byte("number")&0x80 != 0 {
+// walkNumber passes over a signed number of any size, and returns it.
+func (r *reader) walkNumber() (n int64) {
+	for shift := 0; ; shift += 7 {
+		b := r.byte("number")
+		if n |= int64(b&0x7f) << shift; b&0x80 == 0 {
+			if shift < 57 && b&0x40 != 0 {
+				n |= -1 << (shift + 7)
+			}
+			return n
+		}
 	}
 }
 

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"strings"
 
@@ -13,8 +12,7 @@ import (
 	"github.com/troupehost/troupe/host/wire"
 )
 
-// maxPages is the most that linear memory can have: the compiler misbehaves at 65,536.
-const maxPages = 65535
+const maxPages = wire.MaxPages
 
 // Compiled is what one preparation makes.
 type Compiled struct {
@@ -95,9 +93,6 @@ func describe(m *wasm.Module, code []byte) (artifacts.Module, error) {
 		WasmBytes: int64(len(code)), NumFunctions: len(m.Funcs), DataBytes: int64(m.DataBytes), HasStart: m.HasStart,
 		Imports: []artifacts.Import{}, Exports: []artifacts.Export{},
 	}
-	if what := symbols(m); what != "" {
-		return d, fault.New(fault.GuestTooManySymbols, "compile", what, nil)
-	}
 	for _, i := range m.Imports {
 		known := i.Kind == wasm.Memory || i.Kind == wasm.Func && abi.Known(i.Module, i.Name, i.Desc)
 		d.Imports = append(d.Imports, artifacts.Import{Module: i.Module, Name: i.Name, Kind: i.Kind.String(), Type: i.Desc, Known: known})
@@ -108,20 +103,13 @@ func describe(m *wasm.Module, code []byte) (artifacts.Module, error) {
 	for _, t := range m.Tables {
 		d.TableElements += min(t.Min, math.MaxUint32)
 	}
-	if d.TableElements > wire.MaxTableElements || len(m.Tables) > wire.MaxTables {
-		what := fmt.Sprintf("%d tables with %d elements at the start", len(m.Tables), d.TableElements)
-		return d, fault.New(fault.GuestMemory, "compile", what, nil)
-	}
 	if mem, ok := m.Memory(); ok {
-		if mem.Min > maxPages {
-			return d, fault.New(fault.GuestMemory, "compile", "initial memory of 65,536 pages", nil)
-		}
-		d.MemoryPages = uint32(mem.Min)
+		d.MemoryPages = uint32(min(mem.Min, 1<<16))
 		if mem.HasMax {
 			d.MemoryMax = uint32(min(mem.Max, 1<<16))
 		}
 	}
-	return d, nil
+	return d, wire.Admit(d, len(m.Tables))
 }
 
 // fits refuses a description that the host cannot be told.
@@ -155,26 +143,6 @@ func resetNames(r wasm.Resets) []string {
 		}
 	}
 	return names
-}
-
-// symbols returns what is wrong with the number or the names of imports and exports, or "".
-func symbols(m *wasm.Module) string {
-	longest := 0
-	for _, i := range m.Imports {
-		longest = max(longest, len(i.Module), len(i.Name))
-	}
-	for _, e := range m.Exports {
-		longest = max(longest, len(e.Name))
-	}
-	switch {
-	case len(m.Imports) > wire.MaxSymbols:
-		return fmt.Sprintf("%d imports of at most %d", len(m.Imports), wire.MaxSymbols)
-	case len(m.Exports) > wire.MaxSymbols:
-		return fmt.Sprintf("%d exports of at most %d", len(m.Exports), wire.MaxSymbols)
-	case longest > wire.MaxSymbolName:
-		return fmt.Sprintf("a name of %d bytes of at most %d", longest, wire.MaxSymbolName)
-	}
-	return ""
 }
 
 func firstLine(s string) string {

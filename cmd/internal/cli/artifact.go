@@ -181,7 +181,11 @@ func writeModule(w *tabwriter.Writer, m artifacts.Module) {
 	if m.CodeBytes > 0 {
 		native = "  native code " + sizeText(m.CodeBytes)
 	}
-	fmt.Fprintf(w, "module\t%s  %d functions  data %s%s\n", sizeText(m.WasmBytes), m.NumFunctions, sizeText(m.DataBytes), native)
+	many := "s"
+	if m.NumFunctions == 1 {
+		many = ""
+	}
+	fmt.Fprintf(w, "module\t%s  %d function%s  data %s%s\n", sizeText(m.WasmBytes), m.NumFunctions, many, sizeText(m.DataBytes), native)
 	fmt.Fprintf(w, "memory\t%s at the start, %s\n", sizeText(int64(m.MemoryPages)<<16), limit)
 	for _, i := range m.Imports {
 		known := ""
@@ -191,7 +195,7 @@ func writeModule(w *tabwriter.Writer, m artifacts.Module) {
 		fmt.Fprintf(w, "import\t%s %s.%s %s%s\n", fault.Quote(i.Kind), fault.Quote(i.Module), fault.Quote(i.Name), fault.Quote(i.Type), known)
 	}
 	for _, e := range m.Exports {
-		fmt.Fprintf(w, "export\t%s %s %s\n", fault.Quote(e.Kind), fault.Quote(e.Name), fault.Quote(e.Type))
+		fmt.Fprintf(w, "export\t%s\n", strings.TrimSpace(fault.Quote(e.Kind)+" "+fault.Quote(e.Name)+" "+fault.Quote(e.Type)))
 	}
 }
 

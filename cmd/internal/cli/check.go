@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/pflag"
@@ -13,11 +15,13 @@ import (
 	"github.com/troupehost/troupe/host"
 	"github.com/troupehost/troupe/host/abi"
 	"github.com/troupehost/troupe/host/control/api"
+	"github.com/troupehost/troupe/host/wire"
 )
 
 // examined is the JSON of a check.
 type examined struct {
 	CodeHash string `json:"code_hash"`
+	GasTable string `json:"gas_table"` // by which unchecked_gas and start_gas are counted: as in receipts
 	*wasm.Report
 }
 
@@ -42,8 +46,30 @@ func (f *features) Set(text string) error {
 	return nil
 }
 
+// caps is a flag for the bounds of code.
+type caps struct {
+	text string
+	caps wasm.Caps
+}
+
+func (c *caps) String() string { return c.text }
+
+func (c *caps) Type() string { return "LIST" }
+
+func (c *caps) Set(text string) error {
+	p, err := host.ParsePolicy("", text)
+	if err != nil {
+		return fmt.Errorf("%s", fault.From(err).Hint)
+	}
+	if c.text, c.caps = text, p.Caps; text == "" {
+		return fmt.Errorf("it must not be empty")
+	}
+	return nil
+}
+
 type checkFlags struct {
 	features features
+	caps     caps
 	imports  choice
 	nans     bool
 	timeout  span
@@ -58,12 +84,15 @@ func (a *app) checkVerb() verb {
 		examples: []string{
 			"troupe artifact check app.wasm", "is it acceptable, and what does it need?",
 			"troupe artifact check --wasm-features wasm2,tail-calls app.wasm", "on a host that allows more than the default",
+			"troupe artifact check --wasm-caps locals=1024 app.wasm", "on a host that bounds code otherwise",
+			"troupe artifact check -o wide app.wasm", "with the bounds that are far away",
 			"troupe artifact check -o json app.wasm", "the same for scripts",
 		},
 		exits: []int{exitOK, exitOther, exitUsage, exitNotFound, exitDenied, exitCanceled, exitInvalid, exitLimit, exitBug},
 		args:  exactly(1, "one .wasm file"),
 		flags: func(fs *pflag.FlagSet) {
 			fs.Var(&f.features, "wasm-features", "what the code may use, joined by commas (default wasm2)")
+			fs.Var(&f.caps, "wasm-caps", "the bounds of code: NAME=N joined by commas, like functions=200000 (default: built in)")
 			fs.BoolVar(&f.nans, "canonical-nans", false, "reckon with one form for every NaN that arithmetic makes")
 			fs.Var(&f.imports, "missing-imports", "imports that a host does not offer: trap accepts them")
 			fs.Var(&f.timeout, "timeout", "give up after D (default none)")
@@ -83,7 +112,7 @@ func (a *app) check(ctx context.Context, f *checkFlags, file string) error {
 	}
 	r, err := examine(code, f)
 	if a.json() {
-		a.printJSON(examined{artifacts.HashCode(code).String(), r})
+		a.printJSON(examined{artifacts.HashCode(code).String(), wire.GasTable(), r})
 	} else {
 		a.printReport(artifacts.HashCode(code).String(), r)
 	}
@@ -91,7 +120,8 @@ func (a *app) check(ctx context.Context, f *checkFlags, file string) error {
 		return nil
 	}
 	refusal := fault.From(err)
-	printError(a.err, r.Message, refusal.Code, r.Hint)
+	hint, _, _ := strings.Cut(r.Hint, "; 'troupe artifact check'") // whoever reads it has asked already
+	printError(a.err, r.Message, refusal.Code, hint)
 	return exit{code: exitOf(refusal.Class, refusal.Code)}
 }
 
@@ -106,7 +136,15 @@ func examine(code []byte, f *checkFlags) (*wasm.Report, error) {
 		r := wasm.NewReport(code)
 		return r, r.Refuse(err)
 	}
-	r, err := wasm.Examine(inflated, wasm.Policy{Features: f.features.set}, wasm.Options{Stack: true, CanonicalNaNs: f.nans})
+	r, err := wasm.Examine(inflated, wasm.Policy{Features: f.features.set, Caps: f.caps.caps}, wasm.Options{
+		Weights: wasm.Weights1(), Stack: true, CanonicalNaNs: f.nans,
+		Charge: func(module, name string) wasm.Charge { return wasm.Charge(abi.ChargeOf(module, name)) },
+	})
+	if m, bad := wasm.Scan(inflated); bad == nil {
+		if refused := wire.Admit(r.Module, len(m.Tables)); refused != nil {
+			err = r.Refuse(refused)
+		}
+	}
 	for i := range r.Module.Imports {
 		im := &r.Module.Imports[i]
 		im.Known = im.Kind == wasm.Memory.String() || im.Kind == wasm.Func.String() && abi.Known(im.Module, im.Name, im.Type)
@@ -129,33 +167,54 @@ func (a *app) printReport(hash string, r *wasm.Report) {
 		writeModule(w, r.Module)
 		fmt.Fprintf(w, "sections\tfunctions %s  data %s  custom %s\n", sizeText(r.BodyBytes), sizeText(r.Module.DataBytes), sizeText(r.CustomBytes))
 	}
-	for _, f := range r.Features {
-		fmt.Fprintf(w, "feature\t%s\n", f)
-	}
-	for _, c := range r.Caps {
-		if c.Measured == 0 && a.format.value != "wide" {
-			continue
-		}
-		where := ""
-		if c.Function != nil {
-			where = "  " + functionText(c.Function)
-		}
-		fmt.Fprintf(w, "cap\t%s  %d of %d  %.3g%%%s\n", c.Cap, c.Measured, c.Limit, 100*c.Used, where)
+	if len(r.Features) > 0 {
+		fmt.Fprintf(w, "features\t%s\n", strings.Join(r.Features, "\n\t"))
 	}
 	if x := r.Rewrite; x != nil {
-		fmt.Fprintf(w, "rewrite\t%s  %+d bytes  symbols %s  mutable globals %d  unchecked gas %d\n", sizeText(x.Bytes), x.Added, sizeText(x.Symbols), x.Globals, x.Unchecked)
-		for _, flag := range x.Resets {
-			fmt.Fprintf(w, "reset\t%s\n", flag)
+		fmt.Fprintf(w, "rewrite\t%s  %+d bytes  symbols %s  mutable globals %d\n", sizeText(x.Bytes), x.Added, sizeText(x.Symbols), x.Globals)
+		if len(x.Resets) > 0 {
+			fmt.Fprintf(w, "not reset\t%s\n", strings.Join(x.Resets, ", "))
 		}
+		fmt.Fprintf(w, "gas\ttable %s  unchecked %d\n", wire.GasTable(), x.Unchecked)
 	}
 	switch s := r.Start; {
 	case s == nil:
 	case s.Complete:
 		fmt.Fprintf(w, "start gas\t%d\n", s.Gas)
 	default:
-		fmt.Fprintf(w, "start gas\t%d up to offset %#x in %s\n", s.Gas, s.Offset, functionText(s.Function))
+		fmt.Fprintf(w, "start gas\t%d up to %#x in %s\n", s.Gas, s.Offset, functionText(s.Function))
 	}
 	_ = w.Flush()
+	a.printCaps(r.Caps)
+}
+
+// near is how far a bound must be used to be shown.
+const near = 0.01
+
+// printCaps shows the bounds that the code comes near to.
+func (a *app) printCaps(caps []wasm.CapUse) {
+	shown := caps
+	if a.format.value != "wide" {
+		shown = slices.DeleteFunc(slices.Clone(caps), func(c wasm.CapUse) bool { return c.Used < near })
+	}
+	if len(caps) > 0 {
+		fmt.Fprintln(a.out)
+	}
+	if len(shown) > 0 {
+		w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+		fmt.Fprintf(w, "CAP\tUSED\tOF\tSHARE\tWORST FUNCTION\n")
+		for _, c := range shown {
+			where := "-"
+			if c.Function != nil {
+				where = functionText(c.Function)
+			}
+			fmt.Fprintf(w, "%s\t%d\t%d\t%.1f%%\t%s\n", c.Cap, c.Measured, c.Limit, 100*c.Used, where)
+		}
+		_ = w.Flush()
+	}
+	if far := len(caps) - len(shown); far > 0 {
+		fmt.Fprintf(a.out, "%d of %d caps are used to less than 1%%; -o wide shows them\n", far, len(caps))
+	}
 }
 
 func functionText(f *wasm.Function) string {
