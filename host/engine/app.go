@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"strconv"
 	"strings"
 
 	"github.com/tetratelabs/wazero"
@@ -28,7 +27,7 @@ type App struct {
 	compiled wazero.CompiledModule
 	module   *wasm.Module
 	symbols  *wasm.Symbols
-	meterAt  int64 // index of the function that the instrumentation imports, behind those of the code; -1: none
+	original functions // those of the code as it was given
 	exports  map[string]api.FunctionDefinition
 	twice    string // a function that is imported with two types, which nobody can offer; "" if there is none
 }
@@ -66,15 +65,7 @@ func Load(ctx context.Context, skeleton, code []byte) (*App, error) {
 		_ = rt.Close(ctx)
 		return rejected(err)
 	}
-	a := &App{rt: rt, compiled: c, module: m, symbols: symbols, meterAt: -1, exports: c.ExportedFunctions()}
-	for n, i := range m.Imports {
-		if i.Kind == wasm.Func {
-			a.meterAt++
-		}
-		if n == len(m.Imports)-1 && !isMeter(i) {
-			a.meterAt = -1
-		}
-	}
+	a := &App{rt: rt, compiled: c, module: m, symbols: symbols, original: originalOf(m), exports: c.ExportedFunctions()}
 	if err := a.link(ctx); err != nil {
 		_ = rt.Close(ctx)
 		return rejected(err)
@@ -379,63 +370,11 @@ func (a *App) ended(err error, trap fault.Code, mode run.Mode) Outcome {
 	if f, ok := errors.AsType[*fault.Error](err); ok {
 		return Outcome{Fault: f}
 	}
-	message := trapMessage(err.Error(), a.symbolOf)
+	message := trapMessage(err.Error(), a.place)
 	if strings.HasPrefix(message, "stack overflow") {
 		trap = fault.GuestStack
 	}
 	return Outcome{Fault: fault.New(trap, "run", fault.Quote(message), nil)}
-}
-
-// trapMessage turns wazero's text into "unreachable in .name(i32) i32".
-func trapMessage(text string, symbolOf func(uint32) string) string {
-	lines := strings.Split(text, "\n")
-	message := strings.TrimPrefix(lines[0], "wasm error: ")
-	for i, l := range lines {
-		if !strings.HasPrefix(l, "wasm stack trace:") || i+1 == len(lines) {
-			continue
-		}
-		for _, frame := range lines[i+1:] {
-			if named := withName(strings.TrimSpace(frame), symbolOf); named != "" {
-				return message + " in " + named
-			}
-		}
-		return message + " in " + strings.TrimSpace(lines[i+1])
-	}
-	return message
-}
-
-// withName puts the name into ".$7(i32) i32": a skeleton has none, so the engine tells functions by their indices. It
-// is "" for a function that the instrumentation added, of which nobody wants to hear.
-func withName(frame string, symbolOf func(uint32) string) string {
-	number, rest, ok := strings.Cut(frame, "(")
-	digits, ours := strings.CutPrefix(number, ".$")
-	index, err := strconv.ParseUint(digits, 10, 32)
-	if !ok || !ours || err != nil {
-		return frame
-	}
-	if name := symbolOf(uint32(index)); name != "" {
-		return "." + name + "(" + rest
-	}
-	return ""
-}
-
-// symbolOf names the function of an index in the instrumented module, whose own functions stand one behind where they were: by its
-// name, else by its number and where its body stands in the original code. It is "" for what the instrumentation added.
-func (a *App) symbolOf(index uint32) string {
-	switch at := int64(index); {
-	case at == a.meterAt:
-		return ""
-	case at > a.meterAt && a.meterAt >= 0:
-		index--
-	}
-	name, offset, ok := a.symbols.Name(index)
-	switch {
-	case !ok:
-		return ""
-	case name == "":
-		return fmt.Sprintf("$%d@%#x", index, offset)
-	}
-	return name
 }
 
 // output counts what a guest writes against one budget and stops it at the limit.
