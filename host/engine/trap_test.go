@@ -129,7 +129,7 @@ func TestATrapBehindTheSymbols(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := &App{symbols: m.NewSymbols(code), original: functions{defined: count, moved: true}}
-	if _, _, ok := a.symbols.Name(functions - 1); ok {
+	if _, _, ok := a.symbols.Name(count - 1); ok {
 		t.Fatal("all are covered")
 	}
 	for index, want := range map[uint32]string{count: "function 599999", count + 1: "", 1: fmt.Sprintf("f (function 0 at %#x)", bytes.Index(code, first))} {
