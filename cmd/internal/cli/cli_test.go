@@ -334,7 +334,7 @@ func TestJSONShapes(t *testing.T) {
 			Artifacts: []inspect.Artifact{{Key: "k", CodeHash: "c", State: "prepared", Generation: 1, Bytes: 5, Stored: true, Pins: []string{"uid:0"}, LastNeeded: at}},
 			Store:     inspect.Store{Entries: 1, Bytes: 5, DiskBytes: 6, LimitBytes: 7},
 		},
-		"report.json": examined{"c", "1.1", &wasm.Report{
+		"report.json": examined{"c", "1.2", &wasm.Report{
 			Verdict: "guest", Fault: "guest.too_complex", Message: "m", Hint: "h", Features: []string{"simd"},
 			Module:  artifacts.Module{Imports: []artifacts.Import{}, Exports: []artifacts.Export{}},
 			Caps:    []wasm.CapUse{{Cap: "locals", Measured: 600, Limit: 512, Used: 1.1719, Function: &wasm.Function{Index: 1, Name: "f", Offset: 9}}, {Cap: "types"}},

@@ -1,0 +1,26 @@
+//go:build timed
+
+package engine
+
+import "testing"
+
+// TestTimedHostCalls: no call takes more than twice what it is charged, however many buffers, bytes or subscriptions it names.
+func TestTimedHostCalls(t *testing.T) {
+	const tries = 5 // what else the machine does makes a call dearer, never cheaper
+	for _, c := range hostCalls() {
+		took, gas := c.cost(t, c.calls())
+		for range tries {
+			if took <= 2*gas {
+				break
+			}
+			took, gas = c.cost(t, c.calls())
+		}
+		t.Logf("%v: takes %.0f, is charged %.0f", c, took, gas)
+		if took > 2*gas {
+			t.Errorf("%v takes %.0f, and is charged %.0f", c, took, gas)
+		}
+		if want := float64(c.charge()); gas < want || gas > want+1000 {
+			t.Errorf("%v: %.0f gas, the charge is %.0f", c, gas, want)
+		}
+	}
+}
