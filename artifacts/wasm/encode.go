@@ -23,8 +23,9 @@ type indices struct {
 	wide    []uint32 // types with more than one result, which need a type of their own for that
 
 	charges []Charge // of the imported functions
-	thunks  []uint32 // by imported function: the function that charges and calls it; 0: none
+	thunks  []uint32 // by imported function: the function that charges, checks and calls it; 0: none, since no gas is metered
 	order   []uint32 // the imported functions that have one
+	base    uint64   // the most that one takes whatever the amount
 }
 
 // prepare settles the indices, once all sections before the bodies have been read.
@@ -91,11 +92,10 @@ func (p *plan) prepare() {
 		if params := v.types[im.TypeIndex].params; c.Param < 0 || c.Param >= len(params) || params[c.Param] != typeI32 {
 			c.PerUnit = 0
 		}
-		if p.charges[fn] = c; c.Base != 0 || c.PerUnit != 0 {
-			p.thunks[fn] = next
-			p.order = append(p.order, fn)
-			next++
-		}
+		p.charges[fn], p.thunks[fn] = c, next
+		p.base = max(p.base, uint64(c.Base))
+		p.order = append(p.order, fn)
+		next++
 		fn++
 	}
 }
@@ -122,7 +122,8 @@ func (p *plan) price(fn uint32) int64 {
 	return int64(p.charges[fn].Base)
 }
 
-// reference returns the function that stands for another one in tables and references: whoever calls it that way is charged too.
+// reference returns the function that stands for another one in tables, references and tail calls: whoever calls it that way
+// is charged too. All that it returns check the account, be it that the call is free.
 func (p *plan) reference(fn uint32) uint32 {
 	if fn >= p.imported {
 		return fn + p.moved

@@ -41,11 +41,12 @@ func Instrument(code []byte, p Policy, o Options) (*Instrumented, error) {
 		}
 	}
 	pl.prepare()
+	// The longest way between two checks: out of a function that calls nothing, on in the one that called it, into a third.
 	return &Instrumented{
 		Code:      pl.encode(m),
 		Shape:     m.Shape,
 		Resets:    pl.resets,
-		Unchecked: 2 * pl.unchecked,
+		Unchecked: 2*pl.unchecked + max(pl.unchecked, pl.base),
 		Globals:   pl.mutable(),
 		Symbols:   newSymbols(m, code),
 	}, nil

@@ -247,21 +247,22 @@ func (p *plan) plain(k eventKind, start, end int, arg uint32, was bool) {
 	s := int32(start)
 	switch k {
 	case evCall:
+		flow := p.flow
 		p.put(insert{pos: s, skip: int32(end - start), kind: insCall, arg: p.callee(arg), quiet: p.synced})
 		if p.live {
 			p.list[p.at].cost += p.price(arg)
 		}
 		p.call()
+		if p.callee(arg) < p.imported { // it does not check, so what is not checked is not forgotten
+			p.flow |= flow
+		}
 	case evCallIndirect:
 		p.put(insert{pos: int32(end), kind: insIndirect, quiet: p.synced})
 		p.call()
 	case evReturnCall, evReturnCallIndirect:
 		i := insert{pos: s, kind: insTail}
 		if k == evReturnCall {
-			i.skip, i.arg = int32(end-start), p.callee(arg)
-			if was {
-				p.list[p.at].cost += p.price(arg)
-			}
+			i.skip, i.arg = int32(end-start), p.reference(arg) // which checks in place of the exit
 		}
 		p.put(i)
 		p.call()
