@@ -36,6 +36,7 @@ type body struct {
 	loops  []planLoop
 	edges  []planEdge
 	at     int32 // the charge that the code belongs to
+	fixed  int   // of so many blocks, from outside, the charge before them is fixed
 	inner  int32 // the innermost open loop; -1: none
 	flow   flow
 	exit   flow // at any exit
@@ -96,7 +97,8 @@ type insert struct {
 type planBlock struct {
 	op        byte
 	entered   bool  // it can be reached
-	escaped   bool  // something in it leaves for further outside
+	escaped   bool  // something in it leaves for further outside, whatever reach says
+	reach     int32 // the outermost block that something in it leads to, as far as it is known: of blocks that ended and its own code
 	targeted  bool  // a branch leads to its end
 	caught    bool  // an exception may lead to its end
 	charge    int32 // that the code before it belongs to
@@ -183,9 +185,10 @@ func (p *plan) charge(pos int) int32 {
 // fix keeps every charge that is open from moving: something that may check the account comes.
 func (p *plan) fix() {
 	p.list[p.at].fixed = true
-	for i := range p.blocks {
-		p.list[p.blocks[i].charge].fixed = true
+	for i := range p.blocks[p.fixed:] {
+		p.list[p.blocks[p.fixed+i].charge].fixed = true
 	}
+	p.fixed = len(p.blocks)
 }
 
 func (p *plan) event(k eventKind, start, end int, arg uint32) {
@@ -328,7 +331,7 @@ func (p *plan) open(b planBlock, was bool) {
 	if b.op != opIf {
 		b.arm = -1
 	}
-	b.arm2 = -1
+	b.arm2, b.reach = -1, int32(len(p.blocks))
 	p.blocks = append(p.blocks, b)
 }
 
@@ -396,6 +399,9 @@ func (p *plan) close(start, end int, was bool) {
 		return
 	}
 	p.blocks = p.blocks[:n]
+	p.fixed = min(p.fixed, n)
+	b.escaped = b.escaped || b.reach < int32(n)
+	p.escape(int(b.reach))
 	if !b.entered {
 		return
 	}
@@ -434,11 +440,11 @@ func (p *plan) take(charge int32) int64 {
 	return a
 }
 
-// escape notes that the code leaves all blocks within the one at an index.
+// escape notes that the code leads to the block at an index, and so leaves all within it. What that means for the blocks around
+// the innermost one is worked out when that ends: there may be thousands, and as many branches.
 func (p *plan) escape(target int) {
-	for i := target + 1; i < len(p.blocks); i++ {
-		p.blocks[i].escaped = true
-	}
+	b := &p.blocks[len(p.blocks)-1]
+	b.reach = min(b.reach, int32(target))
 }
 
 // branch notes a branch to a depth.

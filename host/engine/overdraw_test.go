@@ -12,8 +12,8 @@ import (
 	w "github.com/troupehost/troupe/artifacts/wasm/wasmtest"
 )
 
-// play1 calls one export of a metered module once, and returns the account and the results. Its imports are env.host, which
-// returns, and env.thrower, which calls refill as any host function could.
+// play1 calls one export of a metered module once, and returns the account and the results. It may import env.host, which
+// returns.
 func play1(t *testing.T, engine string, in *wasm.Instrumented, p *purse, export string, args ...uint64) (account, []uint64) {
 	t.Helper()
 	ctx := context.Background()
