@@ -8,19 +8,26 @@ type Caps struct {
 	Locals        int `json:"locals"`
 	BranchTargets int `json:"branch_targets"`
 	Nesting       int `json:"nesting"`
-	LocalsControl int `json:"locals_control"`
+	PhiWork       int `json:"phi_work"`
+	Lookups       int `json:"lookups"`
 	Params        int `json:"params"`
 	Carried       int `json:"carried"`
 
-	Functions      int `json:"functions"`
-	Types          int `json:"types"`
-	Imports        int `json:"imports"`
-	Exports        int `json:"exports"`
-	Globals        int `json:"globals"`
-	Tables         int `json:"tables"`
-	TableElements  int `json:"table_elements"`
-	Segments       int `json:"segments"`
-	ControlSquares int `json:"control_squares"`
+	Functions          int `json:"functions"`
+	Types              int `json:"types"`
+	TypeValues         int `json:"type_values"`
+	Imports            int `json:"imports"`
+	Exports            int `json:"exports"`
+	Globals            int `json:"globals"`
+	Tables             int `json:"tables"`
+	TableElements      int `json:"table_elements"`
+	Segments           int `json:"segments"`
+	SegmentElements    int `json:"segment_elements"`
+	ControlSquares     int `json:"control_squares"`
+	TotalPhiWork       int `json:"total_phi_work"`
+	TotalLookups       int `json:"total_lookups"`
+	TotalBranchTargets int `json:"total_branch_targets"`
+	TotalCarried       int `json:"total_carried"`
 }
 
 // Shape is what the policy of a host judges code by, as it was measured: an artifact that was prepared under another policy

@@ -70,8 +70,9 @@ func TestBombsAreRefusedAtOnce(t *testing.T) {
 
 // capWords are what messages call the bounds of Caps.
 var capWords = []string{
-	"body-bytes", "control-ops", "locals", "branch-targets", "nesting", "locals-control", "params", "carried",
-	"functions", "types", "imports", "exports", "globals", "tables", "table-elements", "segments", "control-squares",
+	"body-bytes", "control-ops", "locals", "branch-targets", "nesting", "phi-work", "lookups", "params", "carried",
+	"functions", "types", "type-values", "imports", "exports", "globals", "tables", "table-elements", "segments", "segment-elements",
+	"control-squares", "total-phi-work", "total-lookups", "total-branch-targets", "total-carried",
 }
 
 func namesACap(err error) bool {

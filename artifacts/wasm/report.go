@@ -153,7 +153,7 @@ func (r *Report) describe(m *Module) {
 }
 
 // capsOfFunctions is the number of caps that bound one function; they come first.
-const capsOfFunctions = 8
+const capsOfFunctions = 9
 
 // generous are caps that only bombs reach: what code passes the caps of a policy is judged by them once more, to be described. What
 // takes memory or time that no byte of the code stands for is bounded still.

@@ -50,7 +50,7 @@ func TestReportNamesTheWorst(t *testing.T) {
 		t.Fatalf("%+v, %v", r, err)
 	}
 	for name, want := range map[string][2]uint32{ // what is measured, and the function
-		"body-bytes": {39, 5}, "control-ops": {2, 3}, "locals": {9, 2}, "branch-targets": {2, 5}, "nesting": {2, 3}, "locals-control": {5, 1},
+		"body-bytes": {39, 5}, "control-ops": {2, 3}, "locals": {9, 2}, "branch-targets": {2, 5}, "nesting": {2, 3}, "phi-work": {100, 1},
 	} {
 		u := use(t, r, name)
 		if u.Measured != int(want[0]) || u.Function == nil || u.Function.Index != want[1] || u.Limit != *indexed(DefaultCaps(), name) {
@@ -82,14 +82,14 @@ func TestReportOfRealCode(t *testing.T) {
 
 // TestReportOfRefusedCode: what only the policy refuses is described whole.
 func TestReportOfRefusedCode(t *testing.T) {
-	small, large := []byte{0}, []byte{1, 0xd8, 4, 0x7f} // no locals, and 600
+	small, large := []byte{0}, []byte{1, 0xb0, 9, 0x7f} // no locals, and 1,200
 	code := startable(1, small, large, small)
 	r, err := Examine(code, Policy{}, Options{Stack: true})
 	if !errors.Is(err, fault.GuestTooComplex) || r.Verdict != "guest" || r.Fault != "guest.too_complex" || r.Message != fault.From(err).Error() || r.Hint == "" {
 		t.Fatalf("%+v, %v", r, err)
 	}
 	u := use(t, r, "locals")
-	if u.Measured != 600 || u.Limit != 512 || u.Used != 1.1719 || u.Function == nil || u.Function.Index != 2 || u.Function.Offset != uint32(bytes.Index(code, large)) {
+	if u.Measured != 1200 || u.Limit != 1024 || u.Used != 1.1719 || u.Function == nil || u.Function.Index != 2 || u.Function.Offset != uint32(bytes.Index(code, large)) {
 		t.Errorf("%+v, %+v", u, u.Function)
 	}
 	if r.Rewrite == nil || r.Rewrite.Bytes == 0 || len(r.Module.Exports) != 1 || len(r.Module.Imports) != 1 || !r.Scanned() {

@@ -99,6 +99,9 @@ type validator struct {
 	data      int    // data segments that the data count section announces; -1: there is none
 	declared  []bool // functions that ref.func may name
 
+	codeBytes       int // of the code section
+	squares, phiSum int // sums over all bodies so far
+
 	err       error
 	constants []byte // the stack of a constant expression
 
@@ -128,12 +131,13 @@ type walk struct {
 	sp    int // operands
 	stack []byte
 
-	controls, mostControls int // instructions that count as control, and how many may
-	targets                int
-	carried                int
-	nesting                int
-	tagIndex               uint32 // that was read last
-	table                  uint32 // number of the br_table, so that each block is looked at once
+	work
+	controls int // instructions that count as control
+	targets  int
+	carried  int
+	nesting  int
+	tagIndex uint32 // that was read last
+	table    uint32 // number of the br_table, so that each block is looked at once
 }
 
 // slots returns the number of parameters and locals, in values: a v128 is two.
@@ -144,11 +148,13 @@ type frame struct {
 	op      byte // opBlock, opLoop, opIf, opElse, opTryTable; opCall for the function itself
 	live    bool // the block can be entered
 	reached bool // a branch that can be reached leads to its end
+	joined  bool // ways meet at its end, or at its head
 	dead    bool // walk.dead of its own code, while a block is open in it
 	table   uint32
 	base    int // height of the operands below its parameters
 	wide    int // v128 among these
 	start   int // offset of the instruction that opened it
+	chain   int // work.chain there
 	sig     *signature
 }
 

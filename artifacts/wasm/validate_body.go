@@ -12,7 +12,7 @@ func (v *validator) body(end int) {
 	if need := end - pos; len(v.stack) < need {
 		v.stack = make([]byte, max(need, 2*len(v.stack)))
 	}
-	v.first, v.live = pos, true
+	v.first, v.since, v.live = pos, pos, true
 	v.frames = append(v.frames, frame{op: opCall, live: true, start: pos, sig: v.sig})
 	if v.plan != nil {
 		v.plan.begin(v.fn)
@@ -26,10 +26,10 @@ func (v *validator) body(end int) {
 	}
 	shape := &v.shape().Caps
 	shape.ControlOps = max(shape.ControlOps, v.controls)
-	shape.LocalsControl = max(shape.LocalsControl, v.controls*len(v.locals))
 	shape.Carried = max(shape.Carried, v.carried)
 	shape.BranchTargets = max(shape.BranchTargets, v.targets)
 	shape.Nesting = max(shape.Nesting, v.nesting)
+	v.settle()
 }
 
 // declareLocals reads the declarations of locals, and returns the offset of the first instruction.
@@ -58,10 +58,6 @@ func (v *validator) declareLocals(end int) int {
 		if t == typeV128 {
 			v.wideLocals++
 		}
-	}
-	v.mostControls = v.caps.ControlOps
-	if count > 0 {
-		v.mostControls = min(v.mostControls, v.caps.LocalsControl/count)
 	}
 	return r.off
 }

@@ -18,6 +18,12 @@ func TestCapsHoldToTheUnit(t *testing.T) {
 	h := func(s string) []byte { return hexBytes(t, s) }
 	body := func(s string) []byte { return bodied(t, "60 00 00|60 02 7f 7f 01 7f", s) }
 	types := vec(sectionType, h(plainType))
+	blocks := func(n int) []byte { return bytes.Repeat(h("02 40 0b"), n) }
+	twice := func(n int, parts ...[]byte) []byte { // n functions with the same body
+		b := append(slices.Concat(parts...), opEnd)
+		b = append(binary.AppendUvarint(nil, uint64(len(b))), b...)
+		return module(types, vec(sectionFunction, slices.Repeat([][]byte{{0}}, n)...), vec(sectionCode, slices.Repeat([][]byte{b}, n)...))
+	}
 	for _, row := range []struct {
 		name  string
 		has   int
@@ -29,7 +35,18 @@ func TestCapsHoldToTheUnit(t *testing.T) {
 		{"locals", 7, body("02 03 7f 04 7e 0b"), "function 0, offset 0x"},
 		{"branch-targets", 5, body("00 41 00 0e 02 00 00 00 41 00 0e 03 00 00 00 00 0b"), "function 0, offset 0x"},
 		{"nesting", 3, body("00 02 40 03 40 02 40 0b 0b 0b 02 40 0b 0b"), "function 0, offset 0x"},
-		{"locals-control", 6, body("01 03 7f 02 40 0b 02 40 0b 0b"), "function 0, offset 0x"},
+		// 9 * (2 * 4); with two loops in each other 9 * (2 * 6 + 2 * 3 / 2); with targets 4 * ((2 + 2) * 5 + 2 / 2).
+		{"phi-work", 72, body("01 03 7f 02 40 0b 02 40 0b 0b"), "function 0, offset 0x"},
+		{"phi-work", 135, body("01 03 7f 03 40 03 40 0b 0b 0b"), "function 0, offset 0x"},
+		{"phi-work", 84, body("01 02 7f 41 00 0e 02 00 00 00 03 40 0b 0b"), "function 0, offset 0x"},
+		// Behind br_if the chain is 1: 8 bytes look up 4, and at the end 2 locals are found.
+		{"lookups", 6, body("01 02 7f 02 40 41 00 0d 00 01 01 01 01 01 01 0b 0b"), "function 0, offset 0x"},
+		// In both arms the chain is 1: 2 bytes, and 2 locals at the end of the first and at the branch; then 2 bytes of that.
+		{"lookups", 6, body("01 02 7f 41 00 04 40 05 0c 00 0b 0b"), "function 0, offset 0x"},
+		// 4 bytes and 2 locals with a chain of 1, 2 bytes and 2 locals with one of 2, up to the head of the loop.
+		{"lookups", 10, body("01 02 7f 41 00 0d 00 41 00 0d 00 03 40 0b 0b"), "function 0, offset 0x"},
+		// Each target of a br_table, the default one, and once more each block.
+		{"lookups", 18, body("01 02 7f 41 00 0d 00 41 00 0e 03 00 00 00 00 0b"), "function 0, offset 0x"},
 		{"params", 3, module(vec(sectionType, h("60 01 7f 03 7f 7f 7f"))), "offset 0x"},
 		{"carried", 6, body("00 41 00 41 00 02 01 41 00 0d 00 6a 0b 02 40 02 7f 41 00 0c 00 0b 1a 0b 1a 0b"), "function 0, offset 0x"},
 		{"functions", 2, module(types, vec(sectionFunction, []byte{0}, []byte{0}), vec(sectionCode, h("02 00 0b"), h("02 00 0b"))), "offset 0x"},
@@ -40,7 +57,15 @@ func TestCapsHoldToTheUnit(t *testing.T) {
 		{"tables", 2, module(vec(sectionImport, h("01 61 01 61 01 70 00 00")), vec(sectionTable, h("70 00 00"))), "offset 0x"},
 		{"table-elements", 7, module(vec(sectionImport, h("01 61 01 61 01 70 00 03")), vec(sectionTable, h("70 00 04"))), "offset 0x"},
 		{"segments", 3, module(vec(sectionData, h("01 00"), h("01 00"), h("01 00"))), "offset 0x"},
-		{"control-squares", 5, module(types, vec(sectionFunction, []byte{0}, []byte{0}), vec(sectionCode, h("05 00 02 40 0b 0b"), h("08 00 02 40 0b 02 40 0b 0b"))), "function 1, offset 0x"},
+		{"type-values", 5, module(vec(sectionType, h("60 01 7f 03 7f 7f 7f"), h("60 00 01 7f"))), "offset 0x"},
+		{"segment-elements", 3, module(types, vec(sectionFunction, []byte{0}), vec(sectionElement, h("01 00 02 00 00"), h("01 00 01 00")), vec(sectionCode, h("02 00 0b"))), "offset 0x"},
+		// The sums, less what the bytes behind the number of functions pay for.
+		{"control-squares", 400*400 - 1204*squaresPerByte, twice(1, h("00"), blocks(400)), "function 0, offset 0x"},
+		{"control-squares", 2*400*400 - 2*1204*squaresPerByte, twice(2, h("00"), blocks(400)), "function 1, offset 0x"},
+		{"total-phi-work", 20*20*4*400 - 1206*phiWorkPerByte, twice(1, h("01 14 7f"), blocks(400)), "function 0, offset 0x"},
+		{"total-lookups", 12, twice(2, h("01 02 7f 02 40 41 00 0d 00 01 01 01 01 01 01 0b"), nil), "function 1, offset 0x"},
+		{"total-branch-targets", 6, twice(2, h("00 41 00 0e 03 00 00 00 00"), nil), "function 1, offset 0x"},
+		{"total-carried", 4, twice(2, h("00 02 7f 41 00 0c 00 0b 1a"), nil), "function 1, offset 0x"},
 	} {
 		i := slices.Index(capNames[:], row.name)
 		policy := func(limit int) Policy {
@@ -106,7 +131,7 @@ func TestBombsAreRefused(t *testing.T) {
 		{"if-diamonds", "control-ops", function(rep(1, 0), rep(20_000, 0x41, 0, 4, 0x40, 5, 0x0b), rep(1, 0x0b))},
 		{"nested blocks", "nesting", function(rep(1, 0), rep(8000, 2, 0x40), rep(8000, 0x0b), rep(1, 0x0b))},
 		{"br_table", "branch-targets", function([]byte{0, 0x41, 0, 0x0e}, binary.AppendUvarint(nil, 100_000), rep(100_001, 0), rep(1, 0x0b))},
-		{"locals times diamonds", "locals-control", function([]byte{1}, binary.AppendUvarint(nil, 500), []byte{0x7f}, rep(4000, 0x41, 0, 4, 0x40, 0x0b), rep(1, 0x0b))},
+		{"locals times diamonds", "phi-work", function([]byte{1}, binary.AppendUvarint(nil, 500), []byte{0x7f}, rep(4000, 0x41, 0, 4, 0x40, 0x0b), rep(1, 0x0b))},
 		{"a long body", "body-bytes", function(rep(1, 0), rep(1<<20, 1), rep(1, 0x0b))},
 		{"calls of many results", "carried", function(rep(1, 0), rep(1000, 0x10, 0), []byte{0, 0x0b})},
 		{"loops of many parameters", "carried", function([]byte{0, 0x10, 0}, rep(1000, 3, 1, 0x0b), []byte{0, 0x0b})},

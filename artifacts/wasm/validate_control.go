@@ -78,7 +78,10 @@ func (v *validator) open(op byte, sig *signature) {
 			return
 		}
 	}
-	v.frames = append(v.frames, frame{op: op, live: v.live, base: v.sp, wide: v.wide, start: v.at, sig: sig})
+	v.frames = append(v.frames, frame{op: op, live: v.live, base: v.sp, wide: v.wide, start: v.at, sig: sig, chain: v.chain})
+	if op == opIf {
+		v.chain++
+	}
 	v.base, v.dead = v.sp, false
 	v.pushTypes(sig.params, sig.paramsWide)
 }
@@ -105,6 +108,7 @@ func (v *validator) elseBlock() {
 	if !v.closeBlock(top) {
 		return
 	}
+	v.leave(top)
 	v.ended = *top
 	top.op = opElse
 	top.reached = top.reached || v.live
@@ -125,6 +129,7 @@ func (v *validator) end() {
 		}
 		top.reached = top.reached || top.live
 	}
+	v.leave(top)
 	v.ended = *top
 	v.live = v.live || top.reached
 	v.frames = v.frames[:last]
@@ -191,7 +196,10 @@ func (v *validator) target() (*frame, uint32) {
 }
 
 // branch notes that a branch leads to a block.
-func (v *validator) branch(f *frame) { f.reached = f.reached || v.live && f.op != opLoop }
+func (v *validator) branch(f *frame) {
+	v.join(f)
+	f.reached = f.reached || v.live && f.op != opLoop
+}
 
 // carry counts values that an instruction takes to another place, or gets from there: the engine makes a variable of each.
 func (v *validator) carry(n int) bool {
@@ -213,6 +221,8 @@ func (v *validator) brTable() {
 		return
 	}
 	v.table++
+	v.passed()
+	v.meet(int(n)) // and once for each block
 	var types []byte
 	for i := range n + 1 {
 		f, _ := v.target()
@@ -298,6 +308,7 @@ func (v *validator) tryTable() {
 		}
 		v.branch(f)
 	}
+	v.enter(opTryTable)
 	v.open(opTryTable, sig)
 	v.tell(evTryTable, 0)
 }

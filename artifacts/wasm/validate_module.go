@@ -139,7 +139,10 @@ func (v *validator) functionType(r *reader) {
 	if len(results) > 1 && !v.use(MultiValue, off) {
 		return
 	}
-	v.types = append(v.types, makeSignature(params, results))
+	values := v.shape().TypeValues + len(params) + len(results)
+	if v.within("type-values", &v.shape().TypeValues, values, v.caps.TypeValues, off) {
+		v.types = append(v.types, makeSignature(params, results))
+	}
 }
 
 func (v *validator) typeIndex(r *reader, what string) uint32 {
@@ -411,7 +414,9 @@ func (v *validator) element(r *reader) {
 	if v.err == nil && r.err == nil && active && v.tables[table] != kind {
 		v.fail(off, "element: of type %s for a table of %s", typeName(kind), typeName(v.tables[table]))
 	}
-	for n := r.u32("element"); n > 0 && r.err == nil && v.err == nil; n-- {
+	n := r.u32("element")
+	v.within("segment-elements", &v.shape().SegmentElements, v.shape().SegmentElements+int(n), v.caps.SegmentElements, off)
+	for ; n > 0 && r.err == nil && v.err == nil; n-- {
 		if flags&elementExprs != 0 {
 			v.constant(r, kind, v.constGlobals(r.off))
 			continue
@@ -494,6 +499,7 @@ func (v *validator) bodies(r *reader) {
 		return
 	}
 	shape := v.shape()
+	v.codeBytes = len(r.b)
 	for i, t := range defined {
 		v.fn, v.sig = uint32(v.imported+i), &v.types[t]
 		before := shape.Caps
@@ -512,10 +518,6 @@ func (v *validator) bodies(r *reader) {
 			break
 		}
 		v.m.noteWorst(&before, v.fn)
-		controls, limit := v.controls, v.caps.ControlSquares
-		if !v.within("control-squares", &shape.ControlSquares, shape.ControlSquares+controls*controls, limit, off) {
-			break
-		}
 	}
 	v.sig = nil
 }

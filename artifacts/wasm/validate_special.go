@@ -54,13 +54,10 @@ func (v *validator) index(what string, n int) (uint32, bool) {
 
 // control counts an instruction that begins or leaves a block.
 func (v *validator) control() bool {
-	if v.controls++; v.controls <= v.mostControls {
+	if v.controls++; v.controls <= v.caps.ControlOps {
 		return true
 	}
-	shape := &v.shape().Caps
-	_ = v.within("control-ops", &shape.ControlOps, v.controls, v.caps.ControlOps, v.at) &&
-		v.within("locals-control", &shape.LocalsControl, v.controls*len(v.locals), v.caps.LocalsControl, v.at)
-	return false
+	return v.within("control-ops", &v.shape().Caps.ControlOps, v.controls, v.caps.ControlOps, v.at)
 }
 
 // special validates an instruction that has code of its own. What it reads and moves is v.pos, v.sp and the frames.
@@ -77,6 +74,7 @@ func (v *validator) special(op byte, info *opInfo) {
 		if sig == nil || op == opIf && !v.pop(typeI32) {
 			return
 		}
+		v.enter(op)
 		if v.open(op, sig); v.err == nil {
 			v.tell(evBlock+eventKind(op-opBlock), 0)
 		}
@@ -158,8 +156,10 @@ func (v *validator) br(op byte) {
 	if !v.carry(len(types)) || !v.popTypes(types, wide) {
 		return
 	}
+	v.passed()
 	v.branch(f)
 	if op == opBrIf {
+		v.chain++
 		v.pushTypes(types, wide)
 		v.tell(evBrIf, depth)
 		return

@@ -94,7 +94,7 @@ func TestBodies(t *testing.T) {
 		{"local", plainType, "01 02 7f 20 01 21 00 0b", "", ""},
 		{"no such local", plainType, "01 02 7f 20 02 1a 0b", fault.GuestInvalid, "no local 2"},
 		{"tee of the wrong type", plainType, "01 01 7f 42 00 22 00 1a 0b", fault.GuestInvalid, "local.tee: needs i32, and finds i64"},
-		{"4 G locals", plainType, "02 ff ff ff ff 0f 7f 01 7f 0b", fault.GuestTooComplex, "locals is 4294967295, and 512 is the most"},
+		{"4 G locals", plainType, "02 ff ff ff ff 0f 7f 01 7f 0b", fault.GuestTooComplex, "locals is 4294967295, and 1024 is the most"},
 		{"global.set", plainType, "00 41 00 24 01 0b", "", ""},
 		{"global.set of a constant", plainType, "00 41 00 24 00 0b", fault.GuestInvalid, "not mutable"},
 		{"load", plainType, "00 41 00 28 02 00 1a 0b", "", ""},

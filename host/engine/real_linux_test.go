@@ -118,8 +118,8 @@ func TestRealModules(t *testing.T) {
 
 // headroom names what a shape has of what is bounded.
 func headroom(s wasm.Shape) string {
-	return fmt.Sprintf("%s; body %d, control %d, locals %d, targets %d, nesting %d, locals x control %d, squares %d",
-		s.Features, s.BodyBytes, s.ControlOps, s.Locals, s.BranchTargets, s.Nesting, s.LocalsControl, s.ControlSquares)
+	return fmt.Sprintf("%s; body %d, control %d, locals %d, targets %d, nesting %d, phi work %d, lookups %d, squares %d",
+		s.Features, s.BodyBytes, s.ControlOps, s.Locals, s.BranchTargets, s.Nesting, s.PhiWork, s.Lookups, s.ControlSquares)
 }
 
 // TestSharedMemoryIsRefused: the regular expressions of go-re2 are built for threads, which no policy offers.

@@ -83,8 +83,9 @@ const maxResets = 32
 // capsOf lists the numbers of c, in the order in which they are sent.
 func capsOf(c *artifacts.Caps) []*int {
 	return []*int{
-		&c.BodyBytes, &c.ControlOps, &c.Locals, &c.BranchTargets, &c.Nesting, &c.LocalsControl, &c.Params, &c.Carried,
-		&c.Functions, &c.Types, &c.Imports, &c.Exports, &c.Globals, &c.Tables, &c.TableElements, &c.Segments, &c.ControlSquares,
+		&c.BodyBytes, &c.ControlOps, &c.Locals, &c.BranchTargets, &c.Nesting, &c.PhiWork, &c.Lookups, &c.Params, &c.Carried,
+		&c.Functions, &c.Types, &c.TypeValues, &c.Imports, &c.Exports, &c.Globals, &c.Tables, &c.TableElements, &c.Segments, &c.SegmentElements,
+		&c.ControlSquares, &c.TotalPhiWork, &c.TotalLookups, &c.TotalBranchTargets, &c.TotalCarried,
 	}
 }
 
