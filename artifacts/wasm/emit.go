@@ -111,6 +111,9 @@ func (e *emitter) insert(n int, i *insert) int32 {
 			e.take(i.cost, false)
 		}
 	case insCheck:
+		if e.loops[i.arg].caught {
+			e.landing()
+		}
 		if e.weights != nil {
 			e.header(i)
 		}

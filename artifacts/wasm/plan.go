@@ -64,7 +64,7 @@ type insertKind uint8
 const (
 	insEntry    insertKind = iota
 	insCharge              // take cost
-	insCheck               // at a loop header: take cost and check; arg is the loop
+	insCheck               // at a loop header: take cost and check, and land as insLanding does; arg is the loop
 	insLoop                // before a loop; arg is the loop
 	insLoopEnd             // behind its end
 	insBranch              // br or br_if: arg is the depth
@@ -120,6 +120,7 @@ type planLoop struct {
 	block  int32 // index among the open blocks
 	calls  bool
 	params bool
+	caught bool // an exception may lead to its header
 	start  int32
 	end    int32 // behind the type of the block
 }
@@ -405,7 +406,7 @@ func (p *plan) close(start, end int, was bool) {
 	if !b.entered {
 		return
 	}
-	if b.caught {
+	if b.caught && b.op != opLoop { // there it lands at the header
 		p.put(insert{pos: int32(end), kind: insLanding})
 	}
 	switch {
@@ -560,7 +561,10 @@ func (p *plan) tryTable(start int) bool {
 		p.flow |= flowCalled | flowCharged // what was thrown may have come from far
 		p.branch(int(depth), p.live)
 		p.flow = flow
-		p.blocks[len(p.blocks)-1-int(depth)].caught = true
+		b := &p.blocks[len(p.blocks)-1-int(depth)]
+		if b.caught = true; b.op == opLoop {
+			p.loops[b.loop].caught = true
+		}
 	}
 	return n > 0
 }
