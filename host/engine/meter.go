@@ -65,8 +65,11 @@ func (m *accounts) used() int64 {
 	if m.gas == nil {
 		return 0
 	}
-	return min(max(m.granted-int64(m.gas.Get()), 0), run.MaxGas)
+	return min(max(m.spent(), 0), run.MaxGas)
 }
+
+// spent is used without bounds: no account is further below zero than one amount.
+func (m *accounts) spent() int64 { return m.granted - int64(m.gas.Get()) }
 
 // charged returns what a receipt says: a phase that passed its limit has used all of it.
 func (m *accounts) charged() int64 {
@@ -78,7 +81,7 @@ func (m *accounts) charged() int64 {
 
 // over returns the fault of a phase that used more than its limit, or nil.
 func (m *accounts) over() *fault.Error {
-	if m.limit == run.NoGasLimit || m.used() <= m.limit {
+	if m.limit == run.NoGasLimit || m.gas == nil || m.spent() <= m.limit {
 		return nil
 	}
 	if m.init {
@@ -111,7 +114,7 @@ func (m *accounts) refill(mod api.Module) {
 // grant lets the code work on for a slice, or for what is left of the limit.
 func (m *accounts) grant() {
 	used := m.used()
-	m.granted = min(used+m.slice, run.MaxGas)
+	m.granted = used + min(m.slice, run.MaxGas-used)
 	if m.limit != run.NoGasLimit {
 		m.granted = min(m.granted, m.limit)
 	}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/tetratelabs/wazero/api"
+
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/artifacts"
@@ -212,5 +214,45 @@ func TestUnmeteredCodeIsNotLoaded(t *testing.T) {
 func TestWeightsHaveTheirVersion(t *testing.T) {
 	if v := wasm.Weights1().Version; v != wire.WeightsVersion {
 		t.Errorf("the table has version %d, wire.WeightsVersion is %d", v, wire.WeightsVersion)
+	}
+}
+
+// purseGlobal is an account without an instance.
+type purseGlobal struct {
+	api.MutableGlobal
+	v int64
+}
+
+func (g *purseGlobal) Get() uint64  { return uint64(g.v) }
+func (g *purseGlobal) Set(v uint64) { g.v = int64(v) }
+
+// TestAccountsAtTheirEnds: slices and limits of all sizes end a run that goes on for ever, and what it used never wraps.
+func TestAccountsAtTheirEnds(t *testing.T) {
+	const work = int64(65536) << 32 // more than any instruction takes
+	for _, limit := range []int64{run.NoGasLimit, 1, run.MaxGas - 1, run.MaxGas} {
+		for _, slice := range []int64{0, 1, run.MaxGas, math.MaxInt64} {
+			gas := &purseGlobal{}
+			m := newAccounts(Spec{Slice: slice, InitGas: limit})
+			m.gas, m.stack = gas, &purseGlobal{}
+			ended := false
+			for range 20_000 {
+				gas.v -= work
+				if gas.v < 0 {
+					func() {
+						defer func() { ended = recover() != nil }()
+						m.refill(nil)
+					}()
+				}
+				if used := m.used(); used < 0 || used > run.MaxGas || gas.v > run.MaxGas || !ended && gas.v < 0 {
+					t.Fatalf("limit %d, slices of %d: %d used, and the account is %d", limit, slice, used, gas.v)
+				}
+				if ended {
+					break
+				}
+			}
+			if ended != (limit != run.NoGasLimit) {
+				t.Errorf("limit %d, slices of %d: ended: %v, with %d used", limit, slice, ended, m.used())
+			}
+		}
 	}
 }
