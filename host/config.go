@@ -40,8 +40,8 @@ type Config struct {
 	MaxInputBytes int64
 
 	// WasmFeatures says which features of WebAssembly code may use: names joined by commas, of which wasm2 and all stand for
-	// sets, and a minus takes one away: "wasm2,tail-calls,-simd". Default: "wasm2". Unit: text. Range: see wasm.ParseFeatures.
-	// Live: restart.
+	// sets, and a minus takes one away: "wasm2,tail-calls,-simd". The engine's exceptions are not safe: a host that allows them shows
+	// the warning engine.exceptions. Default: "wasm2". Unit: text. Range: see wasm.ParseFeatures. Live: restart.
 	WasmFeatures string
 	// WasmCaps bounds the complexity of code before it is compiled: "body-bytes=524288,functions=200000". Default: for each cap
 	// that is not named, that of wasm.Caps. Unit: text. Range: the names of CapNames, numbers from 1 on. Live: restart.

@@ -155,6 +155,10 @@ func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 	if h.warm, err = openWarm(h, h.blobs); err != nil {
 		return nil, err
 	}
+	for _, w := range engineWarnings(runtime.GOARCH, policy) {
+		h.health.set(w.code, w.message, w.hint)
+		h.log.Warn().Str("code", w.code).Str("hint", w.hint).Msg(w.message)
+	}
 	h.health.set("sandbox.partial", "workers are confined by "+h.pool.Facts().Sandbox+" only: no namespaces, no Landlock, no seccomp",
 		"run the host under a user account that owns nothing else")
 

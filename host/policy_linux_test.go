@@ -2,10 +2,12 @@ package host
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/inspect"
 	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/artifacts"
 	"github.com/troupehost/troupe/artifacts/wasm"
@@ -84,6 +86,10 @@ func TestOtherPolicies(t *testing.T) {
 		r, err := h.Execute(t.Context(), Request{Code: code, Entry: run.Entry{Mode: run.Invoke, Name: "run", Args: []string{"0", "0"}}})
 		if err != nil || r.Fault != string(row.want) {
 			t.Errorf("%d, executed: %q (%s), %v", i, r.Fault, r.Message, err)
+		}
+		warned := slices.ContainsFunc(h.health.list(), func(w inspect.Health) bool { return w.Code == "engine.exceptions" && w.Level == "warning" })
+		if warned != (row.features == "all") {
+			t.Errorf("%d: features %q, a warning of exceptions: %v", i, row.features, warned)
 		}
 		if err := h.Close(); err != nil {
 			t.Fatal(err)

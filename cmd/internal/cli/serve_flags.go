@@ -22,7 +22,7 @@ var settings = []struct{ flag, field, what string }{
 	{"prepare-workers-critical", "PrepareWorkersCritical", "prepare at most N codes at once while critical ones wait (default: all cores, at least --prepare-workers)"},
 	{"execute-workers", "ExecuteWorkers", "at most N worker processes for runs"},
 	{"execute-workers-critical", "ExecuteWorkersCritical", "at most N worker processes while critical runs wait (default: --execute-workers and the cores)"},
-	{"wasm-features", "WasmFeatures", "let code use the features of LIST: wasm2, all, or names joined by commas; a minus takes one away"},
+	{"wasm-features", "WasmFeatures", "let code use the features of LIST: wasm2, all, or names joined by commas; a minus takes one away. exceptions, also by all, are not safe in this engine: for trusted code only"},
 	{"wasm-caps", "WasmCaps", "bound the complexity of code by LIST: NAME=N joined by commas, like functions=200000 (default: built in)"},
 	{"cache-bytes", "CacheBytes", "keep artifacts up to SIZE"},
 	{"retry-cooldown", "RetryCooldown", "wait D before a preparation that failed by what may be the machine's fault is tried again"},
