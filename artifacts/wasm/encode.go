@@ -232,6 +232,10 @@ func (p *plan) section(id byte, old []byte) []byte {
 		return appendU32(nil, n+p.shift(n))
 	case id == sectionElement:
 		return p.elementSection(n, &r)
+	case id == sectionDataCount && p.v.fills:
+		return appendU32(nil, n+p.active())
+	case id == sectionData && p.v.fills:
+		return dataSection(n, p.active(), r)
 	}
 	return nil
 }
@@ -353,6 +357,51 @@ func (p *plan) elementSection(n uint32, r *reader) []byte {
 		}
 	}
 	return b
+}
+
+// active returns how many data segments are active.
+func (p *plan) active() (active uint32) {
+	for _, s := range p.v.m.sections {
+		if s.id == sectionData {
+			r := reader{b: s.payload}
+			for n := r.u32("segments"); n > 0; n-- {
+				if r.dataSegment() {
+					active++
+				}
+			}
+		}
+	}
+	return active
+}
+
+// dataSection puts the active segments behind all others, and an empty passive one in the place of each. An active segment is
+// dropped when it was copied, before any code runs, so that memory.init finds nothing in it; but the engine keeps it.
+func dataSection(n, active uint32, r reader) []byte {
+	b := appendU32(make([]byte, 0, len(r.b)+2*int(active)+5), n+active)
+	moved := []byte(nil)
+	for range n {
+		start := r.b
+		if r.dataSegment() {
+			b = append(b, 1, 0)
+			moved = append(moved, start[:len(start)-len(r.b)]...)
+		} else {
+			b = append(b, start[:len(start)-len(r.b)]...)
+		}
+	}
+	return append(b, moved...)
+}
+
+// dataSegment passes over a segment, and tells whether it is active.
+func (r *reader) dataSegment() bool {
+	kind := r.u32("segment")
+	if kind == 2 {
+		r.u32("memory")
+	}
+	if kind != 1 {
+		r.constant()
+	}
+	r.take(r.u32("segment"), "segment")
+	return kind != 1
 }
 
 // expression copies a constant expression with the new numbers of the functions.

@@ -97,6 +97,7 @@ type validator struct {
 	tags      []uint32
 	elements  []byte // types of the segments
 	data      int    // data segments that the data count section announces; -1: there is none
+	fills     bool   // memory.init stands somewhere
 	declared  []bool // functions that ref.func may name
 
 	codeBytes       int // of the code section

@@ -24,6 +24,7 @@ func (v *validator) misc() {
 	k, arg, ok := evMemoryInit, uint32(0), false
 	switch sub {
 	case 0x08: // memory.init
+		v.fills = true
 		arg, ok = v.dataIndex()
 		ok = ok && v.memoryIndex()
 	case 0x09: // data.drop
