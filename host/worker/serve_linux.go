@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -26,6 +27,8 @@ type session struct {
 	app  *engine.App
 	out  *output
 	time *clock // nil: none
+
+	beside sync.WaitGroup // what else reads from the connection: a process ends without waiting for it
 }
 
 func serve(fd int) int {
@@ -102,7 +105,7 @@ func (s *session) prepare(m wire.Prepare) error {
 	if err := s.time.set(m.Clock); err != nil {
 		return err
 	}
-	go s.extend(m.Clock)
+	s.beside.Go(func() { s.extend(m.Clock) })
 	c, err := engine.Compile(context.Background(), code, m.MaxInflatedBytes,
 		engine.Options{Policy: m.Policy, CanonicalNaNs: m.CanonicalNaNs})
 	if err != nil {

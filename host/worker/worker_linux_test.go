@@ -69,10 +69,20 @@ func inProcess(t testing.TB) *talk {
 		if s.app != nil {
 			_ = s.app.Close()
 		}
+		// A descriptor that is closed while something reads from it may be that of the next session by then.
+		_ = unix.Shutdown(fd, unix.SHUT_RDWR)
+		s.beside.Wait()
 		_ = unix.Close(fd)
 		ended <- err
 	}()
-	return started(t, h, func() error { return <-ended })
+	return started(t, h, func() error {
+		select {
+		case err := <-ended:
+			return err
+		case <-time.After(patience):
+			return errors.New("the session does not end")
+		}
+	})
 }
 
 // reexec starts the test binary as a worker. tune may change the command before it starts.
@@ -103,7 +113,9 @@ func reexec(t testing.TB, tune func(*exec.Cmd)) (*talk, *exec.Cmd) {
 	waited := false
 	wait := func() error {
 		if !waited {
+			give := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
 			once, waited = cmd.Wait(), true
+			give.Stop()
 		}
 		return once
 	}
