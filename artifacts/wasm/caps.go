@@ -16,7 +16,7 @@ type Caps struct {
 	Locals        int // 1,024, parameters included (813 of a debug build by zig cc, 486 of weval)
 	BranchTargets int // 8,192 targets of all its br_table (5,490 of esbuild)
 	Nesting       int // 4,096 blocks within each other (3,289 of esbuild)
-	PhiWork       int // 1 Gi units (871 Mi of StarlingMonkey); see phiWork
+	PhiWork       int // 9 Gi units (8.4 Gi of StarlingMonkey, 1.7 Gi of weval); see phiWork
 	Lookups       int // 32 Mi (10.1 Mi of StarlingMonkey); see lookups
 	Params        int // 1,000, and as many results
 	Carried       int // 65,536 values that its calls, blocks and branches take and give (7,625 of a Haskell guest)
@@ -32,8 +32,8 @@ type Caps struct {
 	TableElements      int // 65,536 at the start, of all tables
 	Segments           int // 131,072 data segments, and as many element segments (98,450 of esbuild)
 	SegmentElements    int // 1 Mi elements of all segments (9,403 of esbuild)
-	ControlSquares     int // 80 Mi: the sum of the squares of ControlOps, less 40 for each byte of code (69 Mi)
-	TotalPhiWork       int // 1 Gi: the sum of PhiWork, less 256 for each byte of code
+	ControlSquares     int // 80 Mi: the sum of the squares of ControlOps, less 40 for each byte of code (0)
+	TotalPhiWork       int // 9 Gi: the sum of PhiWork, less 2,048 for each byte of code (4.2 Gi of weval)
 	TotalLookups       int // 64 Mi: the sum of Lookups (21.5 Mi of StarlingMonkey)
 	TotalBranchTargets int // 320 Ki: the sum of BranchTargets (277,905 of esbuild)
 	TotalCarried       int // 1 Mi: the sum of Carried (374,787 of StarlingMonkey with its checks)
@@ -42,8 +42,8 @@ type Caps struct {
 // What each byte of the code section pays for, in units of the sums. Honest code takes about 0.6 us of compiling for each of
 // its bytes, so what is not more than about that for its size is no bomb.
 const (
-	squaresPerByte = 40  // of about 16 ns
-	phiWorkPerByte = 256 // of 1 to 4 ns
+	squaresPerByte = 40   // of about 16 ns
+	phiWorkPerByte = 2048 // of up to 1 ns, and of much less where no loop hands on all locals
 )
 
 // Shape is what Caps bound, as it is: the maxima over all functions, and the sums over the module.
@@ -70,11 +70,11 @@ func (c *Caps) fields() [len(capNames)]*int {
 // DefaultCaps returns the defaults.
 func DefaultCaps() Caps {
 	return Caps{
-		BodyBytes: 256 << 10, ControlOps: 10_000, Locals: 1024, BranchTargets: 8192, Nesting: 4096, PhiWork: 1 << 30, Lookups: 32 << 20,
+		BodyBytes: 256 << 10, ControlOps: 10_000, Locals: 1024, BranchTargets: 8192, Nesting: 4096, PhiWork: 9 << 30, Lookups: 32 << 20,
 		Params: 1000, Carried: 65_536,
 		Functions: 100_000, Types: 16_384, TypeValues: 100_000, Imports: 16_384, Exports: 16_384, Globals: 16_384, Tables: 16,
 		TableElements: 65_536, Segments: 131_072, SegmentElements: 1 << 20,
-		ControlSquares: 80 << 20, TotalPhiWork: 1 << 30, TotalLookups: 64 << 20, TotalBranchTargets: 320 << 10, TotalCarried: 1 << 20,
+		ControlSquares: 80 << 20, TotalPhiWork: 9 << 30, TotalLookups: 64 << 20, TotalBranchTargets: 320 << 10, TotalCarried: 1 << 20,
 	}
 }
 

@@ -18,10 +18,15 @@ type work struct {
 	lookups   int
 }
 
-// phiWork returns locals^2 * ((controls+targets) * (4+d) + loops*locals/2), where d is how many loops are open at most.
+// phiWork returns locals^2 * ((controls+targets) * passes + 2*loops*locals). The passes are 16; where there are loops as many more
+// as there are locals, since a loop that hands each local to the next has the compiler look once more for each, or 16 for each loop
+// within another if that is more.
 func (v *validator) phiWork() int {
-	locals := len(v.locals)
-	return product(locals*locals, product(v.controls+v.targets, 4+v.deepest)+v.loops*locals/2)
+	locals, passes := len(v.locals), 16
+	if v.loops > 0 {
+		passes += max(locals, 16*v.deepest)
+	}
+	return product(locals*locals, product(v.controls+v.targets, passes)+2*v.loops*locals)
 }
 
 // product multiplies what is not negative; too much is the largest number.

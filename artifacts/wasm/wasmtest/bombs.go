@@ -60,6 +60,14 @@ func FunctionBombs() []Bomb {
 		one("150 locals, 3,300 nested loops", Either, func() []byte { return LoopsBack(150, 3300) }),
 		one("510 locals, 2,900 ways to one end", Either, func() []byte { return WideJoin(510, 2900) }),
 		one("500 locals, br_table of 8,192", Either, func() []byte { return WideTable(500, 8192) }),
+		one("500 locals, a chain round a loop, 180 joins", TooComplex, func() []byte { return Chain(500, 1, 180) }),
+		one("500 locals, a chain round each of 38 loops", TooComplex, func() []byte { return Chain(500, 38, 0) }),
+		one("500 locals, a chain round each of 12 loops", Prepared, func() []byte { return Chain(500, 12, 0) }),
+		one("150 locals, a chain within 400 nested loops", TooComplex, func() []byte { return ChainWithin(150, 400) }),
+		one("50 locals, 4,000 blocks with an exit to each", TooComplex, func() []byte { return NestedJoins(50, 4000) }),
+		one("200 locals, 500 blocks with an exit to each", Prepared, func() []byte { return NestedJoins(200, 500) }),
+		one("60,000 locals read behind 9,000 exits", TooComplex, func() []byte { return ReadsBehindExits(9000, 60_000) }),
+		one("1,000 locals, 250 ways to one end", Prepared, func() []byte { return WideJoin(1000, 250) }),
 		one("10 MB in a straight line", TooComplex, func() []byte { return Adds(3_400_000) }),
 		one("500,000 additions", TooComplex, func() []byte { return Adds(500_000) }),
 		one("5,000,000 dead instructions", TooComplex, func() []byte { return DeadCode(5_000_000) }),
@@ -71,6 +79,8 @@ func FunctionBombs() []Bomb {
 		typed("br_table of 8,192 to one label of 1,000 values", Either, 0, 1000, func() []byte { return TableOfValues(8192, 1, 1000) }),
 		typed("br_table of 8,192 to labels of 1,000 values", Either, 0, 1000, func() []byte { return TableOfValues(8192, 100, 1000) }),
 		{"4,900 calls of 1,000 values", callsOfValues, Either},
+		{"200 functions of 32 calls of 1,000 values", func() []byte { return callingOfValues(200, 32) }, TooComplex},
+		{"15 functions of 32 calls of 1,000 values", func() []byte { return callingOfValues(15, 32) }, Prepared},
 		many("3,333 diamonds", 10, func() []byte { return Diamonds(3333) }),
 		many("3,333 diamonds", 200, func() []byte { return Diamonds(3333) }),
 		many("50 diamonds", 4000, func() []byte { return Diamonds(50) }),
@@ -81,6 +91,9 @@ func FunctionBombs() []Bomb {
 		many("4,000 nested blocks", 100, func() []byte { return Nested(4000) }),
 		many("250 KB in a straight line", 40, func() []byte { return Stores(36_000) }),
 		many("43,000 live operands", 40, func() []byte { return LiveOperands(43_000) }),
+		many("500 locals, a chain round 3 loops", 20, func() []byte { return Chain(500, 3, 0) }),
+		many("510 locals, 200 ways to one end", 50, func() []byte { return WideJoin(510, 200) }),
+		many("br_table of 8,192", 35, func() []byte { return TableOfOne(8192) }),
 		many("500 live locals", 500, func() []byte { return LiveLocals(500) }),
 		many("9,000 calls", 100, func() []byte { return Calls(9000) }),
 		{"2^32-1 locals", func() []byte { return Functions(nil, locals(1<<32-1)) }, TooComplex},
@@ -100,11 +113,16 @@ func locals(groups ...int) []byte {
 	return append(U(len(b)), b...)
 }
 
-func callsOfValues() []byte {
+func callsOfValues() []byte { return callingOfValues(1, 4900) }
+
+// callingOfValues has n functions more, which hand on 1,000 values so many times.
+func callingOfValues(n, calls int) []byte {
+	types := append([][]byte{{0}, {1}, {2}}, slices.Repeat([][]byte{{0}}, n-1)...)
+	bodies := append([][]byte{CallsOfValues(calls), Body(0, opUnreachable), Body(0)}, slices.Repeat([][]byte{CallsOfValues(calls)}, n-1)...)
 	return Module(
 		Section(Type, Vector(FuncType(1, 0), FuncType(0, 1000), FuncType(1000, 0))),
-		Section(Func, Vector([]byte{0}, []byte{1}, []byte{2})),
-		Section(Code, Vector(CallsOfValues(4900), Body(0, opUnreachable), Body(0))),
+		Section(Func, Vector(types...)),
+		Section(Code, Vector(bodies...)),
 	)
 }
 

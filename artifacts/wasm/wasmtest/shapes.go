@@ -171,3 +171,53 @@ func WideTable(locals, n int) []byte {
 	}
 	return Body(locals+1, append(append(b, opEnd), useAll(locals)...)...)
 }
+
+// shift hands each local to the one before it.
+func shift(locals int) []byte {
+	var b []byte
+	for i := 1; i < locals; i++ {
+		b = slices.Concat(b, get(i+1), set(i))
+	}
+	return b
+}
+
+// Chain is a body of loops in a row, each of which calls, and hands each local to the one before it: the compiler finds out of
+// one after the other that it never changes. Then it has so many joins at which every local may have one of two values.
+func Chain(locals, loops, joins int) []byte {
+	var b []byte
+	for range loops {
+		b = slices.Concat(b, []byte{opLoop, Void, opGet, 0, opCall, 0}, shift(locals), []byte{opGet, 0, opBrIf, 0, opEnd})
+	}
+	for n := joins; n > 0; n -= 30 {
+		b = append(b, nestedJoins(locals, min(n, 30))...)
+	}
+	return Body(locals, append(b, useAll(locals)...)...)
+}
+
+// ChainWithin is Chain in the innermost of n loops, each within the one before, with a way back to each.
+func ChainWithin(locals, n int) []byte {
+	b := slices.Concat(repeat([]byte{opLoop, Void}, n), shift(locals), repeat([]byte{opGet, 0, opBrIf, 0, opEnd}, n))
+	return Body(locals, append(b, useAll(locals)...)...)
+}
+
+// NestedJoins is a body of n blocks, each within the one before, with a way from the innermost to the end of each, before every
+// local changes.
+func NestedJoins(locals, n int) []byte {
+	return Body(locals, append(nestedJoins(locals, n), useAll(locals)...)...)
+}
+
+func nestedJoins(locals, n int) []byte {
+	b := repeat([]byte{opBlock, Void}, n)
+	for i := range n {
+		b = slices.Concat(b, []byte{opGet, 0, opBrIf}, U(i))
+	}
+	for i := 1; i < locals; i++ {
+		b = slices.Concat(b, get(i), []byte{opConst, 1, opAdd}, set(i))
+	}
+	return append(b, repeat([]byte{opEnd}, n)...)
+}
+
+// ReadsBehindExits is a body that may leave at n places, and then reads its parameter so many times.
+func ReadsBehindExits(n, reads int) []byte {
+	return Body(0, append(repeat([]byte{opGet, 0, opBrIf, 0}, n), repeat([]byte{opGet, 0, opDrop}, reads)...)...)
+}
