@@ -38,6 +38,7 @@ func (a *app) tree(ctx context.Context) *cobra.Command {
 	p.BoolVarP(&a.quiet, "quiet", "q", false, "no receipt, notes or progress on stderr; errors only")
 	p.BoolVarP(&a.verbose, "verbose", "v", false, "log of the private host on stderr")
 	onlyOnce(p)
+	completeFlags(root, p)
 	return root
 }
 
@@ -84,6 +85,7 @@ func (a *app) command(v verb) *cobra.Command {
 	if v.flags != nil {
 		v.flags(c.Flags())
 		onlyOnce(c.Flags())
+		completeFlags(c, c.Flags())
 	}
 	c.SetHelpFunc(func(c *cobra.Command, _ []string) { a.help(c, v, a.out) })
 	c.SetFlagErrorFunc(flagError)

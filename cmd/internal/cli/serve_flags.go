@@ -22,7 +22,7 @@ var settings = []struct{ flag, field, what string }{
 	{"prepare-workers-critical", "PrepareWorkersCritical", "prepare at most N codes at once while critical ones wait (default: all cores, at least --prepare-workers)"},
 	{"execute-workers", "ExecuteWorkers", "at most N worker processes for runs"},
 	{"execute-workers-critical", "ExecuteWorkersCritical", "at most N worker processes while critical runs wait (default: --execute-workers and the cores)"},
-	{"wasm-features", "WasmFeatures", "let code use the features of LIST: wasm2, all, or names joined by commas; a minus takes one away. exceptions, also by all, are not safe in this engine: for trusted code only"},
+	{"wasm-features", "WasmFeatures", "let code use the features of LIST: wasm2, all, or names joined by commas; a minus takes one away; exceptions only for code you trust, see above"},
 	{"wasm-caps", "WasmCaps", "bound the complexity of code by LIST: NAME=N joined by commas, like functions=200000 (default: built in)"},
 	{"cache-bytes", "CacheBytes", "keep artifacts up to SIZE"},
 	{"retry-cooldown", "RetryCooldown", "wait D before a preparation that failed by what may be the machine's fault is tried again"},
@@ -79,7 +79,10 @@ func (a *app) serveVerb() verb {
 	return verb{
 		use: "serve [flags]", short: "Keep a host running until it is told to stop",
 		long: `Prints "ready" and the path of its control socket on stdout, and its log on stderr. SIGINT and SIGTERM let running
-work end, for 10s at most; a second one stops it. Jobs that are not settled then go on with the next 'troupe serve'.`,
+work end, for 10s at most; a second one stops it. Jobs that are not settled then go on with the next 'troupe serve'.
+
+The engine's exceptions are not memory-safe: a guest that uses them can read what its worker process holds. They are off, and
+--wasm-features exceptions (or all) turns them on; 'troupe status' then shows a lasting warning.`,
 		examples: []string{
 			"troupe serve", "on the default data directory",
 			"troupe serve --data-dir /var/lib/troupe", "on another one",
