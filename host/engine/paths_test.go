@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -114,40 +115,6 @@ func TestTheGasOfEveryPathIsTheSumOfItsInstructions(t *testing.T) {
 	t.Logf("%d calls returned and used %d gas; %d trapped, with at most %d paid before and %d not paid", p.returned, p.gas, p.trapped, p.before, p.behind)
 	if p.returned < 2*int(seeds()) || p.gas < 1000*seeds() || p.trapped < int(seeds())/10 {
 		t.Error("too little was compared")
-	}
-}
-
-// TestTheGasOfAStartUpIsForetold compares what is said of a start-up that hands on many values with what it uses.
-func TestTheGasOfAStartUpIsForetold(t *testing.T) {
-	ten := slices.Concat(slices.Repeat([][]byte{{opI32Const, 1}}, 10)...)
-	drop := slices.Concat(slices.Repeat([][]byte{{opDrop}}, 10)...)
-	for name, bodies := range map[string][2][]byte{
-		"by falling out": {slices.Concat(ten, []byte{opCall, 1}, drop), {opLocalGet, 0, opLocalGet, 1, opLocalGet, 2, opLocalGet, 3, opLocalGet, 4,
-			opLocalGet, 5, opLocalGet, 6, opLocalGet, 7, opLocalGet, 8, opLocalGet, 9}},
-		"by return":         {slices.Concat(ten, []byte{opCall, 1}, drop), slices.Concat(ten, []byte{0x0f})},
-		"by br":             {slices.Concat(ten, []byte{opCall, 1}, drop), slices.Concat(ten, []byte{0x0c, 0})},
-		"br out of a block": {slices.Concat([]byte{0x02, 2}, ten, []byte{0x0c, 0, opEnd}, drop), ten},
-	} {
-		code := w.Module(
-			w.Section(w.Type, w.Vector(w.FuncType(0, 0), w.FuncType(10, 10), w.FuncType(0, 10))),
-			w.Section(w.Func, w.Vector([]byte{0}, []byte{1})),
-			w.Section(w.Export, w.Vector(exportFunc("_start", 0))),
-			w.Section(w.Code, w.Vector(w.Body(3, bodies[0]...), w.Body(0, bodies[1]...))),
-		)
-		o := pathMode(false)
-		r, err := wasm.Examine(code, policy, o)
-		if err != nil || r.Start == nil || !r.Start.Complete {
-			t.Fatalf("%s: %+v, %v", name, r.Start, err)
-		}
-		in, err := wasm.Instrument(code, policy, o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, _ := play1(t, "compiler", in.Code, fullPurse(), "_start")
-		want, _ := play1(t, "compiler", naiveCount(t, code, o.Weights, 0), nil, "_start")
-		if got != want || r.Start.Gas != want.gas {
-			t.Errorf("%s: %d foretold, %d counted, %d used", name, r.Start.Gas, got.gas, want.gas)
-		}
 	}
 }
 
