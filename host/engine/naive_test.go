@@ -202,10 +202,9 @@ func (n *naive) carried(values int) uint64 {
 }
 
 func (n *naive) body(fn int) {
-	rest, outer := n.b, n.out
 	size := n.u32()
-	rest = n.b[size:]
-	n.b, n.out = n.b[:size], nil
+	rest, outer := n.b[size:], n.out
+	n.b = n.b[:size]
 	typ := n.types[n.funcs[fn]]
 	groups := n.u32()
 	n.temp = typ[0]
