@@ -563,7 +563,8 @@ func (p *plan) tryTable(start int) bool {
 		p.flow = flow
 		b := &p.blocks[len(p.blocks)-1-int(depth)]
 		if b.caught = true; b.op == opLoop {
-			p.loops[b.loop].caught = true
+			l := &p.loops[b.loop]
+			l.caught, l.often = true, true // nothing that leads there could pay for the header
 		}
 	}
 	return n > 0

@@ -30,6 +30,7 @@ func TestWhereExceptionsLand(t *testing.T) {
 		body []byte
 	}{
 		{"a loop", slices.Concat([]byte{loop, 0x40}, down, []byte{tryTable, 0x40, 1, 2, 0}, call, []byte{opEnd, br, 0, opEnd})},
+		{"a loop with a long header", slices.Concat([]byte{loop, 0x40}, busy(500), down, []byte{tryTable, 0x40, 1, 2, 0}, call, []byte{opLocalGet, 0, brIf, 0, opEnd, br, 0, opEnd})},
 		{"a block in a loop", slices.Concat([]byte{loop, 0x40}, down, []byte{block, 0x40, tryTable, 0x40, 1, 0, 0, 0}, call, []byte{opEnd, opEnd, br, 0, opEnd})},
 		{"the arm of an if", slices.Concat([]byte{loop, 0x40}, down, []byte{opLocalGet, 0, ifOp, 0x40, tryTable, 0x40, 1, 2, 0}, call, []byte{opEnd, opEnd, br, 0, opEnd})},
 		{"the other arm", slices.Concat([]byte{loop, 0x40}, down, []byte{opLocalGet, 0, 0x45, ifOp, 0x40, 0x01, 0x05, tryTable, 0x40, 1, 2, 0}, call, []byte{opEnd, opEnd, br, 0, opEnd})},
