@@ -87,12 +87,6 @@ func (c hostCall) String() string {
 	return fmt.Sprintf("%s of %d", c.name, c.units)
 }
 
-// charge is what one call is charged.
-func (c hostCall) charge() int64 {
-	p := abi.ChargeOf(abi.WASI, c.name)
-	return int64(p.Base) + int64(p.PerUnit)*int64(c.units)
-}
-
 // module exports f(n i32), which makes n calls.
 func (c hostCall) module() []byte {
 	const loop, brIf, sub, tee = 0x03, 0x0d, 0x6b, 0x22

@@ -2,7 +2,11 @@
 
 package engine
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/troupehost/troupe/host/abi"
+)
 
 // TestTimedHostCalls: no call takes more than twice what it is charged, however many buffers, bytes or subscriptions it names.
 func TestTimedHostCalls(t *testing.T) {
@@ -23,4 +27,10 @@ func TestTimedHostCalls(t *testing.T) {
 			t.Errorf("%v: %.0f gas, the charge is %.0f", c, gas, want)
 		}
 	}
+}
+
+// charge is what one call is charged.
+func (c hostCall) charge() int64 {
+	p := abi.ChargeOf(abi.WASI, c.name)
+	return int64(p.Base) + int64(p.PerUnit)*int64(c.units)
 }
