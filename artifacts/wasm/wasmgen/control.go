@@ -331,6 +331,10 @@ func (f *function) bulkMemory() {
 		f.address()
 		f.small()
 		f.small()
+		if segment == 0 { // it is active: the specification has it dropped, and the engine does not
+			f.misc(miscDataDrop)
+			f.u32(segment)
+		}
 		f.misc(miscMemoryInit)
 		f.u32(segment)
 		f.raw(0)
