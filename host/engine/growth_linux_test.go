@@ -29,10 +29,10 @@ var growths = []growth{
 	{"live locals", 1000, wasmtest.LiveLocals},
 	{"20 locals, nested loops", 60, func(n int) []byte { return wasmtest.LoopsBack(20, n) }},
 	{"150 locals, nested loops", 100, func(n int) []byte { return wasmtest.LoopsBack(150, n) }},
-	{"500 locals, nested loops", 22, func(n int) []byte { return wasmtest.LoopsBack(500, n) }},
+	{"500 locals, nested loops", 16, func(n int) []byte { return wasmtest.LoopsBack(500, n) }},
 	{"150 locals, a chain within nested loops", 100, func(n int) []byte { return wasmtest.ChainWithin(150, n) }},
 	{"500 locals, a chain round each loop", 16, func(n int) []byte { return wasmtest.Chain(500, n, 0) }},
-	{"200 locals, diamonds", 3000, func(n int) []byte { return wasmtest.LocalDiamonds(200, n) }},
+	{"200 locals, diamonds", 1500, func(n int) []byte { return wasmtest.LocalDiamonds(200, n) }},
 	{"200 locals, joins of nested blocks", 500, func(n int) []byte { return wasmtest.NestedJoins(200, n) }},
 	{"50 locals, joins of nested blocks", 1000, func(n int) []byte { return wasmtest.NestedJoins(50, n) }},
 	{"500 locals, ways to one end", 350, func(n int) []byte { return wasmtest.WideJoin(500, n) }},
@@ -86,7 +86,7 @@ func checkGrowth(t *testing.T, families []growth, limit float64) {
 		var factors []float64
 		line := ""
 		for _, part := range []int{8, 4, 2, 1} {
-			plain, metered := compileCPU(t, g.body(g.most/part), part*part)
+			plain, metered := compileCPU(t, g.body(g.most/part), min(part*part, 16))
 			factors = append(factors, float64(metered)/float64(plain))
 			line += fmt.Sprintf("  %d: %v %v %.2f", g.most/part, plain.Round(time.Millisecond), metered.Round(time.Millisecond), factors[len(factors)-1])
 		}
