@@ -313,8 +313,11 @@ func (f *function) stmt() {
 }
 
 func (f *function) bulkMemory() {
-	segment := f.pick(len(f.segments))
-	switch f.pick(4) {
+	segment, op := f.pick(len(f.segments)), f.pick(4)
+	if op == 2 && segment == 0 { // it is active, and the engine has not dropped it as it should
+		op = 3
+	}
+	switch op {
 	case 0:
 		f.address()
 		f.expr(i32)
