@@ -229,7 +229,7 @@ func (p *plan) section(id byte, old []byte) []byte {
 	case id == sectionExport:
 		return p.exportSection(n, &r)
 	case id == sectionStart:
-		return appendU32(nil, n+p.shift(n))
+		return appendU32(nil, p.reference(n))
 	case id == sectionElement:
 		return p.elementSection(n, &r)
 	case id == sectionDataCount && p.v.fills:

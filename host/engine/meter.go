@@ -129,9 +129,11 @@ func isMeter(i wasm.Import) bool {
 // exportMeter adds refill to the module of the meter.
 func exportMeter(b wazero.HostModuleBuilder) {
 	b.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(ctx context.Context, mod api.Module, _ []uint64) {
-		if s, _ := ctx.Value(runKey{}).(*runState); s != nil {
-			s.meter.refill(mod)
+		s, _ := ctx.Value(runKey{}).(*runState)
+		if s == nil { // to grant nothing would have the code ask for ever
+			panic(fault.New(fault.BugUnexpected, "refill", "outside of a run", nil))
 		}
+		s.meter.refill(mod)
 	}), nil, nil).Export(wasm.MeterRefill)
 }
 
