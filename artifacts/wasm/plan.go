@@ -2,7 +2,7 @@ package wasm
 
 // plan decides, while a body is walked, where the rewrite puts what; emit.go writes it down once the body is known whole.
 //
-// A charge is a place where the gas of a block is taken before the block begins. Charges are few, by three rules that leave the
+// A charge is a place where the gas of a block is taken before the block begins. Charges are few, by four rules that leave the
 // sum of every path through the body as it is:
 //
 //   - Code behind a block that nothing leaves otherwise than by its end runs as often as the code before it, so both share
@@ -10,9 +10,10 @@ package wasm
 //   - A charge that stands before an if which is left otherwise moves into its arms and behind it, unless something that
 //     checks the account lies between.
 //   - Code behind a call, up to the next branch or label, shares the charge before the call.
+//   - A loop whose header is reached by unconditional branches alone has those pay for it, and only checks.
 //
-// The account is a global, which says at every moment what is left. A body that is charged at least as often as it calls keeps a
-// copy in a local, which it reads in place of the global.
+// The account is a global, which says at every moment what is left. A body with an innermost loop that calls nothing keeps a copy in
+// a local, which it reads in place of the global.
 type plan struct {
 	v       *validator
 	o       Options
