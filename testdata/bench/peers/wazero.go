@@ -20,18 +20,6 @@ type wazeroEngine struct {
 	mod api.Module
 }
 
-// flat is a table with one weight for all. What the weights are does not matter to the time that metering takes: each block
-// subtracts a constant.
-func flat() *wasm.Weights {
-	w := &wasm.Weights{Version: 1, Function: 1, Local: 1, HostCall: 1, GrowPage: 1, BulkByte: 1, TableGrow: 1, BulkElement: 1}
-	for i := range w.Op {
-		w.Op[i], w.Vector[i] = 1, 1
-	}
-	for i := range w.Misc {
-		w.Misc[i] = 1
-	}
-	return w
-}
 
 func openWazero(code []byte, gas, stack bool) (engine, error) {
 	ctx := context.Background()
@@ -39,7 +27,7 @@ func openWazero(code []byte, gas, stack bool) (engine, error) {
 	if gas || stack {
 		o := wasm.Options{Stack: stack}
 		if gas {
-			o.Weights = flat()
+			o.Weights = wasm.Weights1()
 		}
 		made, err := wasm.Instrument(code, wasm.Policy{}, o)
 		if err != nil {
