@@ -20,7 +20,6 @@ type wazeroEngine struct {
 	mod api.Module
 }
 
-
 func openWazero(code []byte, gas, stack bool) (engine, error) {
 	ctx := context.Background()
 	rt := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigCompiler())
