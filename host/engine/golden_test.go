@@ -34,10 +34,6 @@ type gasRun struct {
 	stdin         string
 	limit         int64 // of gas; 0: none
 	often         bool  // it is short enough for a thousand runs, and for an emulated processor
-
-	// It traps where a function keeps the account in a local, which is lost then: up to a slice is not counted, so what is
-	// counted is the same only for slices of one size.
-	lost bool
 }
 
 func (r gasRun) name() string {
@@ -74,7 +70,7 @@ var gasRuns = []gasRun{
 	{guest: "trap", export: "oob", often: true},
 	{guest: "loop", export: "run", limit: 1_000_000, often: true},
 	{guest: "loop", export: "_start", limit: 12_345, often: true},
-	{guest: "memhog", export: "run", lost: true},
+	{guest: "memhog", export: "run"},
 	{guest: "memhog", export: "pages"},
 	{guest: "recurse", export: "run", args: []uint64{0}, often: true},
 	{guest: "bigout", export: "_start", limit: 100_000, often: true},
@@ -167,9 +163,6 @@ func TestGoldenGas(t *testing.T) {
 		}
 		got[r.name()] = first
 		for what, h := range map[string]*gasHost{"warm": compiler, "interpreted": interpreter, "in slices of 100": slices} {
-			if r.lost && h == slices {
-				continue
-			}
 			if r.often || runtime.GOARCH == "amd64" {
 				if other := h.run(t, r); other != first {
 					t.Errorf("%s, %s: %+v, at first %+v", r.name(), what, other, first)
