@@ -47,10 +47,9 @@ type emitter struct {
 // finish writes the body that was planned.
 func (p *plan) finish() {
 	v := p.v
-	charged, sum := 0, uint64(0)
+	sum := uint64(0)
 	for i := range p.list {
-		if c := &p.list[i]; c.kind <= insCheck && c.cost != 0 {
-			charged++
+		if c := &p.list[i]; c.kind <= insCheck {
 			sum += uint64(max(c.cost, 0))
 		}
 	}

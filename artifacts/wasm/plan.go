@@ -43,11 +43,10 @@ type body struct {
 	exit   flow // at any exit
 	live   bool
 
-	charged, called int // charges that are worth something; calls
-	leaf            bool
-	tries           bool // there is a try_table
-	synced          bool // nothing was charged since the last call
-	temps           [tempKinds]bool
+	leaf   bool // it calls nothing
+	tries  bool // there is a try_table
+	synced bool // nothing was charged since the last call
+	temps  [tempKinds]bool
 }
 
 // flow is what must be known of the way to a place: whether a call returned since the last check, and whether something was
@@ -307,7 +306,6 @@ func (p *plan) amount(k insertKind, start int, price func(*Weights) uint32) {
 	}
 	if w := price(p.weights); w > 0 {
 		p.temps[tempI32] = true
-		p.charged++
 		p.fix()
 		p.put(insert{pos: int32(start), kind: k, cost: int64(w)})
 	}
@@ -316,7 +314,6 @@ func (p *plan) amount(k insertKind, start int, price func(*Weights) uint32) {
 // call notes a call, which may check the account, and after which charges are not checked.
 func (p *plan) call() {
 	p.leaf = false
-	p.called++
 	p.fix()
 	if p.inner >= 0 {
 		p.loops[p.inner].calls = true
@@ -351,7 +348,6 @@ func (p *plan) openLoop(start, end int, was bool) {
 	p.flow = 0
 	if was {
 		p.at = p.put(insert{pos: int32(end), kind: insCheck, arg: uint32(n), fixed: true})
-		p.charged++
 		p.loops[n].header = p.at
 	} else {
 		p.loops[n].calls = true
