@@ -9,8 +9,8 @@ import (
 	"github.com/troupehost/troupe/artifacts/wasm"
 )
 
-// slice is the gas of one grant. A guest of 10 ms uses some 100 million units, so a call asks for it a few times.
-const slice = 50_000_000
+// slice is the gas of one grant, as of a host: about 10 ms of work.
+const slice = 1_000_000_000
 
 // stackLimit is the product's default, in values.
 const stackLimit = 65_536
