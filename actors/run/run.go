@@ -78,7 +78,7 @@ type Limits struct {
 	OutputBytes int64         `json:"output_bytes"` // stdout + stderr + result bytes. Default 16 MiB. Range 1 byte to 1 GiB.
 	Gas         int64         `json:"gas"`          // gas of the run, in units of about 0.01 ns; initialisation does not count. Default NoGasLimit. Range 1 to 2^62.
 	InitGas     int64         `json:"init_gas"`     // gas of initialisation: the start function and _initialize. Default NoGasLimit. Range 1 to 2^62.
-	StackValues int64         `json:"stack_values"` // parameters, locals and operands of all frames at once; a v128 counts as two. Default 65,536. Range 1,024 to 1,048,576.
+	StackValues int64         `json:"stack_values"` // parameters, locals and operands of all frames at once, and 4 for each; a v128 counts as two, and a function that calls nothing as 0. Default 65,536. Range 1,024 to 1,048,576.
 }
 
 // Defaults and ranges of Limits.

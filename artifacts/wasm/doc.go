@@ -8,17 +8,18 @@
 //
 // # Running metered code
 //
-// An instrumented module has one more import, the function [MeterRefill] of the module [MeterModule], without parameters and results,
-// and exports of mutable globals: [GasGlobal] and [StackGlobal], both i64 and 0 at the start, and [GlobalPrefix] with an index for each
-// mutable global of its own. The two accounts count down. Whenever one of them is below zero at a check, the code calls refill, and so
-// it does at once when it begins. Refill looks at both:
+// An instrumented module exports each mutable global of its own as [GlobalPrefix] with its index. A module that is metered has one
+// more import, the function [MeterRefill] of the module [MeterModule], without parameters and results, and exports the accounts that
+// [Options] ask for, mutable globals that are i64 and 0 at the start: [GasGlobal] and [StackGlobal]. They count down. Whenever one of
+// them is below zero at a check, the code calls refill; since they start at 0 it does so as soon as it uses something. Refill looks
+// at both:
 //
 //   - Gas below zero: add slices to the global until it is not, or trap if the limit of the run is granted. What the guest used is
 //     what was granted less the value of the global, whatever the slices were.
 //   - Stack below zero: the first time add the limit of the run, in values. If it is below zero still, or again, the guest is too
 //     deep, and traps.
 //
-// In the terms of any engine that offers host functions and exported globals:
+// In the terms of any engine that offers host functions and exported globals, for both accounts:
 //
 //	refill := func(instance) {
 //		for gas := instance.Global(wasm.GasGlobal); gas.Get() < 0; {
@@ -35,7 +36,7 @@
 //	}
 //
 // Gas is taken for whole blocks before they run, and looked at when a function is entered, at the heads of loops, where a function
-// is left after a call, and before what costs by amount: a guest passes its limit by [Instrumented].Unchecked at most, and by the
+// is left that used gas after a call, and before what costs by amount: a guest passes its limit by [Instrumented].Unchecked at most, and by the
 // same each time. What an amount would have cost was not used: do not count more than the limit and Unchecked.
 //
 // Lifecycle: pure functions over byte slices; results share memory with the input where noted.

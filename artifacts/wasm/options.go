@@ -13,8 +13,8 @@ const (
 // Options say what Instrument adds. The zero value adds nothing but what the warm path needs.
 type Options struct {
 	Weights       *Weights                         // gas is metered by this table; nil: it is not
-	Stack         bool                             // the depth of the stack is accounted
-	CanonicalNaNs bool                             // every NaN that arithmetic makes is the canonical one
+	Stack         bool                             // the depth of the stack is accounted, in functions that call others
+	CanonicalNaNs bool                             // every NaN that arithmetic makes is the canonical one; RATIONALE.md has the cost
 	Charge        func(module, name string) Charge // gas of calls to imported functions; nil: Weights.HostCall for each
 }
 

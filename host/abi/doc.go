@@ -1,6 +1,6 @@
 // Package abi lists what a guest may import, as data: names, signatures and what calls cost in gas.
 //
-// Purpose: judge imports without an engine; a test of host/engine compares the list with what the engine links.
+// Purpose: judge imports and charge calls without an engine; a test of host/engine compares the list with what the engine links.
 //
 // Lifecycle: none. Concurrency: immutable. Failure: none.
 //
