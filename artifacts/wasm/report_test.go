@@ -105,6 +105,32 @@ func TestReportOfRefusedCode(t *testing.T) {
 	}
 }
 
+// TestProposalsAreNamed: types of proposals that no policy allows are written in ways of their own; what reads sections alone
+// names the proposal too, since this is what preparation and reports do first.
+func TestProposalsAreNamed(t *testing.T) {
+	for what, row := range map[string]struct{ types, want string }{
+		"struct":          {"5f 00", "gc"},
+		"rec group":       {"4e 01 60 00 00", "gc"},
+		"open type":       {"50 00 60 00 00", "gc"},
+		"typed reference": {"60 01 64 70 00", "typed-function-references"},
+	} {
+		code := module(vec(sectionType, hexBytes(t, row.types)))
+		_, err := Scan(code)
+		r, examined := Examine(code, Policy{}, Options{})
+		for _, err := range []error{err, examined} {
+			if !errors.Is(err, fault.GuestFeature) || !strings.Contains(err.Error(), row.want+":") {
+				t.Errorf("%s: %v, want %s", what, err, row.want)
+			}
+		}
+		if r.Fault != "guest.feature" {
+			t.Errorf("%s: %+v", what, r)
+		}
+	}
+	if _, err := Scan(module(vec(sectionType, []byte{0x61, 0}))); !errors.Is(err, fault.GuestInvalid) {
+		t.Errorf("a type of no proposal: %v", err)
+	}
+}
+
 // TestReportOfBadCode: what is not valid has no measures, but what its sections say.
 func TestReportOfBadCode(t *testing.T) {
 	r, err := Examine(startable(1, []byte{0, opDrop}), Policy{}, Options{Stack: true})

@@ -2,6 +2,7 @@ package wasm
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -158,7 +159,8 @@ var (
 //
 // # Errors
 //
-// guest.not_wasm, guest.component, guest.wrong_version, guest.truncated, guest.invalid_module.
+// guest.not_wasm, guest.component, guest.wrong_version, guest.truncated, guest.invalid_module; guest.feature for what cannot be read
+// since it is written in the way of a proposal that no policy allows, as the types of GC are.
 func Scan(code []byte) (*Module, error) {
 	if err := header(code); err != nil {
 		return nil, err
@@ -169,10 +171,18 @@ func Scan(code []byte) (*Module, error) {
 	}
 	for _, s := range m.sections {
 		if err := m.read(s); err != nil {
-			return nil, err
+			return nil, betterReason(code, err)
 		}
 	}
 	return m, m.check()
+}
+
+// betterReason names the proposal that makes a module one that cannot be read, if there is one; else err stays.
+func betterReason(code []byte, err error) error {
+	if _, judged := Judge(code, Policy{Features: AllFeatures}); errors.Is(judged, fault.GuestFeature) {
+		return judged
+	}
+	return err
 }
 
 func header(code []byte) error {
