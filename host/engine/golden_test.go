@@ -59,6 +59,7 @@ var gasRuns = []gasRun{
 	{guest: "kernels", export: "xorshift", args: []uint64{1000}, often: true},
 	{guest: "kernels", export: "sieve", args: []uint64{1}},
 	{guest: "kernels", export: "interpreter", args: []uint64{1000}, often: true},
+	{guest: "sleep", export: "_start", often: true},
 	{guest: "echo", export: "echo", args: []uint64{16, 4}, often: true},
 	{guest: "echo", export: "lie", args: []uint64{16, 4}, often: true},
 	{guest: "echo-wasi", export: "_start", stdin: strings.Repeat("hello ", 1000), often: true},
