@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"io"
@@ -347,6 +348,21 @@ func TestJSONShapes(t *testing.T) {
 		var out bytes.Buffer
 		(&app{out: &sink{w: &out}}).printJSON(v)
 		golden(t, name, out.Bytes())
+	}
+}
+
+func TestJSONHidesNothing(t *testing.T) {
+	t.Parallel()
+	text := "é 日\u00a0<&>\x1b\x7f\u0085\u009b31m\u202e\u200b\u2028\ufeff\U000e0041\U0001f600\n"
+	var out bytes.Buffer
+	(&app{out: &sink{w: &out}}).printJSON(map[string]string{"name": text})
+	want := "{\n  \"name\": \"é 日\u00a0<&>\\u001b\\u007f\\u0085\\u009b31m\\u202e\\u200b\\u2028\\ufeff\\udb40\\udc41\U0001f600\\n\"\n}\n"
+	if out.String() != want {
+		t.Errorf("got %+q, want %+q", out.String(), want)
+	}
+	var back map[string]string
+	if err := json.Unmarshal(out.Bytes(), &back); err != nil || back["name"] != text {
+		t.Errorf("read back as %+q, %v", back["name"], err)
 	}
 }
 

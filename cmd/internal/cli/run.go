@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -13,6 +14,7 @@ import (
 	"syscall"
 	"time"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/spf13/pflag"
@@ -221,10 +223,36 @@ func micros(us int64) string {
 func (a *app) json() bool { return a.format.value == "json" }
 
 func (a *app) printJSON(v any) {
-	e := json.NewEncoder(a.out)
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
-	_ = e.Encode(v) // a failed write shows in the sink
+	_ = e.Encode(v) // nothing that is printed cannot be encoded
+	_, _ = a.out.Write(escapeUnprintable(b.Bytes()))
+}
+
+// escapeUnprintable writes what encoding/json leaves as it is, though a terminal obeys it or hides it, as escapes: DEL, the control
+// characters behind it, marks of direction and of no width. Such text comes from guests. The JSON means the same.
+func escapeUnprintable(text []byte) []byte {
+	hides := func(r rune) bool {
+		return r >= 0x7f && unicode.In(r, unicode.Cc, unicode.Cf, unicode.Co, unicode.Zl, unicode.Zp)
+	}
+	if bytes.IndexFunc(text, hides) < 0 {
+		return text
+	}
+	out := make([]byte, 0, len(text)+64)
+	for _, r := range string(text) {
+		switch {
+		case !hides(r):
+			out = utf8.AppendRune(out, r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			out = fmt.Appendf(out, `\u%04x\u%04x`, high, low)
+		default:
+			out = fmt.Appendf(out, `\u%04x`, r)
+		}
+	}
+	return out
 }
 
 const maxFile = 1 << 30
