@@ -35,6 +35,9 @@ func ParsePolicy(features, caps string) (p wasm.Policy, err error) {
 	}
 	var c artifacts.Caps
 	for word := range strings.SplitSeq(caps, ",") {
+		if strings.TrimSpace(word) == "" {
+			return bad("write NAME=N between the commas, with a name of " + strings.Join(CapNames(), ", "))
+		}
 		name, number, _ := strings.Cut(strings.TrimSpace(word), "=")
 		into := capOf(&c, name)
 		if into == nil {
@@ -43,7 +46,7 @@ func ParsePolicy(features, caps string) (p wasm.Policy, err error) {
 		n, err := strconv.ParseInt(number, 10, 48)
 		switch {
 		case err != nil || n < 1:
-			return bad("write " + name + "=N with a whole number, 1 or more")
+			return bad(fmt.Sprintf("write %s=N with a whole number between 1 and %d", name, int64(1)<<47-1))
 		case *into != 0:
 			return bad(name + " stands there twice")
 		}

@@ -39,6 +39,25 @@ func TestPoliciesAreRead(t *testing.T) {
 	}
 }
 
+// TestHintsOfCapsSayWhatIsTaken: the greatest number that a hint names is taken, and the next is not.
+func TestHintsOfCapsSayWhatIsTaken(t *testing.T) {
+	for caps, want := range map[string]string{
+		"tables=140737488355327": "", "tables=140737488355328": "write tables=N with a whole number between 1 and 140737488355327",
+		"tables=0": "between 1 and", ",": "write NAME=N between the commas", "tables=1,": "write NAME=N between the commas", "=1": "is none of",
+	} {
+		_, err := ParsePolicy("", caps)
+		if want == "" {
+			if err != nil {
+				t.Errorf("%q: %v", caps, err)
+			}
+			continue
+		}
+		if f := fault.From(err); f == nil || !strings.Contains(f.Hint, want) {
+			t.Errorf("%q: %+v", caps, f)
+		}
+	}
+}
+
 // TestCapsAreNamedAsInMessages passes each cap by one, in the least code that there is.
 func TestCapsAreNamedAsInMessages(t *testing.T) {
 	for i, name := range CapNames() {
