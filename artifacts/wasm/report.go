@@ -15,7 +15,7 @@ type Report struct {
 	Fault       string           `json:"fault"`   // its code, or ""
 	Message     string           `json:"message,omitempty"`
 	Hint        string           `json:"hint,omitempty"`
-	Module      artifacts.Module `json:"module"`       // nothing is compiled: its code_bytes are 0. Whoever knows what a host offers sets Import.Known
+	Module      artifacts.Module `json:"module"`       // as a host describes it; nothing is compiled: code_bytes are 0. Whoever knows what a host offers sets Import.Known
 	BodyBytes   int64            `json:"body_bytes"`   // of all function bodies
 	CustomBytes int64            `json:"custom_bytes"` // of custom sections, which are stripped
 	Features    []string         `json:"features"`     // that are used
@@ -69,7 +69,7 @@ func (r Resets) Names() []string {
 // NewReport returns a report that says nothing of code but its size, for code that is refused before it is examined.
 func NewReport(code []byte) *Report {
 	return &Report{Verdict: "ok", Features: []string{}, Caps: []CapUse{},
-		Module: artifacts.Module{WasmBytes: int64(len(code)), Imports: []artifacts.Import{}, Exports: []artifacts.Export{}}}
+		Module: artifacts.Module{WasmBytes: int64(len(code)), Imports: []artifacts.Import{}, Exports: []artifacts.Export{}, Resets: []string{}}}
 }
 
 // Examine judges code and reports what it is and what instrumentation would make of it. Nothing of it runs. The report is never nil:
@@ -95,6 +95,7 @@ func Examine(code []byte, p Policy, o Options) (*Report, error) {
 		return r, r.Refuse(refusal)
 	}
 	r.Features = m.Shape.Features.Names()
+	r.Module.Shape = artifacts.Shape{Features: m.Shape.Features.String(), Caps: artifacts.Caps(m.Shape.Caps)}
 	symbols := newSymbols(m, code)
 	r.Caps = m.uses(symbols, limits)
 	made, err := Instrument(code, p, o)
@@ -106,6 +107,7 @@ func Examine(code []byte, p Policy, o Options) (*Report, error) {
 			Bytes: int64(len(made.Code)), Added: int64(len(made.Code)-len(code)) + r.CustomBytes, Symbols: int64(len(symbols.Encode())),
 			Unchecked: made.Unchecked, Globals: len(made.Globals), Resets: made.Resets.Names(),
 		}
+		r.Module.Resets, r.Module.Mutable, r.Module.UncheckedGas = r.Rewrite.Resets, r.Rewrite.Globals, made.Unchecked
 		r.Start = m.startGas(code, o, symbols)
 	}
 	if refusal != nil {

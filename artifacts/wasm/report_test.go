@@ -72,6 +72,10 @@ func TestReportOfRealCode(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
+		if d := r.Module; d.UncheckedGas != r.Rewrite.Unchecked || d.Mutable != r.Rewrite.Globals || !slices.Equal(d.Resets, r.Rewrite.Resets) ||
+			d.Shape.BodyBytes != use(t, r, "body-bytes").Measured || d.Shape.Features != strings.Join(r.Features, ",") {
+			t.Errorf("%s: the module is described as %+v, and the rest of the report says %+v, %+v", name, d, r.Rewrite, r.Features)
+		}
 		for _, u := range r.Caps {
 			if u.Measured > u.Limit || u.Used > 1 || u.Function != nil && u.Function.Offset == 0 {
 				t.Errorf("%s: %+v", name, u)
