@@ -28,6 +28,7 @@ type Caps struct {
 	TotalLookups       int `json:"total_lookups"`
 	TotalBranchTargets int `json:"total_branch_targets"`
 	TotalCarried       int `json:"total_carried"`
+	GlobalFunctions    int `json:"global_functions"`
 }
 
 // Shape is what the policy of a host judges code by, as it was measured: an artifact that was prepared under another policy

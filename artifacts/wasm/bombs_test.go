@@ -72,7 +72,7 @@ func TestBombsAreRefusedAtOnce(t *testing.T) {
 var capWords = []string{
 	"body-bytes", "control-ops", "locals", "branch-targets", "nesting", "phi-work", "lookups", "params", "carried",
 	"functions", "types", "type-values", "imports", "exports", "globals", "tables", "table-elements", "segments", "segment-elements",
-	"control-squares", "total-phi-work", "total-lookups", "total-branch-targets", "total-carried",
+	"control-squares", "total-phi-work", "total-lookups", "total-branch-targets", "total-carried", "global-functions",
 }
 
 func namesACap(err error) bool {

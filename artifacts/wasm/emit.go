@@ -172,7 +172,7 @@ func (e *emitter) insert(n int, i *insert) int32 {
 		}
 		return i.skip
 	case insFunc:
-		e.op(opRefFunc, i.arg)
+		e.op(opGlobalGet, i.arg)
 		return i.skip
 	case insAmount, insPages:
 		e.amount(i)

@@ -22,10 +22,12 @@ type indices struct {
 	results [][]byte // by type: the type of a block with its results
 	wide    []uint32 // types with more than one result, which need a type of their own for that
 
-	charges []Charge // of the imported functions
-	thunks  []uint32 // by imported function: the function that charges, checks and calls it; 0: none, since no gas is metered
-	order   []uint32 // the imported functions that have one
-	base    uint64   // the most that one takes whatever the amount
+	charges []Charge          // of the imported functions
+	named   []uint32          // functions that ref.func names in bodies, in the new numbering
+	holders map[uint32]uint32 // the global that holds each of them
+	thunks  []uint32          // by imported function: the function that charges, checks and calls it; 0: none, since no gas is metered
+	order   []uint32          // the imported functions that have one
+	base    uint64            // the most that one takes whatever the amount
 }
 
 // prepare settles the indices, once all sections before the bodies have been read.
@@ -134,6 +136,25 @@ func (p *plan) reference(fn uint32) uint32 {
 	return fn
 }
 
+// nameGlobal returns the global that holds a reference to a function. The engine makes a new object for each ref.func that is run and
+// keeps all of them as long as the instance, so a loop of these would take memory that nothing bounds.
+func (p *plan) nameGlobal(fn uint32) uint32 {
+	g, ok := p.holders[fn]
+	if !ok {
+		if p.holders == nil {
+			p.holders = map[uint32]uint32{}
+		}
+		g = p.gasGlobal + p.accounts() + uint32(len(p.named))
+		p.holders[fn] = g
+		p.named = append(p.named, fn)
+		var has int // these are not the code's own: its shape stays
+		globals := len(p.v.globals) + len(p.named)
+		_ = p.v.within("globals", &has, globals, p.v.caps.Globals, p.v.at) &&
+			p.v.within("global-functions", &has, globals*int(p.defined), p.v.caps.GlobalFunctions, p.v.at)
+	}
+	return g
+}
+
 // encode writes the rewritten module. The bodies stand where they were collected, behind room for what comes before them.
 func (p *plan) encode(m *Module) []byte {
 	payloads := map[byte][]byte{}
@@ -183,12 +204,12 @@ var inOrder = func() (ids []byte) {
 // adds tells whether a section is made that the code may lack.
 func (p *plan) adds(id byte) bool {
 	switch id {
-	case sectionType, sectionImport, sectionFunction, sectionGlobal:
+	case sectionType, sectionImport, sectionFunction:
 		return p.meters()
+	case sectionGlobal:
+		return p.accounts()+uint32(len(p.named)) > 0
 	case sectionExport:
 		return p.meters() || len(p.mutable()) > 0
-	case sectionElement:
-		return p.undeclared()
 	}
 	return false
 }
@@ -249,13 +270,16 @@ func (p *plan) shift(fn uint32) uint32 {
 }
 
 func (p *plan) globalSection(n uint32, r *reader) []byte {
-	b := appendU32(make([]byte, 0, len(r.b)+16), n+p.accounts())
+	b := appendU32(make([]byte, 0, len(r.b)+16), n+p.accounts()+uint32(len(p.named)))
 	for range n {
 		b = append(b, r.take(2, "type")...)
 		b = p.expression(b, r)
 	}
 	for range p.accounts() {
 		b = append(b, typeI64, 1, opI64Const, 0, opEnd)
+	}
+	for _, fn := range p.named {
+		b = append(appendU32(append(b, typeFunc, 0, opRefFunc), fn), opEnd)
 	}
 	return b
 }
@@ -306,28 +330,9 @@ func (p *plan) exportSection(n uint32, r *reader) []byte {
 	return b
 }
 
-// undeclared tells whether ref.func may name a thunk that nothing declares: an imported function may have been declared by its
-// export, and that stays as it is.
-func (p *plan) undeclared() bool {
-	if p.v.allowed&ReferenceTypes == 0 {
-		return false
-	}
-	for _, e := range p.v.m.Exports {
-		if e.Kind == Func && e.Index < p.imported && p.thunks[e.Index] != 0 {
-			return true
-		}
-	}
-	return false
-}
-
 // elementSection writes the segments with the new numbers of the functions; specification, 5.5.12.
 func (p *plan) elementSection(n uint32, r *reader) []byte {
-	declare := p.undeclared()
-	more := uint32(0)
-	if declare {
-		more = 1
-	}
-	b := appendU32(make([]byte, 0, len(r.b)+len(r.b)/4+16), n+more)
+	b := appendU32(make([]byte, 0, len(r.b)+len(r.b)/4+16), n)
 	for range n {
 		flags := r.u32("flags")
 		b = appendU32(b, flags)
@@ -348,12 +353,6 @@ func (p *plan) elementSection(n uint32, r *reader) []byte {
 			} else {
 				b = appendU32(b, p.reference(r.u32("function")))
 			}
-		}
-	}
-	if declare {
-		b = appendU32(append(b, 3, 0), uint32(len(p.order)))
-		for _, fn := range p.order {
-			b = appendU32(b, p.thunks[fn])
 		}
 	}
 	return b

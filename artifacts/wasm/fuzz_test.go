@@ -18,7 +18,7 @@ import (
 var wide = Policy{Features: AllFeatures, Caps: Caps{
 	BodyBytes: math.MaxInt32, ControlOps: math.MaxInt32, Locals: math.MaxInt32, BranchTargets: math.MaxInt32, Nesting: math.MaxInt32,
 	PhiWork: math.MaxInt, Lookups: math.MaxInt, TypeValues: math.MaxInt, SegmentElements: math.MaxInt, TotalPhiWork: math.MaxInt,
-	TotalLookups: math.MaxInt, TotalBranchTargets: math.MaxInt, TotalCarried: math.MaxInt, Params: math.MaxInt32, Functions: math.MaxInt32, Types: math.MaxInt32, Imports: math.MaxInt32,
+	TotalLookups: math.MaxInt, TotalBranchTargets: math.MaxInt, TotalCarried: math.MaxInt, GlobalFunctions: math.MaxInt, Params: math.MaxInt32, Functions: math.MaxInt32, Types: math.MaxInt32, Imports: math.MaxInt32,
 	Exports: math.MaxInt32, Globals: math.MaxInt32, Tables: math.MaxInt32, TableElements: math.MaxInt32, Segments: math.MaxInt32,
 	ControlSquares: math.MaxInt64,
 }}

@@ -74,7 +74,7 @@ const (
 	insIndirect            // around call_indirect
 	insTail                // before a return_call_indirect; in place of a return_call
 	insThrow               // before throw, throw_ref
-	insFunc                // ref.func: arg as in insCall
+	insFunc                // ref.func: arg is the global that holds the reference
 	insAmount              // before an instruction with an amount on top: cost of each
 	insPages               // before memory.grow
 	insFloat               // behind an instruction: arg is the kind of float
@@ -277,7 +277,7 @@ func (p *plan) plain(k eventKind, start, end int, arg uint32, was bool) {
 		p.escape(0)
 		p.live = false
 	case evRefFunc:
-		p.put(insert{pos: s, skip: int32(end - start), kind: insFunc, arg: p.reference(arg)})
+		p.put(insert{pos: s, skip: int32(end - start), kind: insFunc, arg: p.nameGlobal(p.reference(arg))})
 	case evMemoryGrow:
 		p.resets |= GrowsMemory
 		p.amount(insPages, start, func(w *Weights) uint32 { return w.GrowPage })

@@ -53,6 +53,8 @@ func TestCapsHoldToTheUnit(t *testing.T) {
 		{"types", 2, module(vec(sectionType, h(plainType), h(plainType))), "offset 0x"},
 		{"imports", 2, module(types, vec(sectionImport, h("01 61 01 61 00 00"), h("01 61 01 61 00 00"))), "offset 0x"},
 		{"exports", 2, module(vec(sectionMemory, []byte{0, 1}), vec(sectionExport, h("01 61 02 00"), h("01 62 02 00"))), "offset 0x"},
+		{"global-functions", 4, module(types, vec(sectionFunction, []byte{0}, []byte{0}), vec(sectionGlobal, h("7f 00 41 00 0b"), h("7f 00 41 00 0b")),
+			vec(sectionCode, h("02 00 0b"), h("02 00 0b"))), "offset 0x"},
 		{"globals", 2, module(vec(sectionImport, h("01 61 01 61 03 7f 00")), vec(sectionGlobal, h("7f 00 41 00 0b"))), "offset 0x"},
 		{"tables", 2, module(vec(sectionImport, h("01 61 01 61 01 70 00 00")), vec(sectionTable, h("70 00 00"))), "offset 0x"},
 		{"table-elements", 7, module(vec(sectionImport, h("01 61 01 61 01 70 00 03")), vec(sectionTable, h("70 00 04"))), "offset 0x"},

@@ -16,9 +16,14 @@ func (v *validator) section(s section) error {
 		v.data = int(r.u32("data count"))
 		v.use(BulkMemory, s.off)
 	case sectionCode:
-		v.bodies(r)
+		if defined := len(v.functions) - v.imported; v.within("global-functions", &v.shape().GlobalFunctions, len(v.globals)*defined, v.caps.GlobalFunctions, s.off) {
+			v.bodies(r)
+		}
 	default:
 		v.vector(r, s.id)
+	}
+	if v.err != nil {
+		return v.err
 	}
 	r.end("section")
 	switch {

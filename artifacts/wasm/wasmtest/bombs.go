@@ -145,6 +145,10 @@ func ModuleBombs() []Bomb {
 		counts("99,000 empty functions", Prepared, func() []byte {
 			return Module(noType, Section(Func, Repeated([]byte{0}, 99_000)), Section(Code, Repeated(Body(0), 99_000)))
 		}),
+		counts("16,000 globals and 99,000 functions", TooComplex, func() []byte {
+			return Module(noType, Section(Func, Repeated([]byte{0}, 99_000)), Section(Global, Repeated(append([]byte{I32, 0}, zero...), 16_000)),
+				Section(Code, Repeated(Body(0), 99_000)))
+		}),
 		counts("a function of 10,000 parameters", TooComplex, func() []byte {
 			return Module(Section(Type, Vector(FuncType(10_000, 0))), noFunc, noBody)
 		}),
