@@ -4,5 +4,5 @@ package engine
 
 import "testing"
 
-// TestTimedBombs holds the line of a machine at rest, with one more try.
+// TestTimedBombs holds the line of a machine at rest, with two more tries.
 func TestTimedBombs(t *testing.T) { checkBombs(t, prepareLine) }
