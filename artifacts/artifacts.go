@@ -148,7 +148,7 @@ type Module struct {
 	DataBytes     int64    `json:"data_bytes"`
 	TableElements uint64   `json:"table_elements"`
 
-	Shape        Shape    `json:"shape"`           // what the policy judges
+	Shape        Shape    `json:"shape,omitzero"`  // what the policy judges
 	Resets       []string `json:"resets"`          // what it can change that a reset of globals and linear memory does not undo
 	Mutable      int      `json:"mutable_globals"` // those of the code
 	UncheckedGas uint64   `json:"unchecked_gas"`   // the most that is used between two checks of the gas

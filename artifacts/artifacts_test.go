@@ -2,6 +2,7 @@ package artifacts
 
 import (
 	"errors"
+	"reflect"
 	"testing"
 
 	"github.com/troupehost/troupe/actors/fault"
@@ -79,6 +80,25 @@ func TestWhatWasJudgedUnderOtherLimits(t *testing.T) {
 	} {
 		if got := row.m.TooLarge(row.given, row.inflated); got != row.want {
 			t.Errorf("%d bytes of %d, under %d and %d: %q", row.m.GivenBytes, row.m.Module.WasmBytes, row.given, row.inflated, got)
+		}
+	}
+}
+
+// TestAShapeSurvivesItsForm fills every number with another value.
+func TestAShapeSurvivesItsForm(t *testing.T) {
+	s := Shape{Features: "simd,bulk-memory"}
+	for i, f := range s.fields() {
+		*f = 1<<40 + i
+	}
+	if n := reflect.TypeFor[Caps]().NumField(); n != len(s.fields()) {
+		t.Errorf("%d of %d numbers", len(s.fields()), n)
+	}
+	if got, err := ParseShape(s.Compact()); err != nil || got != s {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for _, bad := range []string{"1 2 3", "x", s.Compact()[1:5]} {
+		if _, err := ParseShape(bad); err == nil {
+			t.Errorf("%q is read", bad)
 		}
 	}
 }

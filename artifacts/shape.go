@@ -1,5 +1,11 @@
 package artifacts
 
+import (
+	"errors"
+	"strconv"
+	"strings"
+)
+
 // Caps are numbers of code that are bounded before it is compiled. It mirrors wasm.Caps field by field, where each is
 // described; who converts one into the other does not compile when they differ.
 type Caps struct {
@@ -36,4 +42,38 @@ type Caps struct {
 type Shape struct {
 	Features string `json:"features"` // names, joined by commas
 	Caps
+}
+
+func (c *Caps) fields() []*int {
+	return []*int{
+		&c.BodyBytes, &c.ControlOps, &c.Locals, &c.BranchTargets, &c.Nesting, &c.PhiWork, &c.Lookups, &c.Params, &c.Carried,
+		&c.Functions, &c.Types, &c.TypeValues, &c.Imports, &c.Exports, &c.Globals, &c.Tables, &c.TableElements, &c.Segments,
+		&c.SegmentElements, &c.ControlSquares, &c.TotalPhiWork, &c.TotalLookups, &c.TotalBranchTargets, &c.TotalCarried,
+		&c.GlobalFunctions,
+	}
+}
+
+// Compact returns the shape in one string, which is read many times faster than an object of as many numbers.
+func (s Shape) Compact() string {
+	var b []byte
+	for _, f := range s.fields() {
+		b = append(strconv.AppendInt(b, int64(*f), 10), ' ')
+	}
+	return string(append(b, s.Features...))
+}
+
+// ParseShape reads what Compact returned. The empty string is the zero value.
+func ParseShape(text string) (s Shape, err error) {
+	if text == "" {
+		return s, nil
+	}
+	for _, f := range s.fields() {
+		number, rest, ok := strings.Cut(text, " ")
+		if *f, err = strconv.Atoi(number); err != nil || !ok {
+			return Shape{}, errors.New("a shape has " + strconv.Itoa(len(s.fields())) + " numbers")
+		}
+		text = rest
+	}
+	s.Features = text
+	return s, nil
 }

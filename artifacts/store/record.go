@@ -22,8 +22,9 @@ import (
 // record is what stands behind the MAC: all that a start needs to know of an artifact. The description, its Meta as JSON
 // with the lists of its module, may be larger than a value: it is stored like a part, as the first.
 type record struct {
-	ID          uint64         `json:"id"`   // of the write; a second write of an artifact never mixes with the first
-	Meta        artifacts.Meta `json:"meta"` // without the lists
+	ID          uint64         `json:"id"`    // of the write; a second write of an artifact never mixes with the first
+	Meta        artifacts.Meta `json:"meta"`  // without the lists
+	Shape       string         `json:"shape"` // of the module, which Meta has not here
 	Description artifacts.Part `json:"description"`
 }
 
@@ -39,6 +40,7 @@ func (r record) bytes() int64 { return r.Meta.Bytes() + r.Description.Bytes }
 func (s *Store) putParts(ctx context.Context, m artifacts.Meta, parts map[string]*sealed.File) (record, error) {
 	r := record{ID: max(s.nextID, 1), Meta: m}
 	r.Meta.Module.Imports, r.Meta.Module.Exports = nil, nil
+	r.Meta.Module.Shape, r.Shape = artifacts.Shape{}, m.Module.Shape.Compact()
 	s.nextID = r.ID + 1
 	text, err := json.Marshal(m)
 	if err != nil || len(text) > maxDescription {
@@ -172,6 +174,9 @@ func (s *Store) openRecord(key artifacts.Key, v []byte) (r record, err error) {
 		return record{}, missing(key, errForeign)
 	}
 	r.Meta.Key = key
+	if r.Meta.Module.Shape, err = artifacts.ParseShape(r.Shape); err != nil {
+		return record{}, corrupt(key, err)
+	}
 	return r, nil
 }
 
