@@ -129,9 +129,21 @@ func (r *Report) Scanned() bool { return r.scanned }
 // describe fills in what the sections say.
 func (r *Report) describe(m *Module) {
 	r.scanned = true
-	d := &r.Module
-	d.NumFunctions, d.DataBytes, d.HasStart = len(m.Funcs), int64(m.DataBytes), m.HasStart
-	r.BodyBytes = int64(m.CodeBytes)
+	r.Module, r.BodyBytes = m.Describe(r.Module.WasmBytes), int64(m.CodeBytes)
+	for _, s := range m.sections {
+		if s.id == sectionCustom {
+			r.CustomBytes += int64(1 + len(appendU32(nil, uint32(len(s.payload)))) + len(s.payload))
+		}
+	}
+}
+
+// Describe returns what operators want to know of a module of so many bytes, as its sections say it. Whoever knows what a host
+// offers sets Import.Known.
+func (m *Module) Describe(wasmBytes int64) artifacts.Module {
+	d := artifacts.Module{
+		WasmBytes: wasmBytes, NumFunctions: len(m.Funcs), DataBytes: int64(m.DataBytes), HasStart: m.HasStart,
+		Imports: []artifacts.Import{}, Exports: []artifacts.Export{}, Resets: []string{},
+	}
 	for _, i := range m.Imports {
 		d.Imports = append(d.Imports, artifacts.Import{Module: i.Module, Name: i.Name, Kind: i.Kind.String(), Type: i.Desc})
 	}
@@ -147,11 +159,7 @@ func (r *Report) describe(m *Module) {
 			d.MemoryMax = uint32(min(mem.Max, 1<<16))
 		}
 	}
-	for _, s := range m.sections {
-		if s.id == sectionCustom {
-			r.CustomBytes += int64(1 + len(appendU32(nil, uint32(len(s.payload)))) + len(s.payload))
-		}
-	}
+	return d
 }
 
 // capsOfFunctions is the number of caps that bound one function; they come first.

@@ -89,25 +89,9 @@ func build(ctx context.Context, desc artifacts.Module, m *wasm.Module, code []by
 
 // describe returns what operators and the cache want to know of a module.
 func describe(m *wasm.Module, code []byte) (artifacts.Module, error) {
-	d := artifacts.Module{
-		WasmBytes: int64(len(code)), NumFunctions: len(m.Funcs), DataBytes: int64(m.DataBytes), HasStart: m.HasStart,
-		Imports: []artifacts.Import{}, Exports: []artifacts.Export{},
-	}
-	for _, i := range m.Imports {
-		known := i.Kind == wasm.Memory || i.Kind == wasm.Func && abi.Known(i.Module, i.Name, i.Desc)
-		d.Imports = append(d.Imports, artifacts.Import{Module: i.Module, Name: i.Name, Kind: i.Kind.String(), Type: i.Desc, Known: known})
-	}
-	for _, e := range m.Exports {
-		d.Exports = append(d.Exports, artifacts.Export{Name: e.Name, Kind: e.Kind.String(), Type: m.ExportType(e)})
-	}
-	for _, t := range m.Tables {
-		d.TableElements += min(t.Min, math.MaxUint32)
-	}
-	if mem, ok := m.Memory(); ok {
-		d.MemoryPages = uint32(min(mem.Min, 1<<16))
-		if mem.HasMax {
-			d.MemoryMax = uint32(min(mem.Max, 1<<16))
-		}
+	d := m.Describe(int64(len(code)))
+	for n, i := range m.Imports {
+		d.Imports[n].Known = i.Kind == wasm.Memory || i.Kind == wasm.Func && abi.Known(i.Module, i.Name, i.Desc)
 	}
 	return d, wire.Admit(d, len(m.Tables))
 }
