@@ -135,7 +135,7 @@ func download(t *testing.T, module string) string {
 	var answer struct{ Dir, Error string }
 	if jsonErr := json.Unmarshal(out, &answer); err != nil || jsonErr != nil || answer.Dir == "" {
 		if os.Getenv("CI") == "" {
-			t.Skipf("cannot download %s: %v %s", module, err, answer.Error)
+			t.Skipf("missing: a module proxy that go mod download reaches, for %s (%v %s)", module, err, answer.Error)
 		}
 		t.Fatalf("cannot download %s: %v %s", module, err, answer.Error)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/artifacts"
 	"github.com/troupehost/troupe/artifacts/wasm"
 	"github.com/troupehost/troupe/host"
@@ -71,12 +72,15 @@ type checkFlags struct {
 	features features
 	caps     caps
 	imports  choice
-	nans     bool
+	nan      choice
 	timeout  span
 }
 
 func (a *app) checkVerb() verb {
-	f := &checkFlags{imports: choice{api.ImportsRefuse, []string{api.ImportsRefuse, api.ImportsTrap}}}
+	f := &checkFlags{
+		imports: choice{api.ImportsRefuse, []string{api.ImportsRefuse, api.ImportsTrap}},
+		nan:     choice{run.NaNDefault, []string{run.NaNDefault, run.NaNCanonical}},
+	}
 	return verb{
 		use: "check [flags] app.wasm", short: "Judge code without compiling or running it",
 		long: "Prints the verdict of a host with default limits, features, imports, exports, sizes, how near the code comes to each bound,\n" +
@@ -84,7 +88,7 @@ func (a *app) checkVerb() verb {
 		examples: []string{
 			"troupe artifact check app.wasm", "is it acceptable, and what does it need?",
 			"troupe artifact check --wasm-features wasm2,tail-calls app.wasm", "on a host that allows more than the default",
-			"troupe artifact check --wasm-caps locals=1024 app.wasm", "on a host that bounds code otherwise",
+			"troupe artifact check --wasm-caps locals=4000 app.wasm", "on a host that bounds code otherwise",
 			"troupe artifact check -o wide app.wasm", "with the bounds that are far away",
 			"troupe artifact check -o json app.wasm", "the same for scripts",
 		},
@@ -93,7 +97,7 @@ func (a *app) checkVerb() verb {
 		flags: func(fs *pflag.FlagSet) {
 			fs.Var(&f.features, "wasm-features", "what the code may use, joined by commas (default wasm2)")
 			fs.Var(&f.caps, "wasm-caps", "the bounds of code: NAME=N joined by commas, like functions=200000 (default: built in)")
-			fs.BoolVar(&f.nans, "canonical-nans", false, "reckon with one form for every NaN that arithmetic makes")
+			fs.Var(&f.nan, "nan", "what NaNs that arithmetic makes look like: canonical takes more code")
 			fs.Var(&f.imports, "missing-imports", "imports that a host does not offer: trap accepts them")
 			fs.Var(&f.timeout, "timeout", "give up after D (default none)")
 		},
@@ -137,7 +141,7 @@ func examine(code []byte, f *checkFlags) (*wasm.Report, error) {
 		return r, r.Refuse(err)
 	}
 	r, err := wasm.Examine(inflated, wasm.Policy{Features: f.features.set, Caps: f.caps.caps}, wasm.Options{
-		Weights: wasm.Weights1(), Stack: true, CanonicalNaNs: f.nans,
+		Weights: wasm.Weights1(), Stack: true, CanonicalNaNs: f.nan.value == run.NaNCanonical,
 		Charge: func(module, name string) wasm.Charge { return wasm.Charge(abi.ChargeOf(module, name)) },
 	})
 	if m, bad := wasm.Scan(inflated); bad == nil {
