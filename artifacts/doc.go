@@ -17,6 +17,7 @@
 //	engine, format, instrumentation, processor     yes    -            yes      [Build]
 //	tenant, app                                    -      yes          yes      a worker serves one
 //	NaNs: as they come, canonical                  yes    -            yes      [Options]
+//	isolation                                      -      yes          yes      a worker takes one run, or one after another
 //	memory limit                                   -      yes          yes      RLIMIT_DATA of the worker, the reserve of a run
 //	CPU, wall and output limit                     -      yes          -        of one run
 //	limits of gas, of initialisation's, of stack   -      yes          -        of one run: what the instrumented code is granted

@@ -37,7 +37,7 @@ var classes = map[string]string{
 	"Request.Entry.Mode": ofRun, "Request.Entry.Name": ofRun, "Request.Entry.Args": ofRun, "Request.Entry.Env": ofRun,
 	"Request.Limits.CPU": ofRun, "Request.Limits.Wall": ofRun, "Request.Limits.MemoryBytes": ofRun, "Request.Limits.OutputBytes": ofRun,
 	"Request.Limits.Gas": ofRun, "Request.Limits.InitGas": ofRun, "Request.Limits.StackValues": ofRun, "Request.CanonicalNaNs": ofArtifact,
-	"Request.Imports": ofRun, "Request.Determinism": ofRun, "Request.Validity": ofNeither,
+	"Request.Imports": ofRun, "Request.Determinism": ofRun, "Request.Isolation": ofRun, "Request.Validity": ofNeither,
 	"Request.Input": ofNeither, "Request.Stdin": ofNeither, "Request.Stdout": ofNeither, "Request.Stderr": ofNeither,
 
 	"CodeRequest.Code": ofArtifact, "CodeRequest.CodeHash": ofNeither, "CodeRequest.Tenant": ofNeither,

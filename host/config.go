@@ -313,6 +313,9 @@ type Request struct {
 	Imports run.Imports
 	// Determinism chooses the guest's clock and random source. Default: Deterministic.
 	Determinism run.Determinism
+	// Isolation says what runs of the same code, tenant and memory limit may share: a process that is reset in between, or
+	// nothing. Default: Reset.
+	Isolation run.Isolation
 	// CanonicalNaNs makes every NaN that arithmetic makes the canonical one, so that floats agree between architectures. Code
 	// that computes with floats is slower; it is another artifact. Default: false.
 	CanonicalNaNs bool

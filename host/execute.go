@@ -60,7 +60,8 @@ func (h *Host) Execute(ctx context.Context, r Request) (run.Receipt, error) {
 	}()
 
 	receipt := emptyReceipt(c.hash.String(), c.key.String())
-	receipt.Params = run.Params{Tenant: or(r.Tenant, h.cfg.Tenant), Entry: r.Entry, Limits: limits, Imports: r.Imports, Determinism: r.Determinism}.Hash()
+	receipt.Params = run.Params{Tenant: or(r.Tenant, h.cfg.Tenant), Entry: r.Entry, Limits: limits, Imports: r.Imports, Determinism: r.Determinism,
+		Isolation: r.Isolation}.Hash()
 	if c.fault != nil {
 		return blame(inWorld(receipt, c.options, r.Determinism), c.fault), nil
 	}
@@ -68,7 +69,7 @@ func (h *Host) Execute(ctx context.Context, r Request) (run.Receipt, error) {
 	a, err := h.ask(ctx, cache.Request{
 		ID: id, Kind: cache.Execute, Key: c.key, Code: c.hash, Options: c.options, Tenant: or(r.Tenant, h.cfg.Tenant),
 		Priority: orPriority(r.Priority, run.Normal), Budget: h.budget(h.cfg.PrepareCPU),
-		Entry: r.Entry, Limits: limits, Imports: r.Imports, Determinism: r.Determinism, Deadline: deadline, NoCode: !c.held,
+		Entry: r.Entry, Limits: limits, Imports: r.Imports, Determinism: r.Determinism, Isolation: r.Isolation, Deadline: deadline, NoCode: !c.held,
 		Validity: r.Validity,
 	})
 	if err != nil {
@@ -313,7 +314,8 @@ func (r Request) validate(cfg Config) error {
 		return bad("a tenant has at most 64 bytes")
 	case len(r.Validity) > maxValidityBytes:
 		return bad("a validity tag has at most 128 bytes")
-	case r.Priority > run.Critical, r.Entry.Mode > run.Bytes, r.Imports > run.TrapMissing, r.Determinism > run.RealWorld:
+	case r.Priority > run.Critical, r.Entry.Mode > run.Bytes, r.Imports > run.TrapMissing, r.Determinism > run.RealWorld,
+		r.Isolation > run.Process:
 		return bad("a priority, mode or policy is unknown")
 	}
 	return nil

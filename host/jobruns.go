@@ -26,6 +26,7 @@ type jobSpec struct {
 	Limits       run.Limits      `json:"limits"`
 	Imports      run.Imports     `json:"imports,omitempty"`
 	Determinism  run.Determinism `json:"determinism,omitempty"`
+	Isolation    run.Isolation   `json:"isolation,omitempty"`
 	CanonicalNaN bool            `json:"canonical_nans,omitempty"`
 	Input        *int            `json:"input,omitempty"` // bytes; nil: none is passed
 	Stdin        *int            `json:"stdin,omitempty"`
@@ -117,7 +118,7 @@ func (r *jobRunner) Open(ctx context.Context, rec jobs.Record, withCode bool) (c
 	options := artifacts.Options{CanonicalNaNs: s.CanonicalNaN}
 	return cache.Request{
 		ID: id, Kind: cache.Execute, Key: h.keyOf(code, options), Code: code, Options: options, Tenant: rec.Tenant, Budget: h.budget(h.cfg.PrepareCPU),
-		Entry: s.Entry, Limits: s.Limits, Imports: s.Imports, Determinism: s.Determinism, NoCode: !held, By: "job " + rec.ID,
+		Entry: s.Entry, Limits: s.Limits, Imports: s.Imports, Determinism: s.Determinism, Isolation: s.Isolation, NoCode: !held, By: "job " + rec.ID,
 	}, nil
 }
 

@@ -75,7 +75,7 @@ func (h *Host) Submit(ctx context.Context, r JobRequest) (run.Job, error) {
 		return run.Job{}, err
 	}
 	defer h.leave()
-	spec, err := jobSpec{Entry: r.Entry, Limits: r.Limits.WithDefaults(), Imports: r.Imports, Determinism: r.Determinism, CanonicalNaN: r.CanonicalNaNs,
+	spec, err := jobSpec{Entry: r.Entry, Limits: r.Limits.WithDefaults(), Imports: r.Imports, Determinism: r.Determinism, Isolation: r.Isolation, CanonicalNaN: r.CanonicalNaNs,
 		input: r.Input, stdin: r.StdinBytes}.encode()
 	if err != nil {
 		return run.Job{}, err
@@ -102,7 +102,7 @@ func (h *Host) submit(ctx context.Context, q jobs.Request) (run.Job, error) {
 		return run.Job{}, err
 	}
 	q.Mode = cmp.Or(spec.Entry.Mode, run.Command).String()
-	q.Params = run.Params{Tenant: q.Tenant, Entry: spec.Entry, Limits: spec.Limits, Imports: spec.Imports, Determinism: spec.Determinism}.Hash()
+	q.Params = run.Params{Tenant: q.Tenant, Entry: spec.Entry, Limits: spec.Limits, Imports: spec.Imports, Determinism: spec.Determinism, Isolation: spec.Isolation}.Hash()
 	same := sha256.New()
 	about, err := json.Marshal([]any{q.Code, q.Priority, q.Validity})
 	if err != nil {

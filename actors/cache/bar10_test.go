@@ -370,6 +370,11 @@ func (p *worker) PID() int              { return 7 }
 func (p *worker) Dead() <-chan struct{} { return p.dead }
 func (p *worker) die()                  { p.once.Do(func() { close(p.dead) }) }
 
+// Ride implements execute.Worker.
+func (p *worker) Ride(ctx context.Context, j execute.Job, _ execute.IO) (run.Outcome, bool) {
+	return p.Run(ctx, j)
+}
+
 // Run implements execute.Worker.
 func (p *worker) Run(ctx context.Context, _ execute.Job) (run.Outcome, bool) {
 	r := p.random("run")

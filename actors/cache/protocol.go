@@ -47,6 +47,7 @@ type Request struct {
 	Limits      run.Limits
 	Imports     run.Imports
 	Determinism run.Determinism
+	Isolation   run.Isolation
 	Deadline    time.Time // zero: none
 	NoCode      bool      // nobody has the code: only what is prepared already can be served
 	Validity    string    // a tag; Revoke of the same tenant and tag ends the request. Empty: none

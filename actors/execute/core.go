@@ -262,7 +262,7 @@ func (s *State) finished(now time.Time, m finished) []Effect {
 	w.runs++
 	out := []Effect{s.answer(i, Answer{Outcome: m.Outcome})}
 	if !m.Alive && w.closing == "" {
-		out = append(out, s.close(now, w, closedSpoiled))
+		out = append(out, s.close(now, w, cmp.Or(m.Outcome.Retired, closedSpoiled)))
 	}
 	return out
 }

@@ -14,6 +14,7 @@ type Binding struct {
 	App         string // app address, or "" for bare code
 	Key         artifacts.Key
 	MemoryBytes int64 // the largest linear memory of the runs that this worker takes
+	Isolation   run.Isolation
 }
 
 // Job is one run.
@@ -34,13 +35,18 @@ type Workers interface {
 	Start(ctx context.Context, b Binding) (Worker, error)
 }
 
-// Worker is one live worker process. Run is called once at a time.
+// Worker is one live worker process. Run is called once at a time, and not while a Ride is under way.
 type Worker interface {
 	ID() string
 	PID() int
 	// Run holds all limits of the job by killing the process if need be. alive is false when the worker must not be used
 	// again. The end of ctx kills the process.
 	Run(ctx context.Context, j Job) (out run.Outcome, alive bool)
+	// Ride is a Run whose input and output are given, and may be called several times at once: the process takes the runs
+	// one after another in the order of their calls. One with streams is alone in the process and waits for that. The end of
+	// ctx kills the process if it has the run, and all that stand behind it are answered Outcome.NotBegun. The answer
+	// to each says whether the worker may be used again.
+	Ride(ctx context.Context, j Job, io IO) (out run.Outcome, alive bool)
 	// Dead is closed when the process has ended.
 	Dead() <-chan struct{}
 	// Close kills the process and waits until it is reaped.
@@ -57,7 +63,7 @@ type Observer interface {
 	// Spawned is called when a worker process is there.
 	Spawned()
 	// Closed is called once for each Spawned, when the process is gone: "idle" too long, to make "room" for another binding,
-	// "spoiled" by a run, "died" of itself, "stopped" by a Cancel, a Release or the end of the queue, "culled" since there were
+	// "spoiled" by a run, "used" by its one run, "recycled" before its life's limit of CPU time, "died" of itself, "stopped" by a Cancel, a Release or the end of the queue, "culled" since there were
 	// more than soft.
 	Closed(reason string)
 }

@@ -75,6 +75,8 @@ func (w *proc) Run(ctx context.Context, j Job) (run.Outcome, bool) {
 	}
 }
 
+func (w *proc) Ride(ctx context.Context, j Job, _ IO) (run.Outcome, bool) { return w.Run(ctx, j) }
+
 func (w *proc) Close() {
 	w.reap.Do(func() {
 		<-time.After(burial)

@@ -15,10 +15,11 @@ type Params struct {
 	Limits      Limits
 	Imports     Imports
 	Determinism Determinism
+	Isolation   Isolation
 }
 
 // Hash returns 64 hex digits that name the parameters, defaults filled in. Two runs with the same artifact, parameters and
-// input were asked for the same thing; those whose tenant, app and memory differ never share a worker.
+// input were asked for the same thing; those whose tenant, app, memory or isolation differ never share a worker.
 func (p Params) Hash() string {
 	if p.Entry.Mode == 0 {
 		p.Entry.Mode = Command
@@ -33,7 +34,7 @@ func (p Params) Hash() string {
 			text(s)
 		}
 	}
-	text("troupe run v2")
+	text("troupe run v3")
 	text(p.Tenant)
 	text(p.App)
 	num(int64(p.Entry.Mode))
@@ -49,5 +50,6 @@ func (p Params) Hash() string {
 	num(l.StackValues)
 	num(int64(max(p.Imports, RefuseMissing)))
 	num(int64(max(p.Determinism, Deterministic)))
+	num(int64(max(p.Isolation, Reset)))
 	return hex.EncodeToString(h.Sum(nil))
 }

@@ -43,14 +43,14 @@ func TestParamsHashCoversEachField(t *testing.T) {
 		add(name, p)
 	}
 	walk("Params", func(p *Params) reflect.Value { return reflect.ValueOf(p).Elem() })
-	defaults := Params{Entry: Entry{Mode: Command}, Limits: Limits{}.WithDefaults(), Imports: RefuseMissing, Determinism: Deterministic}
+	defaults := Params{Entry: Entry{Mode: Command}, Limits: Limits{}.WithDefaults(), Imports: RefuseMissing, Determinism: Deterministic, Isolation: Reset}
 	if defaults.Hash() != (Params{}).Hash() {
 		t.Error("a default that is spelled out is another parameter")
 	}
 	if (Params{Tenant: "ab", App: "c"}).Hash() == (Params{Tenant: "a", App: "bc"}).Hash() {
 		t.Error("a boundary between fields can be shifted")
 	}
-	const want = "1e7478e17c072bfd212608c3d335b13ecb7f9dc2f4e5271c988b3c77cb8fa1c9"
+	const want = "cf9eb783a7635248561a4af3f039c87dea34ea5188f8ef1e4d0c9a950d95039f"
 	if got := (Params{Tenant: "t", Entry: Entry{Mode: Invoke, Name: "f"}, Limits: Limits{CPU: time.Second}}).Hash(); got != want {
 		t.Errorf("the hash changed: %s, want %s; receipts of before cannot be compared", got, want)
 	}

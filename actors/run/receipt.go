@@ -31,7 +31,15 @@ type Outcome struct {
 	Usage     Usage
 	Sandbox   string // the layers that held for this run, joined by "+"
 	Clock     string // which clock ended it: ClockHost, ClockWorker or ClockWall; "" for none
+	NotBegun  bool   // no worker began it: it can be done elsewhere, and says nothing of its code
+	Retired   string // why its worker ended in good order after it: RetiredUsed or RetiredRecycled; "" if it did not
 }
+
+// Why a worker ends after a run that is not to blame.
+const (
+	RetiredUsed     = "used"     // each run has a process of its own
+	RetiredRecycled = "recycled" // the CPU time of its life comes near the limit that the operating system holds it to
+)
 
 // The clocks that end runs and preparations. Whichever strikes, what a job used is judged by the account that the operating
 // system keeps of its process.

@@ -170,6 +170,37 @@ func (d Determinism) String() string {
 	return "deterministic"
 }
 
+// Isolation says what two runs may share. The zero value means Reset. Runs of different tenants, apps or artifacts never
+// share a process.
+type Isolation uint8
+
+// The ways.
+const (
+	Reset   Isolation = 1 + iota // one process for runs of the same binding, which is put back to its beginning in between
+	Process                      // each run has a process of its own, which ends with it
+)
+
+var isolationNames = [...]string{"", "reset", "process"}
+
+// String returns "reset" or "process".
+func (i Isolation) String() string {
+	if int(i) >= len(isolationNames) {
+		return fmt.Sprintf("isolation(%d)", uint8(i))
+	}
+	return isolationNames[max(i, Reset)]
+}
+
+// ParseIsolation reads what String prints; "" is Reset.
+func ParseIsolation(s string) (Isolation, error) {
+	switch s {
+	case "", Reset.String():
+		return Reset, nil
+	case Process.String():
+		return Process, nil
+	}
+	return 0, fault.New(fault.CallerInvalid, "isolation", fault.Quote(s), nil).WithHint("choose reset or process")
+}
+
 // NaNs names how a run treats the NaNs that arithmetic makes.
 func NaNs(canonical bool) string {
 	if canonical {

@@ -93,3 +93,19 @@ func TestBlobJSONRoundTrip(t *testing.T) {
 		}
 	}
 }
+
+func TestParseIsolation(t *testing.T) {
+	for text, want := range map[string]Isolation{"": Reset, "reset": Reset, "process": Process} {
+		if got, err := ParseIsolation(text); got != want || err != nil {
+			t.Errorf("%q: %v, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"Process", "none", " ", "isolation(3)"} {
+		if got, err := ParseIsolation(text); got != 0 || !errors.Is(err, fault.CallerInvalid) {
+			t.Errorf("%q: %v, %v", text, got, err)
+		}
+	}
+	if Isolation(0).String() != "reset" || Process.String() != "process" || Isolation(9).String() != "isolation(9)" {
+		t.Error("wrong names")
+	}
+}

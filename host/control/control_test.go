@@ -120,7 +120,7 @@ func TestExecutePassesTheWholeRequest(t *testing.T) {
 	c := connect(t, h, control.Options{Version: "v9"})
 	var out, errs bytes.Buffer
 	receipt, err := c.Execute(t.Context(), api.Execute{
-		Priority: "high", Imports: "trap", World: "real",
+		Priority: "high", Imports: "trap", World: "real", Isolation: "process",
 		Entry:  api.Entry{Mode: "command", Args: []string{"a", "-b"}, Env: []string{"K=V"}},
 		Limits: api.Limits{CPUMicros: 1500, WallMicros: 2e6, MemoryBytes: 1 << 20, OutputBytes: 9},
 	}, client.Streams{Code: []byte("code"), Input: []byte("input"), Stdin: strings.NewReader("stdin"), Stdout: &out, Stderr: &errs})
@@ -128,7 +128,7 @@ func TestExecutePassesTheWholeRequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := host.Request{
-		Code: []byte("code"), Input: []byte("input"), Tenant: tenant(), Priority: run.High, Imports: run.TrapMissing, Determinism: run.RealWorld,
+		Code: []byte("code"), Input: []byte("input"), Tenant: tenant(), Priority: run.High, Imports: run.TrapMissing, Determinism: run.RealWorld, Isolation: run.Process,
 		Entry:  run.Entry{Mode: run.Command, Args: []string{"a", "-b"}, Env: []string{"K=V"}},
 		Limits: run.Limits{CPU: 1500 * time.Microsecond, Wall: 2 * time.Second, MemoryBytes: 1 << 20, OutputBytes: 9},
 	}

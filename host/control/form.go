@@ -185,6 +185,9 @@ func runRequest(a api.Execute, f form, tenant string) (host.Request, error) {
 	if r.Imports, err = importsOf(a.Imports); err != nil {
 		return r, err
 	}
+	if r.Isolation, err = run.ParseIsolation(a.Isolation); err != nil {
+		return r, err
+	}
 	r.Priority, err = priorityOf(a.Priority)
 	return r, err
 }

@@ -96,7 +96,7 @@ func TestSubmitPassesTheWholeRequest(t *testing.T) {
 	}
 	want := host.JobRequest{
 		Request: host.Request{
-			Code: []byte("code"), Tenant: tenant(), Priority: run.Critical, Validity: "block-7", Imports: run.TrapMissing, Determinism: run.RealWorld,
+			Code: []byte("code"), Tenant: tenant(), Priority: run.Critical, Validity: "block-7", Imports: run.TrapMissing, Determinism: run.RealWorld, Isolation: run.Reset,
 			Entry:  run.Entry{Mode: run.Command, Args: []string{"a"}, Env: []string{"K=V"}},
 			Limits: run.Limits{CPU: 1500 * time.Microsecond},
 		},
@@ -108,7 +108,7 @@ func TestSubmitPassesTheWholeRequest(t *testing.T) {
 	if _, err := c.Submit(t.Context(), api.Submit{Execute: api.Execute{CodeHash: keyA}}, client.Work{Input: []byte("in")}); err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff(host.JobRequest{Request: host.Request{CodeHash: keyA, Tenant: tenant(), Input: []byte("in"), Imports: run.RefuseMissing, Determinism: run.Deterministic}}, got); d != "" {
+	if d := cmp.Diff(host.JobRequest{Request: host.Request{CodeHash: keyA, Tenant: tenant(), Input: []byte("in"), Imports: run.RefuseMissing, Determinism: run.Deterministic, Isolation: run.Reset}}, got); d != "" {
 		t.Errorf("a small request:\n%s", d)
 	}
 }

@@ -14,6 +14,7 @@ func TestFlagsAreCompleted(t *testing.T) {
 	}{
 		{"run --nan ", []string{"default", "canonical"}, ""},
 		{"submit --nan ", []string{"default", "canonical"}, ""},
+		{"run --isolation ", []string{"reset", "process"}, ""},
 		{"run -o ", []string{"table", "wide", "json"}, ""},
 		{"artifact check --missing-imports ", []string{"refuse", "trap"}, ""},
 		{"artifact check --wasm-features ", []string{"wasm2", "all", "simd", "exceptions"}, ""},

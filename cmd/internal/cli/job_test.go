@@ -180,7 +180,7 @@ func TestSubmitPassesItsFlags(t *testing.T) {
 	}
 	at := time.Date(2030, 1, 31, 18, 0, 0, 0, time.UTC)
 	code := c.main([]string{
-		"submit", "--cpu", "2s", "--memory", "64MiB", "--priority", "critical", "--validity", "block-7", "--env", "A=1", "--key", "order-17", "--keep", "1h",
+		"submit", "--cpu", "2s", "--memory", "64MiB", "--priority", "critical", "--validity", "block-7", "--env", "A=1", "--key", "order-17", "--keep", "1h", "--isolation", "process",
 		"--deadline", "2030-01-31T19:00:00+01:00", "--stdin", input, wasmFile(t), "--", "x", "--key",
 	})
 	if code != 0 || c.out.String() != "job-0001\n" || c.err.String() != "" {
@@ -189,7 +189,7 @@ func TestSubmitPassesItsFlags(t *testing.T) {
 	want := host.JobRequest{
 		Request: host.Request{
 			Code: []byte("\x00asm\x01\x00\x00\x00"), Tenant: fmt.Sprintf("uid:%d", os.Geteuid()), Priority: run.Critical, Validity: "block-7",
-			Imports: run.RefuseMissing, Determinism: run.Deterministic,
+			Imports: run.RefuseMissing, Determinism: run.Deterministic, Isolation: run.Process,
 			Entry:  run.Entry{Mode: run.Command, Args: []string{"x", "--key"}, Env: []string{"A=1"}},
 			Limits: run.Limits{CPU: 2 * time.Second, MemoryBytes: 64 << 20},
 		},

@@ -35,7 +35,7 @@ func TestRunPassesItsFlags(t *testing.T) {
 	file := wasmFile(t)
 	code := c.main([]string{
 		"run", "--cpu", "2s", "--wall", "3s", "--memory", "64MiB", "--output", "1KiB", "--gas", "5M", "--init-gas", "7", "--stack", "2k", "--nan", "canonical", "--priority", "high", "--missing-imports", "trap",
-		"--real", "--env", "A=1", "--env", "B=2,3", "--data-dir", "/d", "--worker", "/w", file, "--", "x", "--cpu",
+		"--isolation", "process", "--real", "--env", "A=1", "--env", "B=2,3", "--data-dir", "/d", "--worker", "/w", file, "--", "x", "--cpu",
 	})
 	if code != 0 {
 		t.Fatal(c.err.String())
@@ -45,7 +45,7 @@ func TestRunPassesItsFlags(t *testing.T) {
 		Entry:  run.Entry{Mode: run.Command, Args: []string{"x", "--cpu"}, Env: []string{"A=1", "B=2,3"}},
 		Limits: run.Limits{CPU: 2 * time.Second, Wall: 3 * time.Second, MemoryBytes: 64 << 20, OutputBytes: 1 << 10, Gas: 5_000_000, InitGas: 7, StackValues: 2000},
 
-		CanonicalNaNs: true,
+		CanonicalNaNs: true, Isolation: run.Process,
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)

@@ -21,6 +21,7 @@ type workFlags struct {
 	gas, initGas, stack   amount
 	nan                   choice
 	priority, imports     choice
+	isolation             choice
 	validity              string
 	real                  bool
 	env                   []string
@@ -28,10 +29,11 @@ type workFlags struct {
 
 func newWorkFlags() *workFlags {
 	return &workFlags{
-		priority: choice{"normal", priorities},
-		imports:  choice{api.ImportsRefuse, []string{api.ImportsRefuse, api.ImportsTrap}},
-		nan:      choice{run.NaNDefault, []string{run.NaNDefault, run.NaNCanonical}},
-		gas:      amount{least: 1, most: run.MaxGas}, initGas: amount{least: 1, most: run.MaxGas},
+		priority:  choice{"normal", priorities},
+		imports:   choice{api.ImportsRefuse, []string{api.ImportsRefuse, api.ImportsTrap}},
+		nan:       choice{run.NaNDefault, []string{run.NaNDefault, run.NaNCanonical}},
+		isolation: choice{run.Reset.String(), []string{run.Reset.String(), run.Process.String()}},
+		gas:       amount{least: 1, most: run.MaxGas}, initGas: amount{least: 1, most: run.MaxGas},
 		stack: amount{least: run.MinStackValues, most: run.MaxStackValues},
 	}
 }
@@ -53,6 +55,7 @@ func (f *workFlags) add(fs *pflag.FlagSet) {
 	fs.Var(&f.priority, "priority", "how urgent preparation and run are")
 	fs.Var(word{&f.validity, "TAG"}, "validity", "a tag that 'troupe queue revoke TAG' can end this by (default none)")
 	fs.Var(&f.imports, "missing-imports", "imports that the host does not offer: trap fails only when they are called")
+	fs.Var(&f.isolation, "isolation", "reset shares a process with other runs of the same code and puts it back in between; process is for this run alone")
 	fs.BoolVar(&f.real, "real", false, "give the guest the machine's clock and random source, not deterministic ones")
 	fs.StringArrayVar(&f.env, "env", nil, "`KEY=VALUE` in the guest's environment; repeatable, nothing is inherited")
 }
@@ -85,6 +88,7 @@ func (f *workFlags) request(ctx context.Context, a *app, args []string) (api.Exe
 		},
 		Entry: api.Entry{Mode: run.Command.String(), Args: args, Env: f.env},
 	}
+	req.Isolation = f.isolation.value
 	req.CanonicalNaNs = f.nan.value == run.NaNCanonical
 	if f.real {
 		req.World = api.WorldReal

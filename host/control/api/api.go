@@ -10,13 +10,14 @@ import (
 
 // Execute asks for one run. The tenant is never part of it: it follows from the caller's credentials.
 type Execute struct {
-	CodeHash string `json:"code_hash,omitempty"` // code that the host knows already, instead of the code part
-	Priority string `json:"priority,omitempty"`  // default normal
-	Entry    Entry  `json:"entry"`
-	Limits   Limits `json:"limits"`
-	Imports  string `json:"imports,omitempty"`  // refuse (default) or trap
-	World    string `json:"world,omitempty"`    // deterministic (default) or real: the clock and random source
-	Validity string `json:"validity,omitempty"` // a tag of at most 128 bytes that RouteRevoke can name
+	CodeHash  string `json:"code_hash,omitempty"` // code that the host knows already, instead of the code part
+	Priority  string `json:"priority,omitempty"`  // default normal
+	Entry     Entry  `json:"entry"`
+	Limits    Limits `json:"limits"`
+	Imports   string `json:"imports,omitempty"`   // refuse (default) or trap
+	World     string `json:"world,omitempty"`     // deterministic (default) or real: the clock and random source
+	Isolation string `json:"isolation,omitempty"` // reset (default) or process: what runs of the same code may share
+	Validity  string `json:"validity,omitempty"`  // a tag of at most 128 bytes that RouteRevoke can name
 
 	CanonicalNaNs bool `json:"canonical_nans,omitempty"` // every NaN that arithmetic makes is the canonical one: another artifact
 

@@ -38,7 +38,7 @@ var (
 	workerKinds   = []string{"prepare", "execute", "probe"}
 	removeReasons = []string{"age", "size", "operator", "unstored", "rejected", "corrupt", "failures"}
 	killReasons   = []string{"cpu_limit", "wall_limit", "memory", "output_limit", "canceled", "died", "bad_reply", "idle_cpu", "not_started", "stopped"}
-	closeReasons  = []string{"idle", "room", "spoiled", "died", "stopped", "culled"}
+	closeReasons  = []string{"idle", "room", "spoiled", "used", "recycled", "died", "stopped", "culled"}
 	databases     = []string{"cache", "state"}
 	jobStates     = []run.JobState{run.JobQueued, run.JobRunning, run.JobSettled}
 	entryStates   = []string{"preparing", "prepared", "failed", "absent"}
@@ -216,7 +216,7 @@ func (s *Set) newWorkers() {
 		}
 	}
 	s.ordered = s.counter("execute_workers_ordered_total", "Workers that the execute queue ordered.").WithLabelValues()
-	s.closed = s.words("execute_workers_closed_total", "Workers that the execute queue gave up; room: for a run of another binding, culled: above soft.", "reason", closeReasons)
+	s.closed = s.words("execute_workers_closed_total", "Workers that the execute queue gave up; room: for a run of another binding, culled: above soft, used: by its one run, recycled: near the limit of its life's CPU time.", "reason", closeReasons)
 	timeouts := s.counter("timeouts_total", "Limits of time that were passed, by the clock that saw it.", "stage", "clock")
 	s.timeouts = map[string]words{}
 	for _, stage := range []string{StagePrepare, StageExecute} {

@@ -111,21 +111,30 @@ func (x *executor) Close() {
 
 // Run implements execute.Worker. It returns when the run is over, whatever the caller's reader and writers do.
 func (x *executor) Run(ctx context.Context, j execute.Job) (run.Outcome, bool) {
-	refuse := func(err error, alive bool) (run.Outcome, bool) {
-		return run.Outcome{Fault: fault.From(err), Sandbox: x.pool.facts.Sandbox}, alive
+	io, known := x.pool.cfg.Runs.Open(j.Run)
+	if io.Release != nil {
+		defer io.Release()
 	}
+	if !known {
+		return x.refuse(fault.New(fault.BugProtocol, opRun, x.id, worded("unknown run"))), true
+	}
+	return x.Ride(ctx, j, io.passed())
+}
+
+// refuse is the outcome of a run that the worker is not told of.
+func (x *executor) refuse(err error) run.Outcome {
+	return run.Outcome{Fault: fault.From(err), Sandbox: x.pool.facts.Sandbox}
+}
+
+// Ride implements execute.Worker.
+func (x *executor) Ride(ctx context.Context, j execute.Job, io execute.IO) (run.Outcome, bool) {
+	refuse := func(err error, alive bool) (run.Outcome, bool) { return x.refuse(err), alive }
 	if err := x.pool.enter(); err != nil {
 		return refuse(err, false)
 	}
 	defer x.pool.calls.Done()
 	limits := j.Limits.WithDefaults()
-	io, known := x.pool.cfg.Runs.Open(j.Run)
-	if io.Release != nil {
-		defer io.Release()
-	}
 	switch {
-	case !known:
-		return refuse(fault.New(fault.BugProtocol, opRun, x.id, worded("unknown run")), true)
 	case j.Binding != x.binding:
 		return refuse(fault.New(fault.BugProtocol, opRun, x.id, worded("another binding")), true)
 	case limits.MemoryBytes > x.binding.MemoryBytes:

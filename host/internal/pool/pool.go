@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/troupehost/troupe/actors/execute"
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/inspect"
 	"github.com/troupehost/troupe/artifacts"
@@ -114,4 +115,9 @@ type Facts struct {
 	BuildID string
 	Build   artifacts.Build
 	Sandbox string // the layers that hold, joined by "+"
+}
+
+// passed returns what of it is passed on to a run.
+func (r RunIO) passed() execute.IO {
+	return execute.IO{Input: r.Input, Stdin: r.Stdin, Stdout: r.Stdout, Stderr: r.Stderr}
 }

@@ -20,7 +20,7 @@ type session struct {
 	x      *executor
 	job    execute.Job
 	limits run.Limits
-	io     RunIO
+	io     execute.IO
 	watch  *watch
 	out    run.Outcome
 	left   int64 // bytes that the guest may still put out
