@@ -49,7 +49,7 @@ var classes = map[string]string{
 func init() {
 	for _, name := range []string{"Name", "DataDir", "Owner", "Socket", "WorkerPath", "MaxCodeBytes", "MaxInflatedBytes", "MaxInputBytes", "WasmFeatures", "WasmCaps",
 		"PrepareCPU", "PrecheckCPU", "PrepareMemoryBytes", "PrepareWorkers", "PrepareWorkersCritical", "PrepareQueue", "ExecuteWorkers",
-		"ExecuteWorkersCritical", "ExecuteQueue", "WorkerIdle", "RetryCooldown", "Retries", "ForgiveSuspects", "QuarantineAfter", "Quarantine",
+		"ExecuteWorkersCritical", "ExecuteQueue", "SpareWorkers", "WorkerIdle", "RetryCooldown", "Retries", "ForgiveSuspects", "QuarantineAfter", "Quarantine",
 		"JobQueue", "JobKeep", "JobBytes", "HoldJobs", "MaxWarm", "CacheBytes", "CacheAge", "PruneEvery", "CacheMemoryBytes", "BallastBytes", "MaxPins",
 		"StopTimeout", "Log"} {
 		classes["Config."+name] = ofNeither

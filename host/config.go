@@ -70,6 +70,10 @@ type Config struct {
 	ExecuteWorkersCritical int
 	// ExecuteQueue bounds the runs that wait. Default: 1024. Unit: runs. Range: 1 to 1,000,000. Live: restart.
 	ExecuteQueue int
+	// SpareWorkers is the number of execute worker processes that wait, confined and blank, for the next code to run, so that
+	// its first run need not wait for a process. They are made after the start and come on top of ExecuteWorkers. Default: one
+	// per core, at most ExecuteWorkers. Unit: processes. Range: 0 (default) to 4096; NoLimit means none. Live: restart.
+	SpareWorkers int
 	// WorkerIdle is how long an execute worker is kept without work. Default: 60 s. Unit: time. Range: 1 ms to 24 h.
 	// Live: restart.
 	WorkerIdle time.Duration
@@ -138,7 +142,7 @@ func Default() Config {
 		MaxCodeBytes: 32 << 20, MaxInflatedBytes: 64 << 20, MaxInputBytes: 16 << 20,
 		PrepareCPU: 360 * time.Second, PrecheckCPU: 60 * time.Second, PrepareMemoryBytes: 2 << 30,
 		PrepareWorkers: max(1, cores/2), PrepareWorkersCritical: max(1, cores), PrepareQueue: 256,
-		ExecuteWorkers: 2 * cores, ExecuteWorkersCritical: 3 * cores, ExecuteQueue: 1024, WorkerIdle: 60 * time.Second,
+		ExecuteWorkers: 2 * cores, ExecuteWorkersCritical: 3 * cores, ExecuteQueue: 1024, SpareWorkers: cores, WorkerIdle: 60 * time.Second,
 		RetryCooldown: 15 * time.Minute, Retries: 5, QuarantineAfter: 3, Quarantine: 15 * time.Minute,
 		JobQueue: 100_000, JobKeep: 24 * time.Hour, JobBytes: 1 << 30, MaxWarm: 64,
 		CacheBytes: 10 << 30, CacheAge: 30 * 24 * time.Hour, PruneEvery: time.Hour,
@@ -185,6 +189,7 @@ func (c Config) withDefaults() Config {
 	orNum(&c.ExecuteWorkers, d.ExecuteWorkers)
 	orNum(&c.ExecuteWorkersCritical, max(c.ExecuteWorkers, min(c.ExecuteWorkers+runtime.NumCPU(), maxExecuteWorkers)))
 	orNum(&c.ExecuteQueue, d.ExecuteQueue)
+	orNum(&c.SpareWorkers, min(d.SpareWorkers, c.ExecuteWorkers))
 	orTime(&c.RetryCooldown, d.RetryCooldown)
 	orNum(&c.Retries, d.Retries)
 	orNum(&c.QuarantineAfter, d.QuarantineAfter)
@@ -227,6 +232,7 @@ func (c Config) Validate() error {
 		{"ExecuteWorkers", int64(c.ExecuteWorkers), 1, maxExecuteWorkers, "processes"},
 		{"ExecuteWorkersCritical", int64(c.ExecuteWorkersCritical), int64(c.ExecuteWorkers), maxExecuteWorkers, "processes"},
 		{"ExecuteQueue", int64(c.ExecuteQueue), 1, 1e6, "runs"},
+		{"SpareWorkers", int64(c.SpareWorkers), NoLimit, maxExecuteWorkers, "processes"},
 		{"Retries", int64(c.Retries), NoLimit, 1000, "tries"},
 		{"QuarantineAfter", int64(c.QuarantineAfter), NoLimit, 1000, "runs"},
 		{"JobQueue", int64(c.JobQueue), 1, 1e7, "jobs"},

@@ -168,11 +168,12 @@ func TestServePassesItsFlags(t *testing.T) {
 	}
 	got, _, _ := try(
 		"--execute-workers", "7", "--execute-workers-critical", "9", "--prepare-workers", "3", "--prepare-workers-critical", "5", "--cache-bytes", "2GiB",
-		"--retry-cooldown", "1m", "--retries", "always", "--forgive-suspects", "--quarantine-after", "never", "--quarantine", "2m", "--job-keep", "48h", "--job-bytes", "3GiB")
+		"--retry-cooldown", "1m", "--retries", "always", "--forgive-suspects", "--quarantine-after", "never", "--quarantine", "2m", "--job-keep", "48h", "--job-bytes", "3GiB", "--spare-workers", "none")
 	want := host.Default()
 	want.DataDir, want.Owner, want.Socket, want.Log = got.DataDir, got.Owner, got.Socket, got.Log
 	defaults := want
 	want.ExecuteWorkers, want.ExecuteWorkersCritical, want.PrepareWorkers, want.PrepareWorkersCritical = 7, 9, 3, 5
+	want.SpareWorkers = host.NoLimit
 	want.CacheBytes, want.RetryCooldown, want.Retries, want.ForgiveSuspects = 2<<30, time.Minute, host.NoLimit, true
 	want.QuarantineAfter, want.Quarantine, want.JobKeep, want.JobBytes = host.NoLimit, 2*time.Minute, 48*time.Hour, 3<<30
 	same := cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == ".Log" }, cmp.Ignore())
@@ -181,7 +182,7 @@ func TestServePassesItsFlags(t *testing.T) {
 	}
 	got, _, _ = try()
 	defaults.DataDir, defaults.Socket = got.DataDir, got.Socket
-	defaults.ExecuteWorkersCritical, defaults.PrepareWorkersCritical = 0, 0 // they follow from the others
+	defaults.ExecuteWorkersCritical, defaults.PrepareWorkersCritical, defaults.SpareWorkers = 0, 0, 0 // they follow from the others
 	if d := cmp.Diff(defaults, got, same); d != "" {
 		t.Error(d)
 	}
@@ -194,6 +195,7 @@ func TestServePassesItsFlags(t *testing.T) {
 		say  string
 	}{
 		"no workers":      {[]string{"--execute-workers", "0"}, "1 or more"},
+		"no spares":       {[]string{"--spare-workers", "0"}, "1 or more, or none"},
 		"no retries":      {[]string{"--retries", "0"}, "1 or more, or always"},
 		"too many":        {[]string{"--execute-workers", "5000"}, "error: --execute-workers 5000\n"},
 		"fewer if urgent": {[]string{"--execute-workers", "8", "--execute-workers-critical", "4"}, "error: --execute-workers-critical 4\n"},

@@ -22,6 +22,7 @@ var settings = []struct{ flag, field, what string }{
 	{"prepare-workers-critical", "PrepareWorkersCritical", "prepare at most N codes at once while critical ones wait (default: all cores, at least --prepare-workers)"},
 	{"execute-workers", "ExecuteWorkers", "at most N worker processes for runs"},
 	{"execute-workers-critical", "ExecuteWorkersCritical", "at most N worker processes while critical runs wait (default: --execute-workers and the cores)"},
+	{"spare-workers", "SpareWorkers", "keep N worker processes ready for the next code (default: one per core, at most --execute-workers)"},
 	{"wasm-features", "WasmFeatures", "let code use the features of LIST: wasm2, all, or names joined by commas; a minus takes one away; exceptions only for code you trust, see above"},
 	{"wasm-caps", "WasmCaps", "bound the complexity of code by LIST: NAME=N joined by commas, like functions=200000 (default: built in)"},
 	{"cache-bytes", "CacheBytes", "keep artifacts up to SIZE"},
@@ -40,11 +41,12 @@ func (f *serveFlags) add(fs *pflag.FlagSet) {
 	f.given = fs
 	c := &f.cfg
 	// What follows from another setting is left to the host.
-	c.PrepareWorkersCritical, c.ExecuteWorkersCritical = 0, 0
+	c.PrepareWorkersCritical, c.ExecuteWorkersCritical, c.SpareWorkers = 0, 0, 0
 	values := map[string]pflag.Value{
 		"PrepareWorkers": count{p: &c.PrepareWorkers}, "PrepareWorkersCritical": count{p: &c.PrepareWorkersCritical},
 		"ExecuteWorkers": count{p: &c.ExecuteWorkers}, "ExecuteWorkersCritical": count{p: &c.ExecuteWorkersCritical},
-		"CacheBytes": (*size)(&c.CacheBytes), "JobBytes": (*size)(&c.JobBytes),
+		"SpareWorkers": count{&c.SpareWorkers, "none"},
+		"CacheBytes":   (*size)(&c.CacheBytes), "JobBytes": (*size)(&c.JobBytes),
 		"RetryCooldown": upTo((*span)(&c.RetryCooldown), 24*time.Hour), "Quarantine": upTo((*span)(&c.Quarantine), 24*time.Hour),
 		"JobKeep":      limit{(*span)(&c.JobKeep), leastKeep, mostKeep},
 		"WasmFeatures": word{&c.WasmFeatures, "LIST"}, "WasmCaps": word{&c.WasmCaps, "LIST"},

@@ -36,10 +36,11 @@ func (p *Pool) Start(ctx context.Context, b execute.Binding) (execute.Worker, er
 	if module == nil || code == nil {
 		return nil, fault.New(fault.HostArtifactCorrupt, opLoad, b.Key.String(), worded("a part is missing"))
 	}
-	w, err := p.start(ctx, kindExecute, rlimits{
+	w, err := p.blank(ctx, rlimits{
 		dataBytes: runtimeBytes + stackBytes + wire.TableBytes + b.MemoryBytes + min(b.MemoryBytes, maxInput) +
 			2*code.Size() + outputFactor*module.Size(),
-		fileBytes: 1, // it has no file to write
+		fileBytes:  1, // it has no file to write
+		cpuSeconds: p.lifeSeconds(run.DefaultCPU), cpuMost: p.lifeSeconds(run.MaxCPU),
 	})
 	if err != nil {
 		return nil, err
@@ -52,7 +53,7 @@ func (p *Pool) Start(ctx context.Context, b execute.Binding) (execute.Worker, er
 		return nil, err
 	}
 	w.setState("idle")
-	x := &executor{worker: w, binding: b, idle: idleWatch{w: w, grace: graceOf(code.Size() + module.Size())}}
+	x := &executor{worker: w, binding: b, longest: run.DefaultCPU, idle: idleWatch{w: w, grace: graceOf(code.Size() + module.Size())}}
 	x.idle.begin()
 	return x, nil
 }
@@ -91,6 +92,7 @@ type executor struct {
 	*worker
 	binding execute.Binding
 	busy    atomic.Bool
+	longest time.Duration // the CPU limit of a run that its life has room for
 	idle    idleWatch
 }
 
@@ -151,6 +153,10 @@ func (x *executor) Ride(ctx context.Context, j execute.Job, io execute.IO) (run.
 		x.bury()
 		return refuse(fault.New(fault.SuspectWorkerDied, opRun, x.id, err), false)
 	}
+	if !x.outlives(limits.CPU) {
+		x.bury()
+		return run.Outcome{NotBegun: true, Retired: run.RetiredRecycled, Fault: fault.New(fault.SuspectWorkerDied, opRun, x.id, worded("its life is too short for this run"))}, false
+	}
 	x.begin()
 	s := &session{x: x, job: j, limits: limits, io: io, left: limits.OutputBytes}
 	return s.run(ctx)
@@ -200,16 +206,16 @@ func (s *session) run(ctx context.Context) (run.Outcome, bool) {
 	s.close()
 	reason := s.watch.end()
 	wall := time.Since(s.watch.begin)
-	alive := err == nil && reason == nil
-	if alive {
-		x.setState("idle")
-		x.idle.begin()
-	} else {
-		x.bury()
-	}
+	well := err == nil && reason == nil
 	out := &s.out
 	out.Sandbox = x.pool.facts.Sandbox
+	if !well {
+		x.bury()
+	}
 	out.Usage.CPU, out.Usage.Wall = s.watch.used(), wall
+	if well {
+		out.Retired = x.after()
+	}
 	out.Clock = s.watch.struck()
 	switch {
 	case reason != nil:
@@ -222,7 +228,7 @@ func (s *session) run(ctx context.Context) (run.Outcome, bool) {
 		out.Fault = s.watch.overCPU(out.Usage.CPU)
 	}
 	x.timedOut(out.Fault, out.Clock)
-	if !alive {
+	if !well {
 		x.killed(out.Fault)
 	}
 	if out.Fault != nil {
@@ -234,5 +240,5 @@ func (s *session) run(ctx context.Context) (run.Outcome, bool) {
 	if out.Fault != nil && out.Fault.Code != fault.GuestExit && out.Fault.Code != fault.GuestMemory { // see finish
 		out.Exited, out.GuestExit = false, 0
 	}
-	return *out, alive
+	return *out, well && out.Retired == ""
 }

@@ -23,6 +23,9 @@ func (w *worker) gone(orphans bool) {
 	greeted := w.greeted
 	w.reaped = true
 	w.pool.mu.Unlock()
+	if w.pool.spares.remove(w) {
+		_ = w.conn.Close()
+	}
 	if greeted {
 		w.pool.cfg.Observe.Retired(w.kind)
 	}

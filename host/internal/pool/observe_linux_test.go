@@ -37,6 +37,14 @@ func (o *told) Killed(kind, reason string)  { o.count("killed " + kind + " " + r
 func (o *told) TimedOut(kind, clock string) { o.count("timed out " + kind + " " + clock) }
 func (o *told) Orphaned(kind string)        { o.count("orphaned " + kind) }
 
+func (o *told) times(what string) int { return o.copy()[what] }
+
+func (o *told) copy() map[string]int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return maps.Clone(o.n)
+}
+
 func (o *told) want(t *testing.T, want map[string]int) {
 	t.Helper()
 	o.mu.Lock()

@@ -58,6 +58,7 @@ type Config struct {
 	MaxInflatedBytes int64  // limit of decompression
 	Policy           wasm.Policy
 	StopTimeout      time.Duration
+	Spares           int // execute workers that KeepSpares keeps ready; 0 and less: none
 	Code             CodeSource
 	Handoff          Handoff
 	Artifacts        Artifacts
@@ -76,6 +77,7 @@ type Config struct {
 	argv      []string      // of a worker; tests start their own kind
 	helloWall time.Duration // from start to Ready; tests do not wait as long
 	clocks    clocksUsed    // what tests leave out
+	lifeCPU   time.Duration // CPU time after which an execute worker is recycled; tests do not use an hour
 }
 
 // clocksUsed says which nets are left out, so that tests see the next one hold.

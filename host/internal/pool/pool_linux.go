@@ -47,6 +47,7 @@ type Pool struct {
 	facts   Facts
 
 	prepares preparations
+	spares   spares
 
 	mu       sync.Mutex
 	closed   bool
@@ -54,6 +55,7 @@ type Pool struct {
 	seq      map[string]int
 	workers  map[*worker]struct{}
 	calls    sync.WaitGroup // Prepare, Start and Run under way
+	closing  chan struct{}  // closed when Close begins
 	stopped  chan struct{}  // closed when Close is through
 	stopErr  error
 }
@@ -81,6 +83,7 @@ func New(ctx context.Context, cfg Config) (*Pool, error) {
 		cfg.argv = []string{wire.Arg0, wire.Arg1}
 	}
 	cfg.StopTimeout, cfg.helloWall = cmp.Or(cfg.StopTimeout, defaultStop), cmp.Or(cfg.helloWall, helloWall)
+	cfg.lifeCPU = cmp.Or(cfg.lifeCPU, lifeCPU)
 	if cfg.Observe == nil {
 		cfg.Observe = unobserved{}
 	}
@@ -89,7 +92,8 @@ func New(ctx context.Context, cfg Config) (*Pool, error) {
 		return nil, err
 	}
 	p := &Pool{cfg: cfg, spawn: s, program: program, seq: map[string]int{}, workers: map[*worker]struct{}{},
-		brake: newBrake("/proc", "/sys/fs/cgroup", isDelegated), stopped: make(chan struct{})}
+		brake: newBrake("/proc", "/sys/fs/cgroup", isDelegated), spares: spares{low: make(chan struct{}, 1)},
+		closing: make(chan struct{}), stopped: make(chan struct{})}
 	if err := p.probe(ctx); err != nil {
 		_ = p.Close()
 		return nil, err
@@ -152,12 +156,16 @@ func (p *Pool) Close() error {
 		return p.stopErr
 	}
 	p.closed = true
+	close(p.closing)
 	all := slices.Collect(maps.Keys(p.workers))
 	p.mu.Unlock()
 	defer close(p.stopped)
 
 	for _, w := range all {
 		w.halt()
+	}
+	for _, w := range p.spares.close() {
+		w.bury()
 	}
 	done := make(chan struct{})
 	go func() {

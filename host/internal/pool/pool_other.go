@@ -47,5 +47,8 @@ func (p *Pool) Start(context.Context, execute.Binding) (execute.Worker, error) {
 	return nil, unsupported()
 }
 
+// KeepSpares has nothing to do.
+func (p *Pool) KeepSpares(context.Context) {}
+
 // Close has nothing to do.
 func (p *Pool) Close() error { return nil }

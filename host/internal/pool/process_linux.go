@@ -135,6 +135,13 @@ func (p *process) killLocked() bool {
 	return true
 }
 
+// hasEnded reports whether the child runs no more, though it may not be reaped yet.
+func (p *process) hasEnded() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.reaped || p.exited()
+}
+
 func (p *process) isReaped() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
