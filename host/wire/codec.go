@@ -25,8 +25,9 @@ func bad(what string) error { return fmt.Errorf("%w: %s", ErrFrame, what) }
 
 // encoder writes a message within the limits that decoder holds; the first error sticks.
 type encoder struct {
-	b   []byte
-	err error
+	b    []byte
+	rest []byte // the bytes that end the frame, which are sent from where they are
+	err  error
 }
 
 func (e *encoder) fail(what string) {
@@ -44,6 +45,33 @@ func (e *encoder) size(v int64) { e.u64(uint64(v)) }
 func (e *encoder) bytes(p []byte, limit int, what string) { put(e, p, limit, what) }
 
 func (e *encoder) text(s string, limit int, what string) { put(e, s, limit, what) }
+
+// last writes the bytes that end a message.
+func (e *encoder) last(p []byte, limit int, what string) {
+	if len(p) > limit {
+		e.fail(what)
+		return
+	}
+	e.u64(uint64(len(p)))
+	e.rest = p
+}
+
+// frame encodes m behind b. The frame is head, then rest, which is a view of m.
+func (e *encoder) frame(b []byte, m Message) (head, rest []byte, err error) {
+	start := len(b)
+	e.b, e.rest, e.err = append(b, 0, 0, 0, 0, byte(m.Type())), nil, nil
+	m.encode(e)
+	head, rest, err = e.b, e.rest, e.err
+	e.b, e.rest = nil, nil // a message is not kept by who sent it
+	n := len(head) - start - headerSize + len(rest)
+	if err == nil && n+headerSize > MaxFrame {
+		err = bad("message is larger than a frame")
+	}
+	if err == nil {
+		binary.LittleEndian.PutUint32(head[start:], uint32(n))
+	}
+	return head, rest, err
+}
 
 // put appends nothing to a frame that is full already, so that a message cannot take much more memory than a frame.
 func put[T string | []byte](e *encoder, p T, limit int, what string) {

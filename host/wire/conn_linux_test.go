@@ -222,7 +222,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 		}
 	}()
 	for b.Loop() {
-		if err := h.Send(Run{}); err != nil {
+		if err := h.Send(Call{}); err != nil {
 			b.Fatal(err)
 		}
 		if _, err := h.Receive(); err != nil {

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/troupehost/troupe/actors/fault"
@@ -18,10 +19,11 @@ const (
 	TypeHello Type = 1 + iota
 	TypePrepare
 	TypeLoad
-	TypeRun
+	TypeTerms
 	TypeInput
 	TypeStdin
 	TypeExtend
+	TypeCall
 )
 
 // The frames of a worker.
@@ -105,20 +107,39 @@ type Failed struct {
 	Message string
 }
 
-// Run asks for one run. InputBytes bytes follow in Input frames.
-// Sent by: the host, one at a time. Answer: any number of Output, NeedStdin and Result, then one Finished.
-type Run struct {
-	Run         uint64
+// Terms are what runs have in common: the worker keeps them for every Call that follows, until other ones come.
+// Sent by: the host, before a Call that has other terms than the worker was told last. Answer: none.
+type Terms struct {
 	Entry       run.Entry
 	MemoryBytes int64
 	OutputBytes int64
-	InputBytes  int64
 	Imports     run.Imports
 	Determinism run.Determinism
 	Clock       Clock
 	Gas         int64 // limits, as those of run.Limits: 0 is none
 	InitGas     int64
 	StackValues int64
+}
+
+// Equal reports whether a worker that was told t needs not be told o.
+func (t Terms) Equal(o Terms) bool {
+	return t.Entry.Mode == o.Entry.Mode && t.Entry.Name == o.Entry.Name &&
+		slices.Equal(t.Entry.Args, o.Entry.Args) && slices.Equal(t.Entry.Env, o.Entry.Env) &&
+		t.MemoryBytes == o.MemoryBytes && t.OutputBytes == o.OutputBytes && t.Imports == o.Imports &&
+		t.Determinism == o.Determinism && t.Clock == o.Clock && t.Gas == o.Gas && t.InitGas == o.InitGas &&
+		t.StackValues == o.StackValues
+}
+
+// Call asks for one run under the terms that were sent last. InputBytes is the size of the input of a bytes entry: Data is
+// the first piece of it, all of it if it is not more than MaxChunk, and the rest follows in Input frames.
+// Sent by: the host, also while earlier ones are not answered: they run one after the other, in this order. Behind a Call
+// with Stdin comes no other frame but Input and Stdin until it is answered.
+// Answer: any number of Output, NeedStdin and Result, then one Finished.
+type Call struct {
+	Run        uint64
+	InputBytes int64
+	Stdin      bool // the guest may read, and the worker asks; otherwise its stdin is empty
+	Data       []byte
 }
 
 // Input is a piece of the input of a bytes entry.
@@ -163,7 +184,8 @@ func (Extend) Type() Type    { return TypeExtend }
 func (Load) Type() Type      { return TypeLoad }
 func (Loaded) Type() Type    { return TypeLoaded }
 func (Failed) Type() Type    { return TypeFailed }
-func (Run) Type() Type       { return TypeRun }
+func (Terms) Type() Type     { return TypeTerms }
+func (Call) Type() Type      { return TypeCall }
 func (Input) Type() Type     { return TypeInput }
 func (Stdin) Type() Type     { return TypeStdin }
 func (Output) Type() Type    { return TypeOutput }
@@ -213,15 +235,13 @@ func (m Failed) encode(e *encoder) {
 	e.text(clip(m.Message), MaxText, "message")
 }
 
-func (m Run) encode(e *encoder) {
-	e.u64(m.Run)
+func (m Terms) encode(e *encoder) {
 	e.u64(uint64(m.Entry.Mode))
 	e.text(m.Entry.Name, MaxName, "name")
 	e.list(m.Entry.Args, "args")
 	e.list(m.Entry.Env, "env")
 	e.size(m.MemoryBytes)
 	e.size(m.OutputBytes)
-	e.size(m.InputBytes)
 	e.u64(uint64(m.Imports))
 	e.u64(uint64(m.Determinism))
 	m.Clock.encode(e)
@@ -229,11 +249,17 @@ func (m Run) encode(e *encoder) {
 	e.size(m.InitGas)
 	e.size(m.StackValues)
 }
-func (m Input) encode(e *encoder)     { e.bytes(m.Data, MaxChunk, "input") }
+func (m Call) encode(e *encoder) {
+	e.u64(m.Run)
+	e.size(m.InputBytes)
+	e.flag(m.Stdin)
+	e.last(m.Data, MaxChunk, "input")
+}
+func (m Input) encode(e *encoder)     { e.last(m.Data, MaxChunk, "input") }
 func (m Stdin) encode(e *encoder)     { e.bytes(m.Data, MaxChunk, "stdin"); e.flag(m.EOF) }
-func (m Output) encode(e *encoder)    { e.flag(m.Stderr); e.bytes(m.Data, MaxChunk, "output") }
+func (m Output) encode(e *encoder)    { e.flag(m.Stderr); e.last(m.Data, MaxChunk, "output") }
 func (m NeedStdin) encode(e *encoder) { e.size(m.Max) }
-func (m Result) encode(e *encoder)    { e.bytes(m.Data, MaxChunk, "result") }
+func (m Result) encode(e *encoder)    { e.last(m.Data, MaxChunk, "result") }
 
 func (m Finished) encode(e *encoder) {
 	e.u64(m.Run)
@@ -255,18 +281,12 @@ func Encode(m Message) ([]byte, error) { return AppendFrame(nil, m) }
 
 // AppendFrame appends the frame of m to b.
 func AppendFrame(b []byte, m Message) ([]byte, error) {
-	start := len(b)
-	e := encoder{b: append(b, 0, 0, 0, 0, byte(m.Type()))}
-	m.encode(&e)
-	if e.err != nil {
-		return b, e.err
+	var e encoder
+	head, rest, err := e.frame(b, m)
+	if err != nil {
+		return b, err
 	}
-	n := len(e.b) - start - headerSize
-	if n+headerSize > MaxFrame {
-		return b, bad("message is larger than a frame")
-	}
-	e.b[start], e.b[start+1], e.b[start+2], e.b[start+3] = byte(n), byte(n>>8), byte(n>>16), byte(n>>24)
-	return e.b, nil
+	return append(head, rest...), nil
 }
 
 // Decode reads the payload of a frame. Data fields are views of p.
@@ -290,28 +310,22 @@ func Decode(t Type, p []byte) (Message, error) {
 		m = Loaded{}
 	case TypeFailed:
 		m = Failed{Code: fault.Code(d.text(MaxText, "code")), Message: d.text(MaxText, "message")}
-	case TypeRun:
-		m = decodeRun(&d)
+	case TypeTerms:
+		m = decodeTerms(&d)
+	case TypeCall:
+		m = decodeCall(&d)
 	case TypeInput:
-		m = Input{Data: d.bytes(MaxChunk, "input")}
+		m = decodeInput(&d)
 	case TypeStdin:
-		m = Stdin{Data: d.bytes(MaxChunk, "stdin"), EOF: d.flag()}
+		m = decodeStdin(&d)
 	case TypeOutput:
-		m = Output{Stderr: d.flag(), Data: d.bytes(MaxChunk, "output")}
+		m = decodeOutput(&d)
 	case TypeNeedStdin:
-		m = NeedStdin{Max: d.size(MaxChunk, "stdin")}
+		m = decodeNeedStdin(&d)
 	case TypeResult:
-		m = Result{Data: d.bytes(MaxChunk, "result")}
+		m = decodeResult(&d)
 	case TypeFinished:
-		f := Finished{Run: d.u64(), Code: fault.Code(d.text(MaxText, "code")), Message: d.text(MaxText, "message"), Exited: d.flag()}
-		exit := d.i64()
-		if exit < math.MinInt32 || exit > math.MaxInt32 {
-			d.fail("exit code")
-		}
-		f.Exit = int32(exit)
-		f.MemoryPeakBytes = d.size(math.MaxInt64, "memory")
-		f.GasUsed, f.InitGas = d.size(run.MaxGas, "gas"), d.size(run.MaxGas, "gas")
-		m = f
+		m = decodeFinished(&d)
 	default:
 		return nil, bad("unknown type")
 	}
@@ -333,15 +347,14 @@ func decodePrepared(d *decoder) Prepared {
 	return m
 }
 
-func decodeRun(d *decoder) Run {
-	m := Run{Run: d.u64()}
+func decodeTerms(d *decoder) Terms {
+	var m Terms
 	m.Entry.Mode = run.Mode(d.size(3, "mode"))
 	m.Entry.Name = d.text(MaxName, "name")
 	m.Entry.Args = d.list("args")
 	m.Entry.Env = d.list("env")
 	m.MemoryBytes = d.size(math.MaxInt64, "memory")
 	m.OutputBytes = d.size(math.MaxInt64, "output")
-	m.InputBytes = d.size(math.MaxInt64, "input")
 	m.Imports = run.Imports(d.size(2, "imports"))
 	m.Determinism = run.Determinism(d.size(2, "determinism"))
 	m.Clock = decodeClock(d)

@@ -41,11 +41,12 @@ func messages() []Message {
 		},
 		Load{}, Loaded{},
 		Failed{Code: fault.GuestTruncated, Message: "in the header"},
-		Run{
-			Run: math.MaxUint64, Entry: run.Entry{Mode: run.Command, Name: "n", Args: []string{"", "b"}, Env: []string{"K=V"}},
-			MemoryBytes: 1, OutputBytes: 2, InputBytes: 3, Imports: run.TrapMissing, Determinism: run.RealWorld,
+		Terms{
+			Entry:       run.Entry{Mode: run.Command, Name: "n", Args: []string{"", "b"}, Env: []string{"K=V"}},
+			MemoryBytes: 1, OutputBytes: 2, Imports: run.TrapMissing, Determinism: run.RealWorld,
 			Clock: Clock{CPU: 4, Wall: 5}, Gas: run.MaxGas, InitGas: 6, StackValues: 7,
 		},
+		Call{Run: math.MaxUint64, InputBytes: 3, Stdin: true, Data: []byte("in")},
 		Input{Data: []byte("in")},
 		Stdin{Data: []byte("x"), EOF: true},
 		Output{Stderr: true, Data: bytes.Repeat([]byte{7}, MaxChunk)},
@@ -110,12 +111,13 @@ func TestSenderIsHeldToTheLimits(t *testing.T) {
 		names[i].Name = long[:MaxName]
 	}
 	for name, m := range map[string]Message{
+		"input":    Call{Data: make([]byte, MaxChunk+1)},
 		"chunk":    Output{Data: make([]byte, MaxChunk+1)},
-		"input":    Input{Data: make([]byte, MaxChunk+1)},
-		"args":     Run{Entry: run.Entry{Args: many}},
-		"env":      Run{Entry: run.Entry{Env: many}},
-		"argument": Run{Entry: run.Entry{Args: []string{long}}},
-		"name":     Run{Entry: run.Entry{Name: long}},
+		"piece":    Input{Data: make([]byte, MaxChunk+1)},
+		"args":     Terms{Entry: run.Entry{Args: many}},
+		"env":      Terms{Entry: run.Entry{Env: many}},
+		"argument": Terms{Entry: run.Entry{Args: []string{long}}},
+		"name":     Terms{Entry: run.Entry{Name: long}},
 		"parts":    Prepared{Parts: make([]PartRange, MaxParts+1)},
 		"frame":    Prepared{Module: artifacts.Module{Exports: names}},
 		"layers":   Ready{Held: many},
@@ -124,9 +126,9 @@ func TestSenderIsHeldToTheLimits(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for _, m := range []Message{NeedStdin{Max: -1}, NeedStdin{Max: MaxChunk + 1}, Finished{MemoryPeakBytes: -1}, Finished{GasUsed: -1}, Finished{InitGas: run.MaxGas + 1}, Run{Gas: -1}, Run{StackValues: run.MaxStackValues + 1},
+	for _, m := range []Message{NeedStdin{Max: -1}, Call{InputBytes: -1}, NeedStdin{Max: MaxChunk + 1}, Finished{MemoryPeakBytes: -1}, Finished{GasUsed: -1}, Finished{InitGas: run.MaxGas + 1}, Terms{Gas: -1}, Terms{StackValues: run.MaxStackValues + 1},
 		Prepare{MaxInflatedBytes: -1},
-		Extend{Clock{CPU: -1}}, Run{Clock: Clock{Wall: -1}}} {
+		Extend{Clock{CPU: -1}}, Terms{Clock: Clock{Wall: -1}}} {
 		b, err := Encode(m)
 		if err != nil {
 			t.Fatal(err)
@@ -160,10 +162,10 @@ func TestHostileFramesTakeNoMemory(t *testing.T) {
 		"number of parts":     {TypePrepared, append(make([]byte, 30), huge...)},
 		"number of layers":    {TypeReady, append([]byte{0, 0}, huge...)},
 		"layers, none there":  {TypeReady, append([]byte{0, 0}, claim(MaxList)...)},
-		"args":                {TypeRun, append([]byte{1, 1, 0}, claim(MaxList)...)},
+		"args":                {TypeTerms, append([]byte{1, 0}, claim(MaxList)...)},
 		"number without end":  {TypePrepare, bytes.Repeat([]byte{0xff}, 20)},
 		"flag":                {TypeHello, []byte{0, 2}},
-		"mode":                {TypeRun, []byte{1, 4}},
+		"mode":                {TypeTerms, []byte{4}},
 		"exit code":           {TypeFinished, append([]byte{1, 0, 0, 1}, append(binary.AppendVarint(nil, math.MaxInt64), 0, 0, 0)...)},
 	}
 	for name, row := range payloads {
