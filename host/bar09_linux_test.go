@@ -187,7 +187,8 @@ func TestBar09RecompiledIfAndOnlyIfBytesDiffer(t *testing.T) {
 	code, second := guestFile(t, "hash-puzzle"), guestFile(t, "kernels")
 	hash := artifacts.HashCode(code).String()
 	base := Request{Code: code, Entry: run.Entry{Mode: run.Invoke, Name: "run", Args: []string{"0", "0"}}, Limits: run.Limits{}.WithDefaults(),
-		Tenant: "t", Priority: run.Normal, Imports: run.RefuseMissing, Determinism: run.Deterministic}
+		Tenant: "t", Priority: run.Normal, Imports: run.RefuseMissing, Determinism: run.Deterministic,
+		Isolation: run.Reset}
 	settings := map[string][]int{}
 	for _, v := range []any{artifacts.Build{}, Request{}, CodeRequest{}, Config{}} {
 		maps.Copy(settings, leaves(reflect.TypeOf(v).Name(), reflect.TypeOf(v), nil))

@@ -54,7 +54,7 @@ func wantSamples(t *testing.T, got, want map[string]float64) {
 
 // TestMetricsCountWhatHappened has one run of each kind, and finds each where it belongs.
 func TestMetricsCountWhatHappened(t *testing.T) {
-	h := start(t, host.Config{ExecuteWorkers: 1, ExecuteWorkersCritical: 1})
+	h := start(t, host.Config{ExecuteWorkers: 1, ExecuteWorkersCritical: 1, SpareWorkers: host.NoLimit})
 	const tenant = "a-tenant-by-name"
 	puzzle := host.Request{Code: guest(t, "hash-puzzle"), Tenant: tenant, Entry: invoke("run", "0", "1")}
 	for _, row := range []struct {
