@@ -144,6 +144,8 @@ type Spec struct {
 	InitGas     int64
 	StackValues int64 // 0: the default
 	Slice       int64 // gas that is granted at a time; 0: DefaultSlice
+
+	Long func() error // called when a run goes on after a slice, before the next one; nil: nobody wants to know
 }
 
 // IO is where a run's bytes come from and go to. An error of Output or Result, or one of Stdin other than io.EOF, ends
@@ -168,6 +170,7 @@ type Outcome struct {
 type runState struct {
 	heap  *heap
 	meter *accounts
+	long  func() error
 }
 
 type runKey struct{}
@@ -236,7 +239,7 @@ func (a *App) run(ctx context.Context, s Spec, streams IO, mem *linearMemory, me
 			cfg = cfg.WithEnv(k, v)
 		}
 	}
-	state := &runState{meter: meter}
+	state := &runState{meter: meter, long: s.Long}
 	ctx = context.WithValue(experimental.WithMemoryAllocator(ctx, mem), runKey{}, state)
 	mod, err := a.rt.InstantiateModule(ctx, a.compiled, cfg)
 	if err != nil {

@@ -133,6 +133,11 @@ func exportMeter(b wazero.HostModuleBuilder) {
 		if s == nil { // to grant nothing would have the code ask for ever
 			panic(fault.New(fault.BugUnexpected, "refill", "outside of a run", nil))
 		}
+		if s.meter.granted > 0 && s.long != nil {
+			if err := s.long(); err != nil {
+				panic(fault.New(fault.HostEngine, "refill", "", err))
+			}
+		}
 		s.meter.refill(mod)
 	}), nil, nil).Export(wasm.MeterRefill)
 }
