@@ -76,6 +76,10 @@ const (
 	Socket = 3 // the descriptor of the socket
 )
 
+// ClockExit is the exit status of a worker that its own clocks ended. The signals SIGXCPU and SIGALRM say the same, of a
+// worker whose clocks had no handler.
+const ClockExit = 94
+
 // IsWorker reports whether args are those of a worker process.
 func IsWorker(args []string) bool { return len(args) == 2 && args[0] == Arg0 && args[1] == Arg1 }
 

@@ -14,7 +14,7 @@ const (
 	MaxText    = 4 << 10   // bytes of a message for people
 	MaxList    = 1024      // entries of one list
 	MaxParts   = 16        // parts of one artifact
-	MaxFiles   = 2         // descriptors on one frame
+	MaxFiles   = 16        // descriptors on one frame
 	headerSize = 5         // u32 little-endian length of the payload, u8 type
 )
 

@@ -8,7 +8,7 @@ import (
 )
 
 // Frame is what a message is received into again and again: those of a run take no memory of their own. Only the field
-// of Type is set, and it is valid until the next one is received into the same Frame or from the same ring.
+// of Type is set by it; Data is valid until the next one is received from the same ring.
 type Frame struct {
 	Type Type
 

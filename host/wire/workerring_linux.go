@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"io"
 	"os"
 	"sync/atomic"
 	"time"
@@ -14,6 +15,7 @@ import (
 // a worker ends with it.
 type WorkerRing struct {
 	event  int
+	gone   atomic.Bool
 	mem    []byte
 	in     inlet
 	reader reader
@@ -49,6 +51,13 @@ func (w *WorkerRing) Send(m Message) error {
 	return err
 }
 
+// Hangup says that the host is gone: Receive returns what is there, and then io.EOF; Send fails instead of waiting.
+func (w *WorkerRing) Hangup() {
+	w.gone.Store(true)
+	rouse(w.in.reader)
+	rouse(w.out.out.writer)
+}
+
 // Flush wakes the host if it waits for what was sent.
 func (w *WorkerRing) Flush() { w.rouse(w.out.out.reader) }
 
@@ -76,6 +85,7 @@ func (w *WorkerRing) rouse(word *uint32) {
 
 func (w *WorkerRing) fill(p []byte) (int, error) {
 	for {
+		gone := w.gone.Load()
 		n, err := w.in.there()
 		if err != nil {
 			return 0, err
@@ -87,8 +97,11 @@ func (w *WorkerRing) fill(p []byte) (int, error) {
 			}
 			return n, nil
 		}
+		if gone {
+			return 0, io.EOF
+		}
 		w.Flush()
-		w.sleep(w.in.reader, func() bool { return int64(atomic.LoadUint64(w.in.tail)) != w.in.at })
+		w.sleep(w.in.reader, func() bool { return w.gone.Load() || int64(atomic.LoadUint64(w.in.tail)) != w.in.at })
 	}
 }
 
@@ -98,9 +111,12 @@ func (w *WorkerRing) awaitRoom(n int) error {
 		if err != nil || room >= n {
 			return err
 		}
+		if w.gone.Load() {
+			return io.ErrClosedPipe
+		}
 		w.Flush()
 		w.sleep(w.out.out.writer, func() bool {
-			return w.out.out.at-int64(atomic.LoadUint64(w.out.out.head)) <= int64(ringBytes-n)
+			return w.gone.Load() || w.out.out.at-int64(atomic.LoadUint64(w.out.out.head)) <= int64(ringBytes-n)
 		})
 	}
 }

@@ -10,6 +10,9 @@ import (
 	"github.com/troupehost/troupe/host/wire"
 )
 
+// clockStrikes returns the address of a signal handler that ends the process with wire.ClockExit.
+func clockStrikes() uintptr
+
 // The clocks strike a little after the host's own, so that it has the first word, and only for jobs that it must have
 // judged by then.
 const (
@@ -17,9 +20,10 @@ const (
 	wallSlack = time.Second
 )
 
-// clock ends this process when its job has used up what it may: by SIGXCPU for CPU time, by SIGALRM for time.
+// clock ends this process with wire.ClockExit when its job has used up what it may, CPU time or time.
 //
-// The kernel holds it, and the signals have their default action. A guest that spins cannot be interrupted by the Go
+// The kernel holds it, and sends a signal for whose handler the Go runtime is not needed. Without a handler the signals would
+// end a process too, but not one that is the first of its pid namespace. A guest that spins cannot be interrupted by the Go
 // runtime; a collection that begins meanwhile stops every goroutine until the guest ends, and a watching one with them.
 type clock struct {
 	cpu, wall int32 // timers of the kernel
@@ -34,10 +38,12 @@ func newClock() (*clock, error) {
 		clock  uintptr
 		signal unix.Signal
 	}{{&c.cpu, unix.CLOCK_PROCESS_CPUTIME_ID, unix.SIGXCPU}, {&c.wall, unix.CLOCK_MONOTONIC, unix.SIGALRM}} {
-		// Of these two the runtime makes a crash with a report, which takes its time and needs memory.
-		var deadly [4]uintptr // the kernel's struct sigaction: the default, without flags or a mask
+		// Of these two the runtime would make a crash with a report, which takes its time and needs memory.
+		act := struct { // the kernel's struct sigaction
+			handler, flags, restorer, mask uintptr
+		}{handler: clockStrikes(), flags: saOnStack | saRestorer, restorer: clockStrikes()}
 		const maskBytes = 8
-		if _, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(t.signal), uintptr(unsafe.Pointer(&deadly)), 0, maskBytes, 0, 0); errno != 0 {
+		if _, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(t.signal), uintptr(unsafe.Pointer(&act)), 0, maskBytes, 0, 0); errno != 0 {
 			return nil, os.NewSyscallError("rt_sigaction", errno)
 		}
 		event := struct { // the kernel's struct sigevent
@@ -52,6 +58,11 @@ func newClock() (*clock, error) {
 	}
 	return c, nil
 }
+
+const (
+	saOnStack  = 0x08000000 // each thread of the runtime has a stack for signals; the guest's would be too small
+	saRestorer = 0x04000000 // the kernel wants one on amd64, though the handler never returns
+)
 
 // set winds the clock for a job that begins now.
 func (c *clock) set(limits wire.Clock) error {

@@ -12,23 +12,28 @@ import (
 //
 // What is written to one stream is gathered until it is wire.FullPiece, or wire.GatherTime after its first byte, or until
 // the guest writes to the other stream, reads, or ends, so that small writes do not cost the host a frame each. The guest's
-// code cannot be interrupted; a timer sends for it. Whatever is killed within that time is not heard.
+// code cannot be interrupted; a timer sends for it. Whatever is killed within that time is not heard. A short run ends before
+// a timer would be of use, and has none.
 type output struct {
-	conn *wire.WorkerConn
+	ring *wire.WorkerRing
 
 	mu     sync.Mutex // held while a frame of output is sent
 	timer  *time.Timer
+	timed  bool // the run is long
 	stderr bool
 	buf    []byte // of wire.FullPiece at most
 	err    error  // of a piece that the timer sent
+
+	piece  wire.Output // what is sent, without memory of its own
+	answer wire.Result
 
 	begin         time.Time
 	frames, bytes int64
 }
 
-func newOutput(conn *wire.WorkerConn) *output {
-	o := &output{conn: conn}
-	o.timer = time.AfterFunc(time.Hour, func() { _ = o.flush() })
+func newOutput(ring *wire.WorkerRing) *output {
+	o := &output{ring: ring}
+	o.timer = time.AfterFunc(time.Hour, func() { _ = o.tell() })
 	o.timer.Stop()
 	return o
 }
@@ -37,7 +42,19 @@ func newOutput(conn *wire.WorkerConn) *output {
 func (o *output) reset() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.begin, o.frames, o.bytes = time.Now(), 0, 0
+	o.begin, o.frames, o.bytes, o.timed = time.Now(), 0, 0, false
+}
+
+// long says that the run takes long: what it has written so far is sent, and a timer looks after what it will write.
+func (o *output) long() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.timed {
+		o.timed = true
+		o.flushLocked()
+		o.ring.Flush()
+	}
+	return o.err
 }
 
 // write takes a piece of output.
@@ -51,11 +68,12 @@ func (o *output) write(stderr bool, p []byte) error {
 	for len(p) > 0 && o.err == nil {
 		if len(o.buf) == 0 && len(p) >= wire.FullPiece {
 			n := min(len(p), wire.MaxChunk)
-			o.sendLocked(wire.Output{Stderr: stderr, Data: p[:n]}, n)
+			o.pieceLocked(stderr, p[:n])
+			o.ring.Flush()
 			p = p[n:]
 			continue
 		}
-		if len(o.buf) == 0 {
+		if len(o.buf) == 0 && o.timed {
 			o.timer.Reset(wire.GatherTime)
 		}
 		n := min(len(p), wire.FullPiece-len(o.buf))
@@ -63,6 +81,7 @@ func (o *output) write(stderr bool, p []byte) error {
 		p = p[n:]
 		if len(o.buf) == wire.FullPiece {
 			o.flushLocked()
+			o.ring.Flush()
 		}
 	}
 	return o.err
@@ -75,13 +94,23 @@ func (o *output) result(p []byte) error {
 	o.flushLocked()
 	for len(p) > 0 && o.err == nil {
 		n := min(len(p), wire.MaxChunk)
-		o.sendLocked(wire.Result{Data: p[:n]}, n)
+		o.answer.Data = p[:n]
+		o.sendLocked(&o.answer, n)
 		p = p[n:]
 	}
 	return o.err
 }
 
-// flush sends what was gathered. Afterwards nobody but its caller uses the connection, until the next write.
+// tell sends what was gathered, and wakes the host.
+func (o *output) tell() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.flushLocked()
+	o.ring.Flush()
+	return o.err
+}
+
+// flush sends what was gathered. Afterwards nobody but its caller sends, until the next write.
 func (o *output) flush() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -93,9 +122,17 @@ func (o *output) flushLocked() {
 	if len(o.buf) == 0 {
 		return
 	}
-	o.timer.Stop()
-	o.sendLocked(wire.Output{Stderr: o.stderr, Data: o.buf}, len(o.buf))
+	if o.timed {
+		o.timer.Stop()
+	}
+	o.pieceLocked(o.stderr, o.buf)
 	o.buf = o.buf[:0]
+}
+
+func (o *output) pieceLocked(stderr bool, p []byte) {
+	o.piece = wire.Output{Stderr: stderr, Data: p}
+	o.sendLocked(&o.piece, len(p))
+	o.piece.Data = nil
 }
 
 // sendLocked sends a frame with n bytes of the guest's when it may.
@@ -105,38 +142,43 @@ func (o *output) sendLocked(m wire.Message, n int) {
 	}
 	o.frames++
 	o.bytes += int64(n)
-	for o.frames > wire.Pieces(time.Since(o.begin), o.bytes) {
+	for o.frames > wire.Pieces(0, o.bytes) && o.frames > wire.Pieces(time.Since(o.begin), o.bytes) {
+		o.ring.Flush()
 		<-time.After(wire.GatherTime)
 	}
-	o.err = o.conn.Send(m)
+	o.err = o.ring.Send(m)
 }
 
 // stdin is what a guest reads in one run.
 type stdin struct {
-	conn *wire.WorkerConn
-	out  *output
-	end  bool
+	ring  *wire.WorkerRing
+	out   *output
+	long  func() error
+	end   bool
+	frame wire.Frame
 }
 
 func (i *stdin) read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	if err := i.out.flush(); err != nil {
-		return 0, err
-	}
 	if i.end { // the host said so, and takes no more questions
 		return 0, io.EOF
 	}
-	if err := i.conn.Send(wire.NeedStdin{Max: int64(min(len(p), wire.MaxChunk))}); err != nil {
+	if err := i.long(); err != nil {
 		return 0, err
 	}
-	m, err := i.conn.Receive()
-	if err != nil {
+	if err := i.out.flush(); err != nil {
 		return 0, err
 	}
-	in, ok := m.(wire.Stdin)
-	if !ok || len(in.Data) > len(p) {
+	if err := i.ring.Send(wire.NeedStdin{Max: int64(min(len(p), wire.MaxChunk))}); err != nil {
+		return 0, err
+	}
+	if err := i.ring.Next(&i.frame); err != nil {
+		return 0, err
+	}
+	in := &i.frame.Stdin
+	if i.frame.Type != wire.TypeStdin || len(in.Data) > len(p) {
 		return 0, wire.ErrFrame
 	}
 	n := copy(p, in.Data)

@@ -25,8 +25,11 @@ const maxOutputFile = 4 << 30
 type session struct {
 	conn *wire.WorkerConn
 	app  *engine.App
-	out  *output
 	time *clock // nil: none
+	runs *runner
+
+	whole bool           // the process is ours
+	left  func(code int) // the host has closed the socket of an execute worker, or says something on it
 
 	beside sync.WaitGroup // what else reads from the connection: a process ends without waiting for it
 }
@@ -36,7 +39,7 @@ func serve(fd int) int {
 	if runtime.GOMAXPROCS(0) < 2 {
 		runtime.GOMAXPROCS(2) // one is for the timer of output while the guest computes
 	}
-	s := &session{conn: wire.NewWorkerConn(fd)}
+	s := &session{conn: wire.NewWorkerConn(fd), whole: true, left: os.Exit}
 	var err error
 	if s.time, err = newClock(); err != nil {
 		_, _ = os.Stderr.WriteString("worker: no clock: " + err.Error() + "\n")
@@ -81,8 +84,8 @@ func (s *session) serve(held []string) error {
 		if err := s.conn.Send(wire.Loaded{}); err != nil {
 			return err
 		}
-		s.out = newOutput(s.conn)
-		return s.runs()
+		s.beside.Go(s.awaitEnd)
+		return s.runs.serve()
 	}
 	return wire.ErrFrame
 }
@@ -142,7 +145,11 @@ func (s *session) extend(have wire.Clock) {
 
 // load makes this the worker of one artifact.
 func (s *session) load() error {
-	files, err := s.conn.TakeFiles(2)
+	files, err := s.conn.TakeFiles(4)
+	if err != nil {
+		return err
+	}
+	ring, err := wire.OpenWorkerRing(files[2], files[3])
 	if err != nil {
 		return err
 	}
@@ -157,8 +164,20 @@ func (s *session) load() error {
 	s.app, err = engine.Load(context.Background(), skeleton, code)
 	if err == nil {
 		_ = unix.Munmap(code) // the engine has its own copy; it keeps using the skeleton
+		s.runs = newRunner(ring, s.app, s.time, s.whole)
 	}
 	return err
+}
+
+// awaitEnd waits for the end of the conversation on the socket, where nothing is said any more once a worker has loaded:
+// the host is gone, and what runs is of no use to anybody.
+func (s *session) awaitEnd() {
+	_, err := s.conn.Receive()
+	if err == io.EOF {
+		s.left(0)
+	} else {
+		s.left(1)
+	}
 }
 
 // view maps a file from the host, which must be sealed: bytes that can change under a reader are not read.
@@ -172,83 +191,4 @@ func view(f *os.File) ([]byte, error) {
 		return nil, err
 	}
 	return unix.Mmap(int(f.Fd()), 0, int(st.Size()), unix.PROT_READ, unix.MAP_SHARED)
-}
-
-func (s *session) runs() error {
-	for {
-		m, err := s.conn.Receive()
-		if err != nil {
-			return err
-		}
-		r, ok := m.(wire.Run)
-		if !ok {
-			return wire.ErrFrame
-		}
-		if err := s.run(r); err != nil {
-			return err
-		}
-	}
-}
-
-func (s *session) run(r wire.Run) error {
-	if err := s.time.set(r.Clock); err != nil {
-		return err
-	}
-	input, err := s.input(r)
-	if err != nil {
-		return err
-	}
-	s.out.reset()
-	in := &stdin{conn: s.conn, out: s.out}
-	out := s.app.Run(context.Background(), engine.Spec{
-		Entry: r.Entry, MemoryBytes: r.MemoryBytes, OutputBytes: r.OutputBytes,
-		Imports: r.Imports, Determinism: r.Determinism, Input: input,
-		Gas: r.Gas, InitGas: r.InitGas, StackValues: r.StackValues,
-	}, engine.IO{Stdin: in.read, Output: s.out.write, Result: s.out.result})
-	if err := s.out.flush(); err != nil {
-		return err
-	}
-	if err := s.time.stop(); err != nil {
-		return err
-	}
-	if input != nil {
-		_ = unix.Munmap(input) // before the end is told: afterwards it would count as work of an idle worker
-	}
-
-	if f := out.Fault; f != nil && f.Class != fault.Guest && f.Class != fault.Caller {
-		return f // no word on the guest; the death of this process makes the host look into it
-	}
-	done := wire.Finished{Run: r.Run, Exited: out.Exited, Exit: out.Exit, MemoryPeakBytes: out.MemoryPeak,
-		GasUsed: out.GasUsed, InitGas: out.InitGas}
-	if out.Fault != nil {
-		done.Code, done.Message = out.Fault.Code, words(out.Fault)
-	}
-	return s.conn.Send(done)
-}
-
-// input receives the input of a run into a mapping of its size. The host counts on that: memory that grows, and garbage
-// of earlier runs, would be more than it allows.
-func (s *session) input(r wire.Run) ([]byte, error) {
-	switch {
-	case r.InputBytes > r.MemoryBytes: // it would not fit into linear memory
-		return nil, wire.ErrFrame
-	case r.InputBytes == 0:
-		return nil, nil
-	}
-	input, err := unix.Mmap(-1, 0, int(r.InputBytes), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
-	if err != nil {
-		return nil, err
-	}
-	for rest := input; len(rest) > 0; {
-		m, err := s.conn.Receive()
-		if err != nil {
-			return nil, err
-		}
-		piece, ok := m.(wire.Input)
-		if !ok || len(piece.Data) == 0 || len(piece.Data) > len(rest) {
-			return nil, wire.ErrFrame
-		}
-		rest = rest[copy(rest, piece.Data):]
-	}
-	return input, nil
 }

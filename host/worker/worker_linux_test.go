@@ -44,7 +44,8 @@ func guest(t testing.TB, name string) []byte {
 type talk struct {
 	t    testing.TB
 	conn *wire.HostConn
-	end  func() error // waits for the worker's end
+	ring *wire.HostRing // nil: not loaded
+	end  func() error   // waits for the worker's end
 }
 
 const patience = 30 * time.Second
@@ -65,6 +66,7 @@ func inProcess(t testing.TB) *talk {
 	ended := make(chan error, 1)
 	go func() {
 		s := &session{conn: wire.NewWorkerConn(fd)}
+		s.left = func(int) { s.runs.ring.Hangup() }
 		err := s.serve([]string{"nothing"})
 		if s.app != nil {
 			_ = s.app.Close()
@@ -139,9 +141,43 @@ func (k *talk) send(m wire.Message, files ...uintptr) {
 	}
 }
 
+// call sends what runs are made of, and hear receives what they answer.
+func (k *talk) call(messages ...wire.Message) {
+	k.t.Helper()
+	for _, m := range messages {
+		if err := k.ring.Send(m); err != nil {
+			k.t.Fatalf("send %T: %v", m, err)
+		}
+	}
+}
+
+func (k *talk) load(module, code []byte) {
+	k.t.Helper()
+	ring, file, event, err := wire.NewRing()
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	k.ring = ring
+	give := time.AfterFunc(patience, ring.Interrupt)
+	k.t.Cleanup(func() { give.Stop(); _ = ring.Close() })
+	k.send(wire.Load{}, k.file(module).Fd(), k.file(code).Fd(), file.Fd(), event.Fd())
+	_, _ = file.Close(), event.Close()
+}
+
+func hear[M wire.Message](k *talk) M {
+	k.t.Helper()
+	m, err := k.ring.Receive()
+	return as[M](k, m, err)
+}
+
 func receive[M wire.Message](k *talk) M {
 	k.t.Helper()
 	m, err := k.conn.Receive()
+	return as[M](k, m, err)
+}
+
+func as[M wire.Message](k *talk, m wire.Message, err error) M {
+	k.t.Helper()
 	if err != nil {
 		k.t.Fatalf("receive: %v", err)
 	}
@@ -207,13 +243,13 @@ func loaded(t testing.TB, name string) *talk {
 	parts, _ := prepared(t, guest(t, name))
 	k := inProcess(t)
 	k.hello()
-	k.send(wire.Load{}, k.file(parts[artifacts.PartModule]).Fd(), k.file(parts[artifacts.PartCode]).Fd())
+	k.load(parts[artifacts.PartModule], parts[artifacts.PartCode])
 	receive[wire.Loaded](k)
 	return k
 }
 
-func command(id uint64) wire.Run {
-	return wire.Run{Run: id, Entry: run.Entry{Mode: run.Command}, MemoryBytes: 16 << 20, OutputBytes: 1 << 20}
+func command() wire.Terms {
+	return wire.Terms{Entry: run.Entry{Mode: run.Command}, MemoryBytes: 16 << 20, OutputBytes: 1 << 20}
 }
 
 func TestPrepareDeliversBothParts(t *testing.T) {
@@ -269,7 +305,7 @@ func TestLoadRefusesWhatDoesNotFit(t *testing.T) {
 	} {
 		k := inProcess(t)
 		k.hello()
-		k.send(wire.Load{}, k.file(row.module).Fd(), k.file(row.code).Fd())
+		k.load(row.module, row.code)
 		if m := receive[wire.Failed](k); m.Code != fault.SuspectArtifact {
 			t.Errorf("%s: %+v", name, m)
 		}
@@ -278,10 +314,10 @@ func TestLoadRefusesWhatDoesNotFit(t *testing.T) {
 
 func TestProtocolIsHeld(t *testing.T) {
 	for name, messages := range map[string][]wire.Message{
-		"a run first":            {command(1)},
+		"a run first":            {command()},
 		"a second hello":         {wire.Hello{}, wire.Hello{}},
 		"an answer of a worker":  {wire.Hello{}, wire.Loaded{}},
-		"a run without artifact": {wire.Hello{}, command(1)},
+		"a run without artifact": {wire.Hello{}, command()},
 		"a load without files":   {wire.Hello{}, wire.Load{}, nil},
 		"a prepare without":      {wire.Hello{}, wire.Prepare{}},
 	} {
@@ -308,15 +344,19 @@ func TestRunsOneAfterTheOther(t *testing.T) {
 	k := loaded(t, "echo")
 	for id, n := range []int{0, 1, 3*wire.MaxChunk + 5} {
 		input := bytes.Repeat([]byte("troupe!"), n/7+1)[:n]
-		k.send(wire.Run{Run: uint64(id), Entry: run.Entry{Mode: run.Bytes, Name: "echo"}, MemoryBytes: 16 << 20, OutputBytes: 1 << 20, InputBytes: int64(n)})
-		for rest := input; len(rest) > 0; {
+		if id == 0 {
+			k.call(wire.Terms{Entry: run.Entry{Mode: run.Bytes, Name: "echo"}, MemoryBytes: 16 << 20, OutputBytes: 1 << 20})
+		}
+		first := min(n, wire.MaxChunk)
+		k.call(wire.Call{Run: uint64(id), InputBytes: int64(n), Data: input[:first]})
+		for rest := input[first:]; len(rest) > 0; {
 			piece := rest[:min(len(rest), wire.MaxChunk)]
-			k.send(wire.Input{Data: piece})
+			k.call(wire.Input{Data: piece})
 			rest = rest[len(piece):]
 		}
 		var got []byte
 		for {
-			m, err := k.conn.Receive()
+			m, err := k.ring.Receive()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -342,20 +382,20 @@ func TestRunsOneAfterTheOther(t *testing.T) {
 
 func TestStdinIsAskedFor(t *testing.T) {
 	k := loaded(t, "echo-wasi")
-	k.send(command(7))
+	k.call(command(), wire.Call{Run: 7, Stdin: true})
 	var got []byte
 	for sent := 0; ; {
-		m, err := k.conn.Receive()
+		m, err := k.ring.Receive()
 		if err != nil {
 			t.Fatal(err)
 		}
 		switch m := m.(type) {
 		case wire.NeedStdin:
 			if sent++; sent > 3 {
-				k.send(wire.Stdin{EOF: true})
+				k.call(wire.Stdin{EOF: true})
 				continue
 			}
-			k.send(wire.Stdin{Data: []byte("abc")[:min(3, m.Max)]})
+			k.call(wire.Stdin{Data: []byte("abc")[:min(3, m.Max)]})
 			continue
 		case wire.Output:
 			got = append(got, m.Data...)
@@ -376,11 +416,11 @@ func TestStdinIsAskedFor(t *testing.T) {
 
 func TestMoreStdinThanAskedForEndsTheWorker(t *testing.T) {
 	k := loaded(t, "echo-wasi")
-	k.send(command(7))
-	if m := receive[wire.NeedStdin](k); m.Max >= wire.MaxChunk {
+	k.call(command(), wire.Call{Run: 7, Stdin: true})
+	if m := hear[wire.NeedStdin](k); m.Max >= wire.MaxChunk {
 		t.Fatalf("the guest asks for %d, and nothing is more than that", m.Max)
 	}
-	k.send(wire.Stdin{Data: make([]byte, wire.MaxChunk)})
+	k.call(wire.Stdin{Data: make([]byte, wire.MaxChunk)})
 	if err := k.end(); fault.CodeOf(err) != fault.CanceledStopped {
 		t.Errorf("%v", err)
 	}
@@ -389,12 +429,12 @@ func TestMoreStdinThanAskedForEndsTheWorker(t *testing.T) {
 // TestFaultsTravel: a fault arrives with its code and without the words that the host adds itself.
 func TestFaultsTravel(t *testing.T) {
 	k := loaded(t, "trap")
-	k.send(wire.Run{Run: 1, Entry: run.Entry{Mode: run.Invoke, Name: "div0"}, MemoryBytes: 1 << 20, OutputBytes: 100})
-	if m := receive[wire.Finished](k); m.Code != fault.GuestTrap || !strings.HasPrefix(m.Message, "integer divide by zero in ") {
+	k.call(wire.Terms{Entry: run.Entry{Mode: run.Invoke, Name: "div0"}, MemoryBytes: 1 << 20, OutputBytes: 100}, wire.Call{Run: 1})
+	if m := hear[wire.Finished](k); m.Code != fault.GuestTrap || !strings.HasPrefix(m.Message, "integer divide by zero in ") {
 		t.Errorf("%+v", m)
 	}
-	k.send(wire.Run{Run: 2, Entry: run.Entry{Mode: run.Invoke, Name: "none"}, MemoryBytes: 1 << 20, OutputBytes: 100})
-	if m := receive[wire.Finished](k); m.Code != fault.GuestMissingExport || m.Run != 2 {
+	k.call(wire.Terms{Entry: run.Entry{Mode: run.Invoke, Name: "none"}, MemoryBytes: 1 << 20, OutputBytes: 100}, wire.Call{Run: 2})
+	if m := hear[wire.Finished](k); m.Code != fault.GuestMissingExport || m.Run != 2 {
 		t.Errorf("%+v", m)
 	}
 }
@@ -402,7 +442,7 @@ func TestFaultsTravel(t *testing.T) {
 // TestMachineFaultEndsTheWorker: what says nothing of the guest is not told as if it did.
 func TestMachineFaultEndsTheWorker(t *testing.T) {
 	k := loaded(t, "echo")
-	k.send(wire.Run{Run: 1, Entry: run.Entry{Mode: run.Bytes, Name: "echo"}, MemoryBytes: 1 << 62, OutputBytes: 100})
+	k.call(wire.Terms{Entry: run.Entry{Mode: run.Bytes, Name: "echo"}, MemoryBytes: 1 << 62, OutputBytes: 100}, wire.Call{Run: 1})
 	if err := k.end(); fault.CodeOf(err) != fault.HostMemory {
 		t.Errorf("%v", err)
 	}
@@ -484,14 +524,13 @@ func TestMainRegistersOrdinaryProcesses(t *testing.T) {
 
 func BenchmarkWarmRun(b *testing.B) {
 	k := loaded(b, "hash-puzzle")
-	if err := k.conn.SetDeadline(time.Time{}); err != nil {
-		b.Fatal(err)
-	}
-	r := wire.Run{Run: 1, Entry: run.Entry{Mode: run.Invoke, Name: "run", Args: []string{"0", "0"}}, MemoryBytes: 16 << 20, OutputBytes: 100}
+	k.call(wire.Terms{Entry: run.Entry{Mode: run.Invoke, Name: "run", Args: []string{"0", "0"}}, MemoryBytes: 16 << 20, OutputBytes: 100})
+	call := &wire.Call{Run: 1}
+	b.ReportAllocs()
 	for b.Loop() {
-		k.send(r)
-		receive[wire.Result](k)
-		if m := receive[wire.Finished](k); m.Code != "" {
+		k.call(call)
+		hear[wire.Result](k)
+		if m := hear[wire.Finished](k); m.Code != "" {
 			b.Fatal(m)
 		}
 	}
