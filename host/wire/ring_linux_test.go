@@ -31,12 +31,22 @@ func rings(t testing.TB) (*HostRing, *WorkerRing) {
 		if err := h.Close(); err != nil {
 			t.Error(err)
 		}
+		unmap(t, w.mem, nil)
 		_ = unix.Close(w.event)
-		if err := unix.Munmap(w.mem); err != nil {
-			t.Error(err)
-		}
 	})
 	return h, w
+}
+
+// unmap frees what no worker ever does.
+func unmap(t testing.TB, mem []byte, w *WorkerRing) {
+	t.Helper()
+	if w != nil {
+		unmap(t, w.mem, nil)
+		_ = unix.Close(w.event)
+	}
+	if err := unix.Munmap(mem); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestRingCarriesEveryMessage(t *testing.T) {
