@@ -184,7 +184,7 @@ func (c *caller) answer(id uint64, result []byte) error {
 // TestRingBetweenProcesses has calls of all sizes echoed, many of them at once, with pauses on both sides: no wake-up is
 // lost, and nothing is mixed up.
 func TestRingBetweenProcesses(t *testing.T) {
-	n := 200_000
+	n := 1_000_000
 	if testing.Short() || raceEnabled {
 		n = 20_000
 	}

@@ -257,11 +257,12 @@ func (h *HostRing) ready(side int) bool {
 // wait returns when the side may be ready, or for nothing.
 func (h *HostRing) wait(side int) {
 	word := h.in.reader
-	at := h.in.at
-	if side == waitsForRoom {
-		word, at = h.out.out.writer, h.out.out.at
+	if side == waitsForData { // the other side's position is another goroutine's
+		h.park.at[side].Store(h.in.at)
+	} else {
+		word = h.out.out.writer
+		h.park.at[side].Store(h.out.out.at)
 	}
-	h.park.at[side].Store(at)
 	for range hostLooks {
 		if h.ready(side) {
 			return
