@@ -54,6 +54,7 @@ const (
 	HostWorkerMissing   Code = "host.worker_missing"
 	HostWorkerMismatch  Code = "host.worker_mismatch"
 	HostSpawnFailed     Code = "host.spawn_failed"
+	HostSandboxMissing  Code = "host.sandbox_missing"
 	HostDataDir         Code = "host.data_dir_unwritable"
 	HostDataDirNewer    Code = "host.data_dir_newer"
 	HostDataDirLocked   Code = "host.data_dir_locked"
@@ -132,6 +133,7 @@ var registry = map[Code]Description{
 	HostUnsupported:     {Host, "this operating system is not supported", "run Troupe on Linux"},
 	HostWorkerMissing:   {Host, "no worker program was found", "install troupe-worker beside the executable or name it in the config, or call worker.Main() first thing in main"},
 	HostWorkerMismatch:  {Host, "the worker program belongs to another build", "install troupe and troupe-worker of the same version, then restart the host"},
+	HostSandboxMissing:  {Host, "workers cannot be confined as they must be", "see 'troupe worker sandbox', or start without --sandbox strict"},
 	HostSpawnFailed:     {Host, "a worker process could not be started", "check the limits on processes, memory and open files"},
 	HostDataDir:         {Host, "the data directory cannot be used", "make it a directory that this user may write, or choose another with --data-dir"},
 	HostDataDirNewer:    {Host, "the data directory was written by a newer version", "upgrade troupe, or choose another --data-dir"},

@@ -1,20 +1,18 @@
 package sandbox
 
 import (
+	"errors"
+	"fmt"
 	"os"
+	"runtime"
+	"slices"
 	"strconv"
+	"sync"
+	"syscall"
+	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
-)
-
-// Names of the layers, in the order in which Apply reports them.
-const (
-	Env        = "env"
-	Files      = "fds"
-	DeathSig   = "pdeathsig"
-	NoNewPrivs = "nnp"
-	Undumpable = "undumpable"
-	Rlimits    = "rlimits"
 )
 
 // maxFiles is more than a worker ever holds: its socket, the parts of an artifact, and what the Go runtime opens.
@@ -27,39 +25,162 @@ var diesWithParent = func() bool {
 	return prctlGet(unix.PR_GET_PDEATHSIG, &sig) == nil && sig == int32(unix.SIGKILL)
 }()
 
-// Apply confines the calling process and returns the layers that hold. keep is the highest descriptor that stays open;
-// maxFileBytes bounds what the process may write to any one file.
-func Apply(keep int, maxFileBytes uint64) []string {
-	var held []string
-	add := func(name string, ok bool) {
-		if ok {
-			held = append(held, name)
-		}
-	}
-	add(Env, len(os.Environ()) == 0)
-	add(Files, closeInherited(keep) == nil)
-
-	add(DeathSig, diesWithParent)
-
-	_ = unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-	nnp, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)
-	add(NoNewPrivs, err == nil && nnp == 1)
-
-	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
-	dumpable, err := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0)
-	add(Undumpable, err == nil && dumpable == 0)
-
-	add(Rlimits, limit(unix.RLIMIT_CORE, 0) && limit(unix.RLIMIT_NOFILE, maxFiles) && limit(unix.RLIMIT_FSIZE, maxFileBytes))
-	return held
+// prctlGet is a prctl that answers through a pointer.
+func prctlGet(option int, out *int32) error {
+	return unix.Prctl(option, uintptr(unsafe.Pointer(out)), 0, 0, 0)
 }
 
+// Config says what a process keeps.
+type Config struct {
+	Keep         int      // the highest descriptor that stays open
+	MaxFileBytes uint64   // what it may write to any one file
+	Args         []string // of the process, after those that make it a worker; see Outside
+}
+
+// ErrLeftOut says that a layer was left out because the process was told so. Only programs that are built with the tag
+// undefended do that.
+var ErrLeftOut = errors.New("left out")
+
+// confinement is one process on its way down.
+type confinement struct {
+	cfg  Config
+	held []string
+	gaps []Gap
+}
+
+// Apply confines the calling process and returns the layers that hold, and why others do not. NoExec and Cgroup are not
+// among them: see Seal, and the host.
+func Apply(cfg Config) (held []string, gaps []Gap) {
+	c := &confinement{cfg: cfg}
+	settle()
+	outer, probed := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	c.layer(Env, func() error {
+		if n := len(os.Environ()); n > 0 {
+			return fmt.Errorf("the environment has %d entries", n)
+		}
+		return nil
+	})
+	c.layer(Files, func() error { return closeInherited(cfg.Keep) })
+	for _, n := range namespaces() {
+		c.layer(n.layer, func() error { return c.isOwn(n) })
+	}
+	c.layer(Rlimits, func() error {
+		return errors.Join(limit(unix.RLIMIT_CORE, 0), limit(unix.RLIMIT_NOFILE, maxFiles), limit(unix.RLIMIT_FSIZE, cfg.MaxFileBytes))
+	})
+	c.layer(DeathSig, func() error {
+		if !diesWithParent {
+			return errors.New("the host did not ask for it")
+		}
+		return nil
+	})
+	c.layer(Root, func() error {
+		if !slices.Contains(c.held, MountNS) {
+			return errors.New("it needs a mount namespace")
+		}
+		return enterEmptyRoot()
+	})
+	c.layer(Caps, dropCapabilities)
+	c.layer(NoNewPrivs, noNewPrivileges)
+	c.layer(Undumpable, func() error {
+		if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+			return err
+		}
+		if got, err := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0); err != nil || got != 0 {
+			return errors.Join(err, errors.New("not read back"))
+		}
+		return nil
+	})
+	c.layer(Landlock, func() error {
+		if probed != nil {
+			return probed
+		}
+		return restrictFiles(outer)
+	})
+	if probed == nil {
+		_ = unix.Close(outer)
+	}
+	c.layer(Seccomp, func() error { return install(firstFilter(unix.Getpid(), hasCgo()), confirmFirst) })
+	order := Layers()
+	slices.SortFunc(c.held, func(a, b string) int { return slices.Index(order, a) - slices.Index(order, b) })
+	slices.SortFunc(c.gaps, func(a, b Gap) int { return slices.Index(order, a.Layer) - slices.Index(order, b.Layer) })
+	return c.held, c.gaps
+}
+
+// Seal forbids the process to make memory executable from now on: the layer NoExec. It needs the layer Seccomp.
+func Seal(cfg Config) error {
+	if leftOut(cfg.Args, NoExec) {
+		return ErrLeftOut
+	}
+	return install(secondFilter(), confirmSecond)
+}
+
+func (c *confinement) layer(name string, try func() error) {
+	err := ErrLeftOut
+	if !leftOut(c.cfg.Args, name) {
+		err = try()
+	}
+	if err != nil {
+		c.gaps = append(c.gaps, Gap{Layer: name, Why: err.Error()})
+		return
+	}
+	c.held = append(c.held, name)
+}
+
+// isOwn reports nil if the process has a namespace that is not its host's.
+func (c *confinement) isOwn(n namespace) error {
+	theirs, told := hostID(c.cfg.Args, n.proc)
+	if !told {
+		return errors.New("the host did not say which is its own")
+	}
+	own, err := namespaceID(n.proc)
+	if err != nil {
+		return err
+	}
+	if own == theirs {
+		return errors.New("it is that of the host")
+	}
+	return nil
+}
+
+// settle has the runtime do now what it would do later with system calls that are forbidden by then: timers need the
+// poller, and a number of threads that is set is not looked up in the files of control groups.
+func settle() {
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
+	time.AfterFunc(time.Hour, func() {}).Stop()
+}
+
+// everyThread makes a system call on all threads.
+func everyThread(trap, a1, a2, a3, a4, a5 uintptr) error {
+	if _, _, errno := syscall.AllThreadsSyscall6(trap, a1, a2, a3, a4, a5, 0); errno != 0 {
+		if errno == syscall.ENOTSUP && hasCgo() {
+			return errCgo
+		}
+		return errno
+	}
+	return nil
+}
+
+var errCgo = errors.New("this program is built with cgo, which cannot change the rights of all threads")
+
+// hasCgo reports whether this program is built with cgo. It asks once, with a call that does nothing.
+var hasCgo = sync.OnceValue(func() bool {
+	_, _, errno := syscall.AllThreadsSyscall(unix.SYS_GETUID, 0, 0, 0)
+	return errno == syscall.ENOTSUP
+})
+
 // limit lowers a resource limit, soft and hard, and reads it back.
-func limit(resource int, max uint64) bool {
-	if unix.Setrlimit(resource, &unix.Rlimit{Cur: max, Max: max}) != nil {
-		return false
+func limit(resource int, most uint64) error {
+	if err := unix.Setrlimit(resource, &unix.Rlimit{Cur: most, Max: most}); err != nil {
+		return err
 	}
 	var got unix.Rlimit
-	return unix.Getrlimit(resource, &got) == nil && got.Max <= max
+	if err := unix.Getrlimit(resource, &got); err != nil {
+		return err
+	}
+	if got.Max > most {
+		return errors.New("not read back")
+	}
+	return nil
 }
 
 // closeInherited closes what came through exec. The runtime of this process has descriptors too (epoll, eventfd, cgroup

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 
 // confined applies the sandbox and then tries what it forbids. It prints one line for each thing that it finds.
 func confined() {
-	fmt.Println("held", strings.Join(Apply(2, fileBytes), " "))
+	fmt.Println("held", applied())
 	report := func(what string, err error) { fmt.Printf("%s: %v\n", what, err) }
 	_, err := unix.FcntlInt(3, unix.F_GETFD, 0)
 	report("inherited", err)
@@ -50,6 +50,11 @@ func confined() {
 	report("raise", unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: 1, Max: 1}))
 	report("environment", fmt.Errorf("%d entries", len(os.Environ())))
 	os.Exit(0)
+}
+
+func applied() string {
+	held, gaps := Apply(Config{Keep: 2, MaxFileBytes: fileBytes, Args: os.Args[1:]})
+	return strings.Join(held, " ") + fmt.Sprintf("\n%v", gaps)
 }
 
 func confine(t *testing.T, tune func(*exec.Cmd)) string {
@@ -114,10 +119,10 @@ func TestLimitIsReadBack(t *testing.T) {
 	if err := unix.Getrlimit(unix.RLIMIT_CORE, &before); err != nil {
 		t.Fatal(err)
 	}
-	if !limit(unix.RLIMIT_CORE, before.Max) {
+	if limit(unix.RLIMIT_CORE, before.Max) != nil {
 		t.Error("the limit that holds already does not hold")
 	}
-	if limit(999, 0) {
+	if limit(999, 0) == nil {
 		t.Error("a limit that does not exist holds")
 	}
 }

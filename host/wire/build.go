@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -80,8 +81,18 @@ const (
 // worker whose clocks had no handler.
 const ClockExit = 94
 
-// IsWorker reports whether args are those of a worker process.
-func IsWorker(args []string) bool { return len(args) == 2 && args[0] == Arg0 && args[1] == Arg1 }
+// IsWorker reports whether args are those of a worker process. What follows the first two is for the package sandbox.
+func IsWorker(args []string) bool {
+	if len(args) < 2 || args[0] != Arg0 || args[1] != Arg1 {
+		return false
+	}
+	for _, a := range args[2:] {
+		if !strings.HasPrefix(a, "ns=") && !isExtra(a) {
+			return false
+		}
+	}
+	return true
+}
 
 // selfRegistered is a fact about this executable, not about a host: main has handed over to worker.Main first, so
 // that the executable may be started again as a worker.

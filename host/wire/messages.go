@@ -58,7 +58,11 @@ type Ready struct {
 	BuildID string
 	CPU     string   // architecture and the features that the compiler uses
 	Held    []string // the layers of the sandbox that hold
+	Gaps    []Gap    // those that do not
 }
+
+// Gap is a layer of the sandbox that does not hold, and why.
+type Gap struct{ Layer, Why string }
 
 // Clock is what a job may use by the clocks inside the worker, which end the process by themselves. They are nets below
 // the host's own watch, so they strike a little later. Zero: no such clock.
@@ -198,6 +202,23 @@ func (m Ready) encode(e *encoder) {
 	e.text(m.BuildID, MaxText, "build id")
 	e.text(m.CPU, MaxText, "cpu")
 	e.list(m.Held, "layers")
+	var gaps []string
+	for _, g := range m.Gaps {
+		gaps = append(gaps, g.Layer, g.Why)
+	}
+	e.list(gaps, "gaps")
+}
+
+func decodeGaps(d *decoder) (gaps []Gap) {
+	l := d.list("gaps")
+	if len(l)%2 != 0 {
+		d.fail("gaps")
+		return nil
+	}
+	for ; len(l) > 0; l = l[2:] {
+		gaps = append(gaps, Gap{Layer: l[0], Why: l[1]})
+	}
+	return gaps
 }
 
 func (m Prepare) encode(e *encoder) {
@@ -297,7 +318,7 @@ func Decode(t Type, p []byte) (Message, error) {
 	case TypeHello:
 		m = Hello{BuildID: d.text(MaxText, "build id"), Probe: d.flag()}
 	case TypeReady:
-		m = Ready{BuildID: d.text(MaxText, "build id"), CPU: d.text(MaxText, "cpu"), Held: d.list("layers")}
+		m = Ready{BuildID: d.text(MaxText, "build id"), CPU: d.text(MaxText, "cpu"), Held: d.list("layers"), Gaps: decodeGaps(&d)}
 	case TypePrepare:
 		m = Prepare{MaxInflatedBytes: d.size(math.MaxInt64, "size"), Clock: decodeClock(&d), Policy: decodePolicy(&d), CanonicalNaNs: d.flag()}
 	case TypeExtend:

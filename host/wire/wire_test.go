@@ -285,6 +285,7 @@ func TestWorkerIsToldByItsArguments(t *testing.T) {
 		{[]string{Arg0}, false},
 		{[]string{Arg0, "--version"}, false},
 		{[]string{"troupe", Arg1}, false},
+		{[]string{Arg0, Arg1, "ns=user:1"}, true},
 		{[]string{Arg0, Arg1, "more"}, false},
 		{nil, false},
 	} {

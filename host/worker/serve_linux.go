@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -30,12 +31,13 @@ type session struct {
 
 	whole bool           // the process is ours
 	left  func(code int) // the host has closed the socket of an execute worker, or says something on it
+	box   sandbox.Config
 
 	beside sync.WaitGroup // what else reads from the connection: a process ends without waiting for it
 }
 
-func serve(fd int) int {
-	held := sandbox.Apply(fd, maxOutputFile)
+// serve confines this process, as whose arguments args are, and serves the socket fd.
+func serve(fd int, args []string) int {
 	if runtime.GOMAXPROCS(0) < 2 {
 		runtime.GOMAXPROCS(2) // one is for the timer of output while the guest computes
 	}
@@ -44,14 +46,16 @@ func serve(fd int) int {
 	if s.time, err = newClock(); err != nil {
 		_, _ = os.Stderr.WriteString("worker: no clock: " + err.Error() + "\n")
 	}
-	if err := s.serve(held); err != nil && !errors.Is(err, io.EOF) {
+	s.box = sandbox.Config{Keep: fd, MaxFileBytes: maxOutputFile, Args: args}
+	held, gaps := sandbox.Apply(s.box) // last: what was done above is forbidden now
+	if err := s.serve(held, gaps); err != nil && !errors.Is(err, io.EOF) {
 		_, _ = os.Stderr.WriteString("worker: " + err.Error() + "\n")
 		return 1
 	}
 	return 0
 }
 
-func (s *session) serve(held []string) error {
+func (s *session) serve(held []string, gaps []sandbox.Gap) error {
 	m, err := s.conn.Receive()
 	if err != nil {
 		return err
@@ -61,12 +65,20 @@ func (s *session) serve(held []string) error {
 		return wire.ErrFrame
 	}
 	ready := wire.Ready{BuildID: wire.BuildID(), Held: held}
+	for _, g := range gaps {
+		ready.Gaps = append(ready.Gaps, wire.Gap{Layer: g.Layer, Why: g.Why})
+	}
 	if hello.Probe {
 		build, err := engine.SelfTest()
 		if err != nil {
 			return s.failed(err)
 		}
 		ready.CPU = build.CPU
+		if err := s.seal(held); err != nil { // as a worker that holds an artifact does
+			ready.Gaps = append(ready.Gaps, wire.Gap{Layer: sandbox.NoExec, Why: err.Error()})
+		} else {
+			ready.Held = append(ready.Held, sandbox.NoExec)
+		}
 	}
 	if err := s.conn.Send(ready); err != nil {
 		return err
@@ -81,6 +93,9 @@ func (s *session) serve(held []string) error {
 		if err := s.load(); err != nil {
 			return s.failed(err)
 		}
+		if err := s.seal(held); err != nil && !errors.Is(err, errUnsealable) && !errors.Is(err, sandbox.ErrLeftOut) {
+			return s.failed(fault.New(fault.HostSpawnFailed, "seal worker", sandbox.NoExec, err))
+		}
 		if err := s.conn.Send(wire.Loaded{}); err != nil {
 			return err
 		}
@@ -88,6 +103,16 @@ func (s *session) serve(held []string) error {
 		return s.runs.serve()
 	}
 	return wire.ErrFrame
+}
+
+var errUnsealable = errors.New("it needs the filter of system calls")
+
+// seal forbids more executable memory, where the first filter is there to forbid the rest.
+func (s *session) seal(held []string) error {
+	if !slices.Contains(held, sandbox.Seccomp) {
+		return errUnsealable
+	}
+	return sandbox.Seal(s.box)
 }
 
 func (s *session) failed(err error) error {

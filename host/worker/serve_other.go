@@ -3,4 +3,4 @@
 package worker
 
 // serve is never asked: Start refuses to start workers here.
-func serve(int) int { return 1 }
+func serve(int, []string) int { return 1 }

@@ -11,7 +11,7 @@ import (
 // executable can be a worker, and returns. Call it first thing in main, or in TestMain.
 func Main() {
 	if wire.IsWorker(os.Args) {
-		os.Exit(serve(wire.Socket))
+		os.Exit(serve(wire.Socket, os.Args[2:]))
 	}
 	wire.RegisterSelf()
 }

@@ -67,7 +67,7 @@ func inProcess(t testing.TB) *talk {
 	go func() {
 		s := &session{conn: wire.NewWorkerConn(fd)}
 		s.left = func(int) { s.runs.ring.Hangup() }
-		err := s.serve([]string{"nothing"})
+		err := s.serve([]string{"nothing"}, nil)
 		if s.app != nil {
 			_ = s.app.Close()
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/troupehost/troupe/artifacts"
 	"github.com/troupehost/troupe/artifacts/sealed"
 	"github.com/troupehost/troupe/artifacts/wasm"
+	"github.com/troupehost/troupe/host/sandbox"
 	"github.com/troupehost/troupe/host/wire"
 )
 
@@ -116,7 +117,10 @@ type Observer interface {
 type Facts struct {
 	BuildID string
 	Build   artifacts.Build
-	Sandbox string // the layers that hold, joined by "+"
+	Sandbox string // the layers that hold for an execute worker with its code, joined by "+"
+	Prepare string // those of a prepare worker
+	Held    []string
+	Gaps    []sandbox.Gap // the layers that do not hold
 }
 
 // passed returns what of it is passed on to a run.

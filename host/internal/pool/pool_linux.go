@@ -8,13 +8,13 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/inspect"
 	"github.com/troupehost/troupe/artifacts"
+	"github.com/troupehost/troupe/host/sandbox"
 	"github.com/troupehost/troupe/host/wire"
 )
 
@@ -82,6 +82,7 @@ func New(ctx context.Context, cfg Config) (*Pool, error) {
 	if cfg.argv == nil {
 		cfg.argv = []string{wire.Arg0, wire.Arg1}
 	}
+	cfg.argv = append(append(slices.Clone(cfg.argv), sandbox.Outside()), extraArgs()...)
 	cfg.StopTimeout, cfg.helloWall = cmp.Or(cfg.StopTimeout, defaultStop), cmp.Or(cfg.helloWall, helloWall)
 	cfg.lifeCPU = cmp.Or(cfg.lifeCPU, lifeCPU)
 	if cfg.Observe == nil {
@@ -101,30 +102,11 @@ func New(ctx context.Context, cfg Config) (*Pool, error) {
 	return p, nil
 }
 
-// probe starts a worker that never sees guest bytes, and believes it.
-func (p *Pool) probe(ctx context.Context) error {
-	if err := p.enter(); err != nil {
-		return err
+// buildOf is what the worker of a probe makes and understands.
+func buildOf(ready wire.Ready) artifacts.Build {
+	return artifacts.Build{
+		Engine: wire.Engine(), Format: wire.ArtifactFormat, Instrument: wire.InstrumentVersion, CPU: fault.Quote(ready.CPU),
 	}
-	defer p.calls.Done()
-	w, err := p.start(ctx, kindProbe, rlimits{})
-	if err != nil {
-		return err
-	}
-	w.bury()
-	held := "none"
-	if len(w.ready.Held) > 0 {
-		held = fault.Quote(strings.Join(w.ready.Held, "+"))
-	}
-	p.facts = Facts{
-		BuildID: wire.BuildID(),
-		Build: artifacts.Build{
-			Engine: wire.Engine(), Format: wire.ArtifactFormat, Instrument: wire.InstrumentVersion,
-			CPU: fault.Quote(w.ready.CPU),
-		},
-		Sandbox: held,
-	}
-	return nil
 }
 
 // Facts returns what the probe said.
@@ -315,6 +297,9 @@ func (w *worker) judgeHello(m wire.Message, err error) *fault.Error {
 		if w.ready = m; m.BuildID != wire.BuildID() {
 			return bad(fault.HostWorkerMismatch, worded("it is of build "+fault.Quote(m.BuildID)+", this host of build "+wire.BuildID()))
 		}
+		if layer := w.pool.lacks(m); w.kind != kindProbe && layer != "" {
+			return bad(fault.HostSandboxMissing, worded("it does not hold the layer "+layer+", which held when the host started"))
+		}
 		return nil
 	case wire.Failed:
 		if m.Code == fault.HostEngine && w.kind == kindProbe {
@@ -416,9 +401,17 @@ func (w *worker) setState(s string) {
 	w.state = s
 }
 
+// level is what confines this worker, the layers joined by "+".
+func (w *worker) level() string {
+	if w.kind == kindExecute {
+		return w.pool.facts.Sandbox
+	}
+	return w.pool.facts.Prepare
+}
+
 func (w *worker) snapshotLocked() inspect.Worker {
 	return inspect.Worker{
 		ID: w.id, Kind: w.kind, PID: w.proc.pid, State: w.state, Tenant: fault.Quote(w.tenant), Artifact: w.artifact,
-		Runs: w.runs, Since: w.born, Sandbox: w.pool.facts.Sandbox,
+		Runs: w.runs, Since: w.born, Sandbox: w.level(),
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/host/sandbox"
 	"github.com/troupehost/troupe/host/wire"
 )
 
@@ -30,6 +31,7 @@ type rlimits struct {
 type spawner struct {
 	exe  *os.File // the program, executed by descriptor
 	argv []string
+	plan sandbox.Plan
 	null *os.File
 	asks chan func()
 	quit chan struct{}
@@ -73,7 +75,7 @@ func (s *spawner) close() {
 // once, after the child is reaped; see adopt.
 func (s *spawner) start(gone func(orphans bool)) (*process, *wire.HostConn, error) {
 	fail := func(what string, err error) (*process, *wire.HostConn, error) {
-		return nil, nil, fault.New(fault.HostSpawnFailed, "start worker", what, err)
+		return nil, nil, notStarted(what, err)
 	}
 	conn, end, err := wire.Pair()
 	if err != nil {
@@ -107,7 +109,7 @@ func (s *spawner) start(gone func(orphans bool)) (*process, *wire.HostConn, erro
 	attr := &syscall.ProcAttr{
 		Env:   []string{}, // nil would mean: the host's
 		Files: []uintptr{s.null.Fd(), s.null.Fd(), uintptr(stderr), uintptr(theirs)},
-		Sys:   &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL, PidFD: &pidfd},
+		Sys:   s.plan.Attr(&pidfd),
 	}
 	path := "/proc/self/fd/" + strconv.Itoa(int(s.exe.Fd()))
 	forked := make(chan struct{})
@@ -123,13 +125,34 @@ func (s *spawner) start(gone func(orphans bool)) (*process, *wire.HostConn, erro
 	}
 	if err != nil {
 		_, _ = conn.Close(), log.Close()
-		f := fault.New(fault.HostSpawnFailed, "start worker", "process", err)
-		if errors.Is(err, unix.ENOEXEC) {
-			f = f.WithHint(hintNoWorker)
-		}
-		return nil, nil, f
+		return nil, nil, notStarted("process", err)
 	}
 	return adopt(pid, pidfd, log, gone), conn, nil
+}
+
+// notStarted says why a process was not started, and what to do about it.
+func notStarted(what string, err error) *fault.Error {
+	f := fault.New(fault.HostSpawnFailed, "start worker", what, err)
+	if hint := hintFor(err); hint != "" {
+		f = f.WithHint(hint)
+	}
+	return f
+}
+
+func hintFor(err error) string {
+	switch {
+	case errors.Is(err, unix.ENOEXEC):
+		return hintNoWorker
+	case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE), errors.Is(err, unix.EINVAL):
+		return hintOpenFiles
+	case errors.Is(err, unix.EAGAIN):
+		return "raise the limit on processes (ulimit -u, or pids.max of the container)"
+	case errors.Is(err, unix.ENOMEM):
+		return "the machine has no memory for another process: free some, or run fewer workers"
+	case errors.Is(err, unix.ENOENT):
+		return "mount procfs at /proc: the worker program is started by its name there"
+	}
+	return ""
 }
 
 // apply limits a process that was not reaped.
