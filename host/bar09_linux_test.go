@@ -47,7 +47,7 @@ var classes = map[string]string{
 }
 
 func init() {
-	for _, name := range []string{"Name", "DataDir", "Owner", "Socket", "WorkerPath", "MaxCodeBytes", "MaxInflatedBytes", "MaxInputBytes", "WasmFeatures", "WasmCaps",
+	for _, name := range []string{"Name", "DataDir", "Owner", "Socket", "WorkerPath", "Sandbox", "MaxCodeBytes", "MaxInflatedBytes", "MaxInputBytes", "WasmFeatures", "WasmCaps",
 		"PrepareCPU", "PrecheckCPU", "PrepareMemoryBytes", "PrepareWorkers", "PrepareWorkersCritical", "PrepareQueue", "ExecuteWorkers",
 		"ExecuteWorkersCritical", "ExecuteQueue", "SpareWorkers", "WorkerIdle", "RetryCooldown", "Retries", "ForgiveSuspects", "QuarantineAfter", "Quarantine",
 		"JobQueue", "JobKeep", "JobBytes", "HoldJobs", "MaxWarm", "CacheBytes", "CacheAge", "PruneEvery", "CacheMemoryBytes", "BallastBytes", "MaxPins",
@@ -88,6 +88,8 @@ func other9(t *testing.T, path string, v reflect.Value, dir string) reflect.Valu
 			t.Fatal(err)
 		}
 		return reflect.ValueOf(path)
+	case "Config.Sandbox":
+		return reflect.ValueOf(SandboxStrict)
 	case "Config.Log":
 		return reflect.ValueOf(zerolog.New(io.Discard))
 	case "Config.PrepareCPU":

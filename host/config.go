@@ -29,6 +29,10 @@ type Config struct {
 	// WorkerPath names the troupe-worker program. Default: a registered worker.Main, else troupe-worker beside the
 	// executable. Unit: path. Range: an executable file of the same build. Live: restart.
 	WorkerPath string
+	// Sandbox is what to do about layers of confinement that do not hold here: "default" starts with a lasting warning,
+	// "strict" refuses to start. No policy asks for the layer cgroup. Default: "default". Unit: text. Range: default, strict.
+	// Live: restart.
+	Sandbox string
 	// Tenant owns the runs of requests that name none. Default: "default". Unit: text. Range: 1 to 64 bytes. Live: restart.
 	Tenant string
 
@@ -138,7 +142,7 @@ const NoLimit = -1
 func Default() Config {
 	cores := runtime.NumCPU()
 	return Config{
-		Name: "troupe", Owner: "embed", Tenant: "default",
+		Name: "troupe", Owner: "embed", Sandbox: SandboxDefault, Tenant: "default",
 		MaxCodeBytes: 32 << 20, MaxInflatedBytes: 64 << 20, MaxInputBytes: 16 << 20,
 		PrepareCPU: 360 * time.Second, PrecheckCPU: 60 * time.Second, PrepareMemoryBytes: 2 << 30,
 		PrepareWorkers: max(1, cores/2), PrepareWorkersCritical: max(1, cores), PrepareQueue: 256,
@@ -177,6 +181,7 @@ func (c Config) withDefaults() Config {
 	orText(&c.Name, d.Name)
 	orText(&c.Owner, d.Owner)
 	orText(&c.Tenant, d.Tenant)
+	orText(&c.Sandbox, d.Sandbox)
 	orBytes(&c.MaxCodeBytes, d.MaxCodeBytes)
 	orBytes(&c.MaxInflatedBytes, max(d.MaxInflatedBytes, c.MaxCodeBytes))
 	orBytes(&c.MaxInputBytes, d.MaxInputBytes)
@@ -277,6 +282,8 @@ func (c Config) Validate() error {
 		return bad("Socket", "must be at most 104 bytes, the limit of Unix sockets")
 	case len(c.Tenant) > MaxTenantBytes:
 		return bad("Tenant", "must be at most 64 bytes")
+	case c.Sandbox != SandboxDefault && c.Sandbox != SandboxStrict:
+		return bad("Sandbox", "must be default or strict")
 	case c.PrecheckCPU > c.PrepareCPU:
 		return bad("PrecheckCPU", "must not exceed PrepareCPU")
 	}

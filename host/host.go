@@ -95,7 +95,7 @@ func CheckDataDir(dataDir string) error { return db.CheckDir(dataDir) }
 //
 // caller.invalid_config, host.unsupported, host.data_dir_unwritable, host.data_dir_untrusted, host.data_dir_newer, host.data_dir_locked,
 // host.data_dir_corrupt, host.disk_full, host.disk_io, host.worker_missing, host.worker_mismatch, host.spawn_failed,
-// host.engine_self_test.
+// host.engine_self_test, host.sandbox_missing.
 func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -136,6 +136,9 @@ func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := h.confine(); err != nil {
+		return nil, err
+	}
 	h.programs = newPrograms(h.pool.Program())
 	h.store = store.Open(store.Config{Cache: h.dir.Cache, State: h.dir.State, HostKey: h.dir.HostKey,
 		Build: h.pool.Facts().Build, MemoryBytes: cfg.CacheMemoryBytes, MaxFiles: openFiles() / 2})
@@ -159,9 +162,6 @@ func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 		h.health.set(w.code, w.message, w.hint)
 		h.log.Warn().Str("code", w.code).Str("hint", w.hint).Msg(w.message)
 	}
-	h.health.set("sandbox.partial", "workers are confined by "+h.pool.Facts().Sandbox+" only: no namespaces, no Landlock, no seccomp",
-		"run the host under a user account that owns nothing else")
-
 	h.beside.Go(func() { h.watchDisk(h.life) })
 	h.beside.Go(func() { h.warm.keep(h.life) })
 	h.beside.Go(func() { h.pool.KeepSpares(h.life) })

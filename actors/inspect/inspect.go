@@ -92,6 +92,24 @@ type Worker struct {
 	Sandbox  string    `json:"sandbox"`
 }
 
+// Sandbox says what confines workers on this machine.
+type Sandbox struct {
+	Level     string  `json:"level"` // the layers that hold, joined by "+"
+	Layers    []Layer `json:"layers"`
+	Kernel    string  `json:"kernel"`
+	Container string  `json:"container,omitempty"` // "" for none that was recognised
+	Landlock  int     `json:"landlock_abi"`        // version, 0: none
+}
+
+// Layer is one layer of a sandbox.
+type Layer struct {
+	Name     string `json:"name"`
+	Held     bool   `json:"held"`
+	Optional bool   `json:"optional,omitempty"` // nothing warns of it, and nobody is refused for it
+	Why      string `json:"why,omitempty"`      // it does not hold
+	Hint     string `json:"hint,omitempty"`     // how to mend it
+}
+
 // Queue is the state of the prepare or the execute queue.
 type Queue struct {
 	Name     string         `json:"name"`

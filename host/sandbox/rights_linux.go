@@ -67,25 +67,17 @@ const securebits = 1<<0 | 1<<1 | // NOROOT
 	1<<5 | // KEEP_CAPS_LOCKED
 	1<<6 | 1<<7 // NO_CAP_AMBIENT_RAISE
 
-// dropCapabilities takes all capabilities from all threads. Who has the right to it also gives up to regain them: the
-// bounding set, and what is special about user 0.
+// dropCapabilities takes all capabilities from all threads. Who has the right to it also gives up what is special about
+// user 0, so that none come back. The bounding set stays: it counts for programs with capabilities only, which NoNewPrivs
+// takes them from, and each of its 41 bits would cost a stop of all threads.
 func dropCapabilities() error {
 	if hasCgo() {
 		return errCgo
 	}
-	may, _ := unix.PrctlRetInt(unix.PR_CAPBSET_READ, unix.CAP_SETPCAP, 0, 0, 0)
-	may &= b2i(hasCapability(unix.CAP_SETPCAP))
-	if may == 1 {
+	privileged := hasCapability(unix.CAP_SETPCAP)
+	if privileged {
 		if err := everyThread(unix.SYS_PRCTL, unix.PR_SET_SECUREBITS, securebits, 0, 0, 0); err != nil {
 			return fmt.Errorf("securebits: %w", err)
-		}
-		for n := uintptr(0); n < 64; n++ {
-			if got, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, n, 0, 0, 0); err != nil || got == 0 {
-				continue
-			}
-			if err := everyThread(unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, n, 0, 0, 0); err != nil {
-				return fmt.Errorf("bounding set: %w", err)
-			}
 		}
 	}
 	head, none := capHeader(), [2]unix.CapUserData{}
@@ -96,21 +88,10 @@ func dropCapabilities() error {
 	if err := unix.Capget(&head, &got[0]); err != nil || got != none {
 		return errors.Join(err, errors.New("not read back"))
 	}
-	if may == 1 {
-		for n := uintptr(0); n <= unix.CAP_LAST_CAP; n++ {
-			if in, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, n, 0, 0, 0); err == nil && in == 1 {
-				return errors.New("the bounding set is not empty")
-			}
-		}
+	if bits, err := unix.PrctlRetInt(unix.PR_GET_SECUREBITS, 0, 0, 0, 0); privileged && (err != nil || bits != securebits) {
+		return errors.Join(err, fmt.Errorf("securebits are %#x", bits))
 	}
 	return nil
-}
-
-func b2i(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 func capHeader() unix.CapUserHeader {

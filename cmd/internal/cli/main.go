@@ -14,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/inspect"
 	"github.com/troupehost/troupe/host"
 	"github.com/troupehost/troupe/host/control"
 )
@@ -40,7 +41,7 @@ func Main() int {
 			}
 			return h, nil
 		},
-		owner: host.ReadOwner, patience: patience, reaction: reaction,
+		confinement: host.Sandbox, owner: host.ReadOwner, patience: patience, reaction: reaction,
 	}
 	return a.main(os.Args[1:])
 }
@@ -67,6 +68,7 @@ type app struct {
 	// releaseInterrupts gives the next signal back to the operating system, which ends the process.
 	releaseInterrupts func()
 	start             func(context.Context, host.Config) (running, error)
+	confinement       func(ctx context.Context, worker string) (inspect.Sandbox, error)
 	owner             func(dataDir string) (host.Owner, bool)
 	patience          time.Duration // for another process to release the data directory, or for a 'serve' to listen
 	reaction          time.Duration // for a host that listens to say that it is there
@@ -77,6 +79,7 @@ type app struct {
 	progress        choice
 	quiet, verbose  bool
 
+	sandbox   string    // --sandbox of run
 	guestExit bool      // --guest-exit of run
 	live      *progress // what is being told now; nil: nothing yet
 }

@@ -178,6 +178,7 @@ func (a *app) private(ctx context.Context, dir string, throwAway bool) (*node, e
 	}
 	cfg := host.Default()
 	cfg.DataDir, cfg.WorkerPath, cfg.Owner = dir, a.worker, ownerRun
+	cfg.Sandbox = a.sandbox
 	cfg.PrepareWorkers, cfg.PrepareWorkersCritical, cfg.ExecuteWorkers, cfg.ExecuteWorkersCritical = 1, 1, 1, 1
 	cfg.StopTimeout, cfg.HoldJobs, cfg.SpareWorkers = privately, true, host.NoLimit
 	if throwAway {

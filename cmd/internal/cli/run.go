@@ -22,6 +22,7 @@ import (
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/artifacts"
+	"github.com/troupehost/troupe/host"
 	"github.com/troupehost/troupe/host/control/client"
 )
 
@@ -30,10 +31,11 @@ type runFlags struct {
 	*workFlags
 	timeout   span
 	guestExit bool
+	sandbox   choice
 }
 
 func (a *app) runVerb() verb {
-	f := &runFlags{workFlags: newWorkFlags()}
+	f := &runFlags{workFlags: newWorkFlags(), sandbox: choice{host.SandboxDefault, []string{host.SandboxDefault, host.SandboxStrict}}}
 	return verb{
 		use: "run [flags] app.wasm [-- args]", short: "Run a WebAssembly program once, in a confined process",
 		long: `The guest's output, or the result, goes to stdout; a one-line receipt goes to stderr. While a 'troupe serve' holds
@@ -52,6 +54,7 @@ measure is unknown (JSON: null): the memory peak of a run that was killed, and a
 		flags: func(fs *pflag.FlagSet) {
 			f.add(fs)
 			fs.Var(&f.timeout, "timeout", "give up after D, preparation and queues included (default none)")
+			fs.Var(&f.sandbox, "sandbox", "POLICY for layers of confinement that do not hold: default (warn) or strict (refuse)")
 			fs.BoolVar(&f.guestExit, "guest-exit", false, "exit with the guest's own code, and with 125 on any other failure")
 		},
 		run: func(ctx context.Context, args []string) error { return a.run(ctx, f, args[0], args[1:]) },
@@ -77,8 +80,13 @@ func (a *app) run(ctx context.Context, f *runFlags, file string, args []string) 
 	}
 	p := a.startProgress()
 	defer p.stop()
+	a.sandbox = f.sandbox.value
 	n, err := a.open(ctx, anywhere)
 	if err != nil {
+		return err
+	}
+	if err := a.confined(ctx, n); err != nil {
+		_ = n.close()
 		return err
 	}
 	defer n.close() // the receipt is out by then; a host that stops badly is not the run's failure

@@ -25,6 +25,7 @@ var settings = []struct{ flag, field, what string }{
 	{"spare-workers", "SpareWorkers", "keep N worker processes ready for the next code (default: one per core, at most --execute-workers)"},
 	{"wasm-features", "WasmFeatures", "let code use the features of LIST: wasm2, all, or names joined by commas; a minus takes one away; exceptions only for code you trust, see above"},
 	{"wasm-caps", "WasmCaps", "bound the complexity of code by LIST: NAME=N joined by commas, like functions=200000 (default: built in)"},
+	{"sandbox", "Sandbox", "what to do about layers of confinement that do not hold: default (warn) or strict (refuse to start); see 'troupe worker sandbox'"},
 	{"cache-bytes", "CacheBytes", "keep artifacts up to SIZE"},
 	{"retry-cooldown", "RetryCooldown", "wait D before a preparation that failed by what may be the machine's fault is tried again"},
 	{"retries", "Retries", "try a preparation that failed by what may be the machine's fault again N times"},
@@ -50,6 +51,7 @@ func (f *serveFlags) add(fs *pflag.FlagSet) {
 		"RetryCooldown": upTo((*span)(&c.RetryCooldown), 24*time.Hour), "Quarantine": upTo((*span)(&c.Quarantine), 24*time.Hour),
 		"JobKeep":      limit{(*span)(&c.JobKeep), leastKeep, mostKeep},
 		"WasmFeatures": word{&c.WasmFeatures, "LIST"}, "WasmCaps": word{&c.WasmCaps, "LIST"},
+		"Sandbox": word{&c.Sandbox, "POLICY"},
 		"Retries": count{&c.Retries, "always"}, "QuarantineAfter": count{&c.QuarantineAfter, "never"},
 	}
 	for _, s := range settings {

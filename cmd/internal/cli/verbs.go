@@ -21,7 +21,7 @@ func (a *app) table() verb {
 			"troupe artifact check app.wasm", "judge code without running it",
 		},
 		exits: allExits(),
-		verbs: []verb{a.runVerb(), a.submitVerb(), a.serveVerb(), a.statusVerb(), a.jobVerb(), a.queueVerb(), a.artifactVerb(), a.nodeVerb(), a.versionVerb(), a.completionVerb()},
+		verbs: []verb{a.runVerb(), a.submitVerb(), a.serveVerb(), a.statusVerb(), a.jobVerb(), a.queueVerb(), a.artifactVerb(), a.nodeVerb(), a.workerVerb(), a.versionVerb(), a.completionVerb()},
 	}
 }
 

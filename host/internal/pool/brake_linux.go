@@ -21,7 +21,10 @@ const (
 	brakeNone      = "none"
 )
 
-const slowest = 19 // the highest niceness
+const (
+	slowest      = 19  // the highest niceness
+	normalWeight = 100 // of a control group
+)
 
 // brake holds processes back by all means that the machine offers without privilege.
 type brake struct {
@@ -218,7 +221,9 @@ func (p *process) hold(b *brake) (by string, later bool) {
 	if p.autogroup {
 		how = append(how, brakeAutogroup)
 	}
-	if !p.cgroup && b.group != nil {
+	if !p.cgroup && p.home != "" {
+		p.cgroup = setGroup(p.home, "cpu.weight", 1) == nil
+	} else if !p.cgroup && b.group != nil {
 		p.cgroup = b.group.put(p.pid) == nil
 	}
 	if p.cgroup {
@@ -246,7 +251,9 @@ func (p *process) release(b *brake) bool {
 	if p.autogroup {
 		p.autogroup = p.setSession(0) != nil
 	}
-	if p.cgroup {
+	if p.cgroup && p.home != "" {
+		p.cgroup = setGroup(p.home, "cpu.weight", normalWeight) != nil
+	} else if p.cgroup {
 		p.cgroup = b.group.back(p.pid) != nil
 	}
 	return !p.autogroup && !p.cgroup

@@ -44,6 +44,7 @@ type Pool struct {
 	spawn   *spawner
 	program Program
 	brake   *brake
+	groups  *groups
 	facts   Facts
 
 	prepares preparations
@@ -93,8 +94,8 @@ func New(ctx context.Context, cfg Config) (*Pool, error) {
 		return nil, err
 	}
 	p := &Pool{cfg: cfg, spawn: s, program: program, seq: map[string]int{}, workers: map[*worker]struct{}{},
-		brake: newBrake("/proc", "/sys/fs/cgroup", isDelegated), spares: spares{low: make(chan struct{}, 1)},
-		closing: make(chan struct{}), stopped: make(chan struct{})}
+		brake: newBrake("/proc", "/sys/fs/cgroup", isDelegated), groups: newGroups("/proc/self/cgroup", "/sys/fs/cgroup", isDelegated),
+		spares: spares{low: make(chan struct{}, 1)}, closing: make(chan struct{}), stopped: make(chan struct{})}
 	if err := p.probe(ctx); err != nil {
 		_ = p.Close()
 		return nil, err
@@ -224,6 +225,7 @@ func (p *Pool) start(ctx context.Context, kind string, l rlimits) (*worker, erro
 		w.bury()
 		return nil, err
 	}
+	grouped := w.proc.enterGroup(p.groups)
 	if kind == kindPrepare {
 		w.proc.openSession(p.brake)
 	}
@@ -232,6 +234,7 @@ func (p *Pool) start(ctx context.Context, kind string, l rlimits) (*worker, erro
 		return nil, err
 	}
 	w.hasGreeted()
+	w.addGroup(grouped)
 	if err := w.proc.limit(l); err != nil {
 		w.bury()
 		switch {
@@ -297,7 +300,7 @@ func (w *worker) judgeHello(m wire.Message, err error) *fault.Error {
 		if w.ready = m; m.BuildID != wire.BuildID() {
 			return bad(fault.HostWorkerMismatch, worded("it is of build "+fault.Quote(m.BuildID)+", this host of build "+wire.BuildID()))
 		}
-		if layer := w.pool.lacks(m); w.kind != kindProbe && layer != "" {
+		if layer := w.pool.lacks(w.ready); w.kind != kindProbe && layer != "" {
 			return bad(fault.HostSandboxMissing, worded("it does not hold the layer "+layer+", which held when the host started"))
 		}
 		return nil

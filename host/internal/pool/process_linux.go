@@ -2,6 +2,7 @@ package pool
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"math"
 	"os"
@@ -34,6 +35,7 @@ type process struct {
 	peak   int64         // largest resident size that was seen
 	data   int64         // largest size of what RLIMIT_DATA counts that was seen
 	limits rlimits
+	home   string // its control group, "" if it has none of its own
 	braked
 }
 
@@ -90,6 +92,9 @@ func (p *process) reap() (orphans bool) {
 		p.maxRSS = ru.Maxrss << 10
 	}
 	p.reaped = true
+	if p.home != "" {
+		_ = os.Remove(p.home)
+	}
 	_ = p.file.Close()
 	if p.session != nil {
 		_ = p.session.Close()
@@ -159,7 +164,7 @@ func (p *process) limit(l rlimits) error {
 		l.dataBytes = 0
 	}
 	p.limits = l
-	return l.apply(p.pid)
+	return errors.Join(l.apply(p.pid), limitGroup(p.home, l.dataBytes))
 }
 
 // raise lifts limits of the child, and reports whether it has them all now.
@@ -172,6 +177,7 @@ func (p *process) raise(l rlimits) bool {
 	if p.reaped || l.raise(p.pid) != nil {
 		return false
 	}
+	_ = limitGroup(p.home, l.dataBytes) // below what RLIMIT_DATA allows it is a net only
 	p.limits.dataBytes = max(p.limits.dataBytes, l.dataBytes)
 	return true
 }
