@@ -94,7 +94,8 @@ const (
 
 func refuse(e unix.Errno) uint32 { return unix.SECCOMP_RET_ERRNO | uint32(e) }
 
-// What clone is called with: by the Go runtime, and by a C library for the same.
+// What clone is called with: by the Go runtime, without and with a place for what belongs to a thread (amd64), and by a C
+// library for the same.
 const (
 	threadGo = unix.CLONE_VM | unix.CLONE_FS | unix.CLONE_FILES | unix.CLONE_SIGHAND | unix.CLONE_SYSVSEM | unix.CLONE_THREAD
 	threadC  = threadGo | unix.CLONE_SETTLS | unix.CLONE_PARENT_SETTID | unix.CLONE_CHILD_CLEARTID
@@ -117,7 +118,7 @@ func firstFilter(pid int, cgo bool) program {
 	p.judge(unix.SYS_FCNTL, kill, func(p *program) {
 		p.when(1, allow, unix.F_GETFD, unix.F_GETFL, unix.F_GET_SEALS)
 	})
-	flags := []uint32{threadGo}
+	flags := []uint32{threadGo, threadGo | unix.CLONE_SETTLS}
 	if cgo {
 		flags = append(flags, threadC)
 		for _, n := range withC() {

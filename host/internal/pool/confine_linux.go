@@ -25,6 +25,9 @@ func (p *Pool) probe(ctx context.Context) error {
 	plans := sandbox.Plans(p.program.File)
 	for i := range plans {
 		plans[i] = leaveOut(plans[i])
+		for _, layer := range p.cfg.shares {
+			plans[i] = plans[i].Without(layer)
+		}
 	}
 	refused := map[string]error{}
 	for _, plan := range append(plans, sandbox.Plan{}) {

@@ -19,6 +19,7 @@ import (
 	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/artifacts"
 	"github.com/troupehost/troupe/artifacts/sealed"
+	"github.com/troupehost/troupe/host/sandbox"
 	child "github.com/troupehost/troupe/host/worker"
 )
 
@@ -152,6 +153,9 @@ func newRigConfig(t testing.TB, mode string, cfg Config) *rig {
 	cfg.MaxInflatedBytes = 8 << 20
 	if mode != "" {
 		cfg.argv = []string{fakeArg0, mode}
+		if mode == "stopped" {
+			cfg.shares = []string{sandbox.PIDNS}
+		}
 	}
 	p, err := New(t.Context(), cfg)
 	if err != nil {

@@ -76,6 +76,7 @@ type Config struct {
 	Mismatched func(f *fault.Error)
 
 	argv      []string      // of a worker; tests start their own kind
+	shares    []string      // layers of namespaces that workers have in common with the host: tests of signals, which process 1 ignores
 	helloWall time.Duration // from start to Ready; tests do not wait as long
 	clocks    clocksUsed    // what tests leave out
 	lifeCPU   time.Duration // CPU time after which an execute worker is recycled; tests do not use an hour
