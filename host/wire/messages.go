@@ -347,6 +347,10 @@ func Decode(t Type, p []byte) (Message, error) {
 		m = decodeResult(&d)
 	case TypeFinished:
 		m = decodeFinished(&d)
+	case TypeCheck:
+		m = decodeCheck(&d)
+	case TypeChecked:
+		m = decodeChecked(&d)
 	default:
 		return nil, bad("unknown type")
 	}

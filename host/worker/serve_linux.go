@@ -89,6 +89,8 @@ func (s *session) serve(held []string, gaps []sandbox.Gap) error {
 	switch m := m.(type) {
 	case wire.Prepare:
 		return s.prepare(m)
+	case wire.Check:
+		return s.check(m)
 	case wire.Load:
 		if err := s.load(); err != nil {
 			return s.failed(err)
