@@ -51,7 +51,7 @@ func init() {
 		"PrepareCPU", "PrecheckCPU", "PrepareMemoryBytes", "PrepareWorkers", "PrepareWorkersCritical", "PrepareQueue", "ExecuteWorkers",
 		"ExecuteWorkersCritical", "ExecuteQueue", "SpareWorkers", "WorkerIdle", "RetryCooldown", "Retries", "ForgiveSuspects", "QuarantineAfter", "Quarantine",
 		"JobQueue", "JobKeep", "JobBytes", "HoldJobs", "MaxWarm", "CacheBytes", "CacheAge", "PruneEvery", "CacheMemoryBytes", "BallastBytes", "MaxPins",
-		"StopTimeout", "Log"} {
+		"StopTimeout", "Log", "CrossCheck", "ClockStep"} {
 		classes["Config."+name] = ofNeither
 	}
 }

@@ -82,6 +82,15 @@ type Config struct {
 	// Live: restart.
 	WorkerIdle time.Duration
 
+	// CrossCheck is how many runs are repeated on the engine's interpreter, in a process of low priority, one at a time, and
+	// compared: gas, outcome and output must be the same, or the warning engine.cross_check stands until the host ends. Only runs of
+	// Execute in the deterministic world without streams of the caller's are; see troupe_cross_checks_total. Default: 0, none. Unit: runs
+	// of 10,000, by chance. Range: 0 to 10,000. Live: restart.
+	CrossCheck int
+	// ClockStep is the resolution of the clocks of a guest in the real world: it reads whole steps, so that it can time nothing
+	// finer. Sleeps are as exact as the machine is. Default: 100 us. Unit: time. Range: 1 ns to 1 s. Live: restart.
+	ClockStep time.Duration
+
 	// RetryCooldown is how long a preparation that failed for what may be the machine's fault is not tried again. Default:
 	// 15 min. Unit: time. Range: 1 ms to 24 h. Live: restart.
 	RetryCooldown time.Duration
@@ -147,6 +156,7 @@ func Default() Config {
 		PrepareCPU: 360 * time.Second, PrecheckCPU: 60 * time.Second, PrepareMemoryBytes: 2 << 30,
 		PrepareWorkers: max(1, cores/2), PrepareWorkersCritical: max(1, cores), PrepareQueue: 256,
 		ExecuteWorkers: 2 * cores, ExecuteWorkersCritical: 3 * cores, ExecuteQueue: 1024, SpareWorkers: cores, WorkerIdle: 60 * time.Second,
+		ClockStep:     100 * time.Microsecond,
 		RetryCooldown: 15 * time.Minute, Retries: 5, QuarantineAfter: 3, Quarantine: 15 * time.Minute,
 		JobQueue: 100_000, JobKeep: 24 * time.Hour, JobBytes: 1 << 30, MaxWarm: 64,
 		CacheBytes: 10 << 30, CacheAge: 30 * 24 * time.Hour, PruneEvery: time.Hour,
@@ -195,6 +205,7 @@ func (c Config) withDefaults() Config {
 	orNum(&c.ExecuteWorkersCritical, max(c.ExecuteWorkers, min(c.ExecuteWorkers+runtime.NumCPU(), maxExecuteWorkers)))
 	orNum(&c.ExecuteQueue, d.ExecuteQueue)
 	orNum(&c.SpareWorkers, min(d.SpareWorkers, c.ExecuteWorkers))
+	orTime(&c.ClockStep, d.ClockStep)
 	orTime(&c.RetryCooldown, d.RetryCooldown)
 	orNum(&c.Retries, d.Retries)
 	orNum(&c.QuarantineAfter, d.QuarantineAfter)
@@ -238,6 +249,7 @@ func (c Config) Validate() error {
 		{"ExecuteWorkersCritical", int64(c.ExecuteWorkersCritical), int64(c.ExecuteWorkers), maxExecuteWorkers, "processes"},
 		{"ExecuteQueue", int64(c.ExecuteQueue), 1, 1e6, "runs"},
 		{"SpareWorkers", int64(c.SpareWorkers), NoLimit, maxExecuteWorkers, "processes"},
+		{"CrossCheck", int64(c.CrossCheck), 0, checksPer, "runs of 10,000"},
 		{"Retries", int64(c.Retries), NoLimit, 1000, "tries"},
 		{"QuarantineAfter", int64(c.QuarantineAfter), NoLimit, 1000, "runs"},
 		{"JobQueue", int64(c.JobQueue), 1, 1e7, "jobs"},
@@ -260,6 +272,7 @@ func (c Config) Validate() error {
 		{"PrepareCPU", c.PrepareCPU, 10 * time.Millisecond, time.Hour},
 		{"PrecheckCPU", c.PrecheckCPU, 10 * time.Millisecond, time.Hour},
 		{"WorkerIdle", c.WorkerIdle, time.Millisecond, 24 * time.Hour},
+		{"ClockStep", c.ClockStep, time.Nanosecond, time.Second},
 		{"RetryCooldown", c.RetryCooldown, time.Millisecond, 24 * time.Hour},
 		{"Quarantine", c.Quarantine, time.Millisecond, 24 * time.Hour},
 		{"JobKeep", c.JobKeep, time.Second, 366 * 24 * time.Hour},

@@ -78,6 +78,7 @@ func (h *Host) Execute(ctx context.Context, r Request) (run.Receipt, error) {
 		return receipt, err
 	}
 	receipt = fill(receipt, a, r)
+	h.checks.consider(r, receipt)
 	h.log.Debug().Uint64("job", id).Str("code_hash", receipt.CodeHash).Str("verdict", receipt.Verdict).Str("fault", receipt.Fault).Msg("executed")
 	return receipt, nil
 }

@@ -66,6 +66,7 @@ type Host struct {
 	life     context.Context // ends when the host stops waiting for what runs
 	end      context.CancelFunc
 	beside   sync.WaitGroup // what the host does beside its actors, until life ends
+	checks   *crossChecks   // nil: none
 	programs *programs
 	mismatch chan *fault.Error // a worker of another build was met
 
@@ -162,6 +163,8 @@ func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 		h.health.set(w.code, w.message, w.hint)
 		h.log.Warn().Str("code", w.code).Str("hint", w.hint).Msg(w.message)
 	}
+	h.checks = newCrossChecks(h)
+	h.beside.Go(func() { h.checks.keep(h.life) })
 	h.beside.Go(func() { h.watchDisk(h.life) })
 	h.beside.Go(func() { h.warm.keep(h.life) })
 	h.beside.Go(func() { h.pool.KeepSpares(h.life) })
@@ -303,6 +306,7 @@ func (h *Host) release(ctx context.Context) error {
 	if h.store != nil {
 		errs = append(errs, h.store.Close(ctx))
 	}
+	h.checks.drop()
 	h.parts.clear()
 	h.codes.close()
 	if h.dir != nil {

@@ -48,7 +48,9 @@ func (s *seen) settled(o Outcome) seen {
 // TestInterpretedRunsAreCompiledRuns: gas, memory, results and output are those of the compiler, and so is how a run ends.
 func TestInterpretedRunsAreCompiledRuns(t *testing.T) {
 	ctx := context.Background()
-	invoke := func(name string, args ...string) run.Entry { return run.Entry{Mode: run.Invoke, Name: name, Args: args} }
+	invoke := func(name string, args ...string) run.Entry {
+		return run.Entry{Mode: run.Invoke, Name: name, Args: args}
+	}
 	command := run.Entry{Mode: run.Command, Args: []string{"3"}}
 	type row struct {
 		guest string

@@ -33,12 +33,29 @@ const (
 	StageExecute = "execute"
 )
 
+// What comes of a run that was chosen for a cross-check.
+const (
+	CheckAgreed   = "agreed"   // both engines did the same
+	CheckDiffered = "differed" // one of them is wrong
+	CheckWorld    = "world"    // not compared: it saw the machine's clock and random source
+	CheckStreams  = "streams"  // not compared: the streams of its caller are gone
+	CheckOutcome  = "outcome"  // not compared: it ended by a limit of time or memory, or did not begin
+	CheckSize     = "size"     // not compared: its input or output is too large to be kept
+	CheckBusy     = "busy"     // not compared: too many wait already
+	CheckNoCode   = "no_code"  // not compared: the host has the artifact, and its code no more
+	CheckSlow     = "slow"     // not compared: it takes too long on the interpreter
+	CheckDeep     = "deep"     // not compared: it recurses more deeply than the interpreter can
+	CheckNaNs     = "nans"     // they differ, and may: the bits of NaNs were left to the processor
+	CheckFailed   = "failed"   // not compared: the process that repeats it failed
+)
+
 // The label values that are not of a type of their own. What is not among them is counted as other.
 var (
-	workerKinds   = []string{"prepare", "execute", "probe"}
+	workerKinds   = []string{"prepare", "execute", "check", "probe"}
 	removeReasons = []string{"age", "size", "operator", "unstored", "rejected", "corrupt", "failures"}
 	killReasons   = []string{"cpu_limit", "wall_limit", "memory", "output_limit", "canceled", "died", "bad_reply", "idle_cpu", "not_started", "stopped"}
 	closeReasons  = []string{"idle", "room", "spoiled", "used", "recycled", "died", "stopped", "culled"}
+	checkResults  = []string{CheckAgreed, CheckDiffered, CheckWorld, CheckStreams, CheckOutcome, CheckSize, CheckBusy, CheckNoCode, CheckSlow, CheckDeep, CheckNaNs, CheckFailed}
 	databases     = []string{"cache", "state"}
 	jobStates     = []run.JobState{run.JobQueued, run.JobRunning, run.JobSettled}
 	entryStates   = []string{"preparing", "prepared", "failed", "absent"}
@@ -118,6 +135,7 @@ type Set struct {
 	ordered                             prometheus.Counter
 	closed                              words
 	timeouts                            map[string]words // by stage
+	checks                              words
 
 	commits map[string]prometheus.Observer
 }
@@ -217,6 +235,7 @@ func (s *Set) newWorkers() {
 	}
 	s.ordered = s.counter("execute_workers_ordered_total", "Workers that the execute queue ordered.").WithLabelValues()
 	s.closed = s.words("execute_workers_closed_total", "Workers that the execute queue gave up; room: for a run of another binding, culled: above soft, used: by its one run, recycled: near the limit of its life's CPU time.", "reason", closeReasons)
+	s.checks = s.words("cross_checks_total", "Runs that were chosen to be repeated on the interpreter, by what came of it: agreed, differed, or why neither can be said.", "result", checkResults)
 	timeouts := s.counter("timeouts_total", "Limits of time that were passed, by the clock that saw it.", "stage", "clock")
 	s.timeouts = map[string]words{}
 	for _, stage := range []string{StagePrepare, StageExecute} {

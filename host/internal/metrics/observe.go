@@ -167,3 +167,6 @@ func (s *Set) Committed(database string, d time.Duration) {
 		seconds(o, d)
 	}
 }
+
+// CrossChecked counts what came of a run that was chosen for a cross-check.
+func (s *Set) CrossChecked(result string) { s.checks.of(result).Inc() }

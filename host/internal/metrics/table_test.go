@@ -119,6 +119,7 @@ func everything(s *Set) {
 	s.Killed("execute", "cpu_limit")
 	s.Orphaned("execute")
 	s.TimedOut(StageExecute, ClockHostCPU)
+	s.CrossChecked(CheckAgreed)
 	s.Committed("state", time.Millisecond)
 }
 

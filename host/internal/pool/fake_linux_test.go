@@ -43,6 +43,8 @@ func fake(mode string) int {
 	switch l.next().(type) {
 	case wire.Prepare:
 		l.prepare()
+	case wire.Check:
+		l.check()
 	case wire.Load:
 		l.load()
 		for {

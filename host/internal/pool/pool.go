@@ -100,7 +100,7 @@ type Program struct {
 }
 
 // Observer is told of the life of worker processes. It must not block, must not call the pool, and may be called from
-// several goroutines at once. kind is prepare, execute or probe.
+// several goroutines at once. kind is prepare, execute, check or probe.
 type Observer interface {
 	Spawning(kind string) // a start begins
 	Spawned(kind string)  // a process greeted

@@ -9,6 +9,7 @@ import (
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/inspect"
 	"github.com/troupehost/troupe/actors/prepare"
+	"github.com/troupehost/troupe/host/wire"
 )
 
 // Pool is never made here: worker processes need Linux.
@@ -49,6 +50,11 @@ func (p *Pool) Start(context.Context, execute.Binding) (execute.Worker, error) {
 
 // KeepSpares has nothing to do.
 func (p *Pool) KeepSpares(context.Context) {}
+
+// Check is refused.
+func (p *Pool) Check(context.Context, Repeat) (wire.Checked, error) {
+	return wire.Checked{}, unsupported()
+}
 
 // Close has nothing to do.
 func (p *Pool) Close() error { return nil }
