@@ -84,7 +84,7 @@ type Config struct {
 
 	// CrossCheck is how many runs are repeated on the engine's interpreter, in a process of low priority, one at a time, and
 	// compared: gas, outcome and output must be the same, or the warning engine.cross_check stands until the host ends. Only runs of
-	// Execute in the deterministic world without streams of the caller's are; see troupe_cross_checks_total. Default: 0, none. Unit: runs
+	// Execute in the deterministic world that did not read stdin are; see troupe_cross_checks_total. Default: 0, none. Unit: runs
 	// of 10,000, by chance. Range: 0 to 10,000. Live: restart.
 	CrossCheck int
 	// ClockStep is the resolution of the clocks of a guest in the real world: it reads whole steps, so that it can time nothing

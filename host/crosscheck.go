@@ -75,17 +75,27 @@ func (h *Host) storedCode(ctx context.Context, c artifacts.CodeHash) (*sealed.Fi
 	return sealed.FromBytes("troupe-code", b)
 }
 
-// consider may have a run repeated that has just ended. It never waits, and copies at most checkBytes; the receipt and the
-// request stay the caller's.
-func (c *crossChecks) consider(r Request, receipt run.Receipt) {
-	if c == nil || c.pick(checksPer) >= c.share {
-		return
+// over executes a request, and may have its run repeated afterwards.
+func (c *crossChecks) over(ctx context.Context, r Request, execute func(context.Context, Request) (run.Receipt, error)) (run.Receipt, error) {
+	if c.pick(checksPer) >= c.share {
+		return execute(ctx, r)
 	}
-	if why := unfit(r, receipt); why != "" {
+	heard := listen(&r)
+	receipt, err := execute(ctx, r)
+	if err == nil {
+		c.consider(r, receipt, heard)
+	}
+	return receipt, err
+}
+
+// consider has a run repeated that has just ended, if it can be. It never waits, and copies at most checkBytes; the receipt and
+// the request stay the caller's.
+func (c *crossChecks) consider(r Request, receipt run.Receipt, h heard) {
+	if why := unfit(r, receipt, h); why != "" {
 		c.count(why)
 		return
 	}
-	s := suspicion{input: bytes.Clone(r.Input), receipt: receipt, did: didOf(receipt)}
+	s := suspicion{input: bytes.Clone(r.Input), receipt: receipt, did: didOf(receipt, h)}
 	s.receipt.Result, s.receipt.Stdout, s.receipt.Stderr = nil, nil, nil
 	var err error
 	if s.hash, err = artifacts.ParseCodeHash(receipt.CodeHash); err != nil {
@@ -120,7 +130,7 @@ func (s *suspicion) release() {
 }
 
 // unfit says why a run cannot be compared, "" if it can. What ended by a limit of time or of memory ended by the machine too.
-func unfit(r Request, receipt run.Receipt) string {
+func unfit(r Request, receipt run.Receipt, h heard) string {
 	switch fault.Code(receipt.Fault) {
 	case "", fault.GuestTrap, fault.GuestStartTrap, fault.GuestExit, fault.GuestGasLimit, fault.GuestStack, fault.GuestOutputLimit, fault.GuestBadOutput:
 	default:
@@ -131,18 +141,18 @@ func unfit(r Request, receipt run.Receipt) string {
 		return metrics.CheckOutcome
 	case receipt.Clock != run.Deterministic.String():
 		return metrics.CheckWorld
-	case r.Stdin != nil, r.Stdout != nil, r.Stderr != nil:
-		return metrics.CheckStreams
-	case len(r.Input) > checkBytes, len(receipt.Result)+len(receipt.Stdout)+len(receipt.Stderr) > checkBytes:
+	case h.stdin != nil && h.stdin.read.Load():
+		return metrics.CheckStdin
+	case len(r.Input) > checkBytes, h.stdout.over(), h.stderr.over(), len(receipt.Result)+len(receipt.Stdout)+len(receipt.Stderr) > checkBytes:
 		return metrics.CheckSize
 	}
 	return ""
 }
 
 // didOf is what a run did in the words of a check.
-func didOf(r run.Receipt) wire.Checked {
+func didOf(r run.Receipt, h heard) wire.Checked {
 	c := wire.Checked{Code: fault.Code(r.Fault), Exited: r.GuestExit != nil, MemoryPeakBytes: *r.MemoryPeakBytes, GasUsed: *r.GasUsed, InitGas: *r.InitGas,
-		Result: sha256.Sum256(r.Result), Stdout: sha256.Sum256(r.Stdout), Stderr: sha256.Sum256(r.Stderr)}
+		Result: sha256.Sum256(r.Result), Stdout: h.stdout.digest(r.Stdout), Stderr: h.stderr.digest(r.Stderr)}
 	if c.Exited {
 		c.Exit = *r.GuestExit
 	}

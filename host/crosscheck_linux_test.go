@@ -98,8 +98,10 @@ func TestCrossChecksAgree(t *testing.T) {
 		{"not-wasm", host.Request{}, fault.GuestNotWasm, "outcome"},
 		{"loop", host.Request{Entry: invoke("run"), Limits: run.Limits{CPU: 20 * time.Millisecond, Wall: time.Minute}}, fault.GuestCPULimit, "outcome"},
 		{"echo", host.Request{Entry: entry("echo"), Input: make([]byte, 2<<20)}, "", "size"},
-		{"c-hello", host.Request{Entry: command, Stdout: &bytes.Buffer{}}, "", "streams"},
-		{"c-hello", host.Request{Entry: command, Stdin: strings.NewReader("x")}, "", "streams"},
+		{"c-hello", host.Request{Entry: command, Stdout: &bytes.Buffer{}, Stderr: &bytes.Buffer{}}, "", "agreed"},
+		{"exit", host.Request{Entry: command, Stdin: strings.NewReader("x")}, fault.GuestExit, "agreed"},
+		{"echo-wasi", host.Request{Entry: command, Stdin: strings.NewReader("x")}, "", "stdin"},
+		{"bigout", host.Request{Entry: command, Stdout: &bytes.Buffer{}, Limits: run.Limits{OutputBytes: 2 << 20}}, fault.GuestOutputLimit, "size"},
 		{"c-hello", host.Request{Entry: command, Determinism: run.RealWorld}, "", "world"},
 	} {
 		row.req.Code = guest(t, row.guest)
@@ -111,7 +113,7 @@ func TestCrossChecksAgree(t *testing.T) {
 	if w := warned(t, h); w != nil {
 		t.Errorf("a warning: %+v", w)
 	}
-	if got := scrape(t, h)[`troupe_workers_spawned_total{kind="check"}`]; got != 22 {
+	if got := scrape(t, h)[`troupe_workers_spawned_total{kind="check"}`]; got != 24 {
 		t.Errorf("%v processes checked", got)
 	}
 }

@@ -93,7 +93,7 @@ func TestWhatComesOfACrossCheck(t *testing.T) {
 			row.change(&receipt, &says)
 		}
 		r := newCheckRig(t, says, row.err)
-		r.consider(Request{Input: []byte("in")}, receipt)
+		r.consider(Request{Input: []byte("in")}, receipt, heard{})
 		r.work(t.Context())
 		if d := cmp.Diff([]string{row.result}, r.results); d != "" {
 			t.Errorf("%s: %s", name, d)
@@ -112,12 +112,20 @@ func TestWhichRunsAreNotRepeated(t *testing.T) {
 		change func(q *Request, r *run.Receipt, c *checkRig)
 		want   string
 	}{
-		"out of time":      {func(_ *Request, r *run.Receipt, _ *checkRig) { r.Fault = string(fault.GuestCPULimit) }, "outcome"},
-		"out of memory":    {func(_ *Request, r *run.Receipt, _ *checkRig) { r.Fault = string(fault.GuestMemory) }, "outcome"},
-		"a dead worker":    {func(_ *Request, r *run.Receipt, _ *checkRig) { r.GasUsed = nil }, "outcome"},
-		"the real world":   {func(_ *Request, r *run.Receipt, _ *checkRig) { r.Clock = "real" }, "world"},
-		"stdin":            {func(q *Request, _ *run.Receipt, _ *checkRig) { q.Stdin = strings.NewReader("") }, "streams"},
-		"stderr":           {func(q *Request, _ *run.Receipt, _ *checkRig) { q.Stderr = &strings.Builder{} }, "streams"},
+		"out of time":    {func(_ *Request, r *run.Receipt, _ *checkRig) { r.Fault = string(fault.GuestCPULimit) }, "outcome"},
+		"out of memory":  {func(_ *Request, r *run.Receipt, _ *checkRig) { r.Fault = string(fault.GuestMemory) }, "outcome"},
+		"a dead worker":  {func(_ *Request, r *run.Receipt, _ *checkRig) { r.GasUsed = nil }, "outcome"},
+		"the real world": {func(_ *Request, r *run.Receipt, _ *checkRig) { r.Clock = "real" }, "world"},
+		"stdin that was read": {func(q *Request, _ *run.Receipt, _ *checkRig) {
+			q.Stdin = strings.NewReader("")
+			q.Entry.Name = "reads"
+		}, "stdin"},
+		"stdin that was not read": {func(q *Request, _ *run.Receipt, _ *checkRig) { q.Stdin = strings.NewReader("") }, "agreed"},
+		"stderr":                  {func(q *Request, _ *run.Receipt, _ *checkRig) { q.Stderr = &strings.Builder{} }, "agreed"},
+		"large stderr": {func(q *Request, _ *run.Receipt, _ *checkRig) {
+			q.Stderr = &strings.Builder{}
+			q.Entry.Name = "writes"
+		}, "size"},
 		"large input":      {func(q *Request, _ *run.Receipt, _ *checkRig) { q.Input = make([]byte, checkBytes+1) }, "size"},
 		"large output":     {func(_ *Request, r *run.Receipt, _ *checkRig) { r.Stdout = make(run.Blob, checkBytes) }, "size"},
 		"a long run":       {func(_ *Request, r *run.Receipt, _ *checkRig) { r.CPUMicros = new(int64(1e6)) }, "slow"},
@@ -135,7 +143,15 @@ func TestWhichRunsAreNotRepeated(t *testing.T) {
 		r := newCheckRig(t, says, nil)
 		var q Request
 		row.change(&q, &receipt, r)
-		r.consider(q, receipt)
+		_, _ = r.over(t.Context(), q, func(_ context.Context, q Request) (run.Receipt, error) {
+			switch q.Entry.Name {
+			case "reads":
+				_, _ = q.Stdin.Read(make([]byte, 1))
+			case "writes":
+				_, _ = q.Stderr.Write(make([]byte, checkBytes+1))
+			}
+			return receipt, nil
+		})
 		if row.want == "busy" {
 			r.drop()
 		}
@@ -164,7 +180,7 @@ func TestARunIsRepeatedAsItWas(t *testing.T) {
 	}
 	q := Request{Entry: run.Entry{Mode: run.Bytes, Name: "f", Args: []string{"a"}, Env: []string{"K=V"}}, Input: []byte("in"), Tenant: "t",
 		Limits: run.Limits{Gas: 5, InitGas: 6, StackValues: 2000, MemoryBytes: 1 << 20, OutputBytes: 9}, Imports: run.TrapMissing}
-	r.consider(q, receipt)
+	r.consider(q, receipt, heard{})
 	q.Entry.Args[0], q.Entry.Env[0], q.Input[0] = "changed", "changed", 'x'
 	r.work(t.Context())
 	limits := q.Limits.WithDefaults()
@@ -177,24 +193,71 @@ func TestARunIsRepeatedAsItWas(t *testing.T) {
 	}
 }
 
-// TestTheShareOfCrossChecks: so many of 10,000 are chosen, and none costs nothing.
+// TestStreamsAreHeard: what a run writes to its caller is compared, reaches the caller, and fails as the caller says.
+func TestStreamsAreHeard(t *testing.T) {
+	receipt, says := ended()
+	says.Stdout, says.Stderr = sha256.Sum256([]byte("hello world")), sha256.Sum256([]byte("e"))
+	r := newCheckRig(t, says, nil)
+	var out, err strings.Builder
+	q := Request{Stdin: strings.NewReader("abc"), Stdout: &out, Stderr: &err}
+	write := func(second string) {
+		_, _ = r.over(t.Context(), q, func(_ context.Context, q Request) (run.Receipt, error) {
+			for _, s := range []string{"hello ", second} {
+				if n, err := q.Stdout.Write([]byte(s)); n != len(s) || err != nil {
+					t.Errorf("%d, %v", n, err)
+				}
+			}
+			_, _ = q.Stderr.Write([]byte("e"))
+			return receipt, nil
+		})
+		r.work(t.Context())
+	}
+	write("world")
+	write("World")
+	if d := cmp.Diff([]string{"agreed", "differed"}, r.results); d != "" || out.String() != "hello worldhello World" || err.String() != "ee" {
+		t.Errorf("%s: %q %q", d, &out, &err)
+	}
+	q.Stdout = failing{}
+	_, _ = r.over(t.Context(), q, func(_ context.Context, q Request) (run.Receipt, error) {
+		if n, err := q.Stdout.Write([]byte("abc")); n != 1 || err == nil {
+			t.Errorf("%d, %v", n, err)
+		}
+		b := make([]byte, 3)
+		if n, err := q.Stdin.Read(b); n != 3 || err != nil || string(b) != "abc" {
+			t.Errorf("%q, %v", b, err)
+		}
+		return run.Receipt{}, errors.New("no verdict")
+	})
+	if len(r.queue) > 0 || len(r.results) != 2 {
+		t.Error("a run without a verdict is repeated")
+	}
+}
+
+type failing struct{}
+
+func (failing) Write([]byte) (int, error) { return 1, errors.New("no more") }
+
+// TestTheShareOfCrossChecks: so many of 10,000 are chosen, every run is executed once, and a host that is not told to checks nothing.
 func TestTheShareOfCrossChecks(t *testing.T) {
 	receipt, says := ended()
 	r := newCheckRig(t, says, nil)
 	random := rand.New(rand.NewPCG(1, 2))
 	r.pick, r.share = random.IntN, 100
+	executed := 0
 	for range 20_000 {
-		r.consider(Request{}, receipt)
+		_, _ = r.over(t.Context(), Request{}, func(context.Context, Request) (run.Receipt, error) {
+			executed++
+			return receipt, nil
+		})
 		r.work(t.Context())
+	}
+	if executed != 20_000 {
+		t.Errorf("%d were executed", executed)
 	}
 	if n := len(r.results); n < 130 || n > 280 {
 		t.Errorf("%d of 20,000 were repeated", n)
 	}
 	var off *crossChecks
-	q := Request{Input: []byte("x")}
-	if n := testing.AllocsPerRun(100, func() { off.consider(q, receipt) }); n != 0 {
-		t.Errorf("%v allocations when it is off", n)
-	}
 	off.drop()
 	off.keep(t.Context())
 	if newCrossChecks(&Host{}) != nil {

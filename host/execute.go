@@ -36,6 +36,14 @@ func pid() int { return os.Getpid() }
 //
 // busy.queue_full, busy.draining, caller.*, canceled.*, host.*, bug.*: there is no verdict on the code.
 func (h *Host) Execute(ctx context.Context, r Request) (run.Receipt, error) {
+	if h.checks == nil {
+		return h.executeOnce(ctx, r)
+	}
+	return h.checks.over(ctx, r, h.executeOnce)
+}
+
+// executeOnce is Execute without a cross-check.
+func (h *Host) executeOnce(ctx context.Context, r Request) (run.Receipt, error) {
 	if err := r.validate(h.cfg); err != nil {
 		return run.Receipt{}, h.refused(err)
 	}
@@ -78,7 +86,6 @@ func (h *Host) Execute(ctx context.Context, r Request) (run.Receipt, error) {
 		return receipt, err
 	}
 	receipt = fill(receipt, a, r)
-	h.checks.consider(r, receipt)
 	h.log.Debug().Uint64("job", id).Str("code_hash", receipt.CodeHash).Str("verdict", receipt.Verdict).Str("fault", receipt.Fault).Msg("executed")
 	return receipt, nil
 }

@@ -38,7 +38,7 @@ const (
 	CheckAgreed   = "agreed"   // both engines did the same
 	CheckDiffered = "differed" // one of them is wrong
 	CheckWorld    = "world"    // not compared: it saw the machine's clock and random source
-	CheckStreams  = "streams"  // not compared: the streams of its caller are gone
+	CheckStdin    = "stdin"    // not compared: it read from its caller's stdin, which is gone
 	CheckOutcome  = "outcome"  // not compared: it ended by a limit of time or memory, or did not begin
 	CheckSize     = "size"     // not compared: its input or output is too large to be kept
 	CheckBusy     = "busy"     // not compared: too many wait already
@@ -55,7 +55,7 @@ var (
 	removeReasons = []string{"age", "size", "operator", "unstored", "rejected", "corrupt", "failures"}
 	killReasons   = []string{"cpu_limit", "wall_limit", "memory", "output_limit", "canceled", "died", "bad_reply", "idle_cpu", "not_started", "stopped"}
 	closeReasons  = []string{"idle", "room", "spoiled", "used", "recycled", "died", "stopped", "culled"}
-	checkResults  = []string{CheckAgreed, CheckDiffered, CheckWorld, CheckStreams, CheckOutcome, CheckSize, CheckBusy, CheckNoCode, CheckSlow, CheckDeep, CheckNaNs, CheckFailed}
+	checkResults  = []string{CheckAgreed, CheckDiffered, CheckWorld, CheckStdin, CheckOutcome, CheckSize, CheckBusy, CheckNoCode, CheckSlow, CheckDeep, CheckNaNs, CheckFailed}
 	databases     = []string{"cache", "state"}
 	jobStates     = []run.JobState{run.JobQueued, run.JobRunning, run.JobSettled}
 	entryStates   = []string{"preparing", "prepared", "failed", "absent"}
