@@ -10,6 +10,7 @@ import (
 
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/run"
+	"github.com/troupehost/troupe/host/wire"
 )
 
 // Config is plain data. The zero value of a field means its default; Default returns all defaults spelled out.
@@ -272,7 +273,7 @@ func (c Config) Validate() error {
 		{"PrepareCPU", c.PrepareCPU, 10 * time.Millisecond, time.Hour},
 		{"PrecheckCPU", c.PrecheckCPU, 10 * time.Millisecond, time.Hour},
 		{"WorkerIdle", c.WorkerIdle, time.Millisecond, 24 * time.Hour},
-		{"ClockStep", c.ClockStep, time.Nanosecond, time.Second},
+		{"ClockStep", c.ClockStep, time.Nanosecond, wire.MaxClockStep},
 		{"RetryCooldown", c.RetryCooldown, time.Millisecond, 24 * time.Hour},
 		{"Quarantine", c.Quarantine, time.Millisecond, 24 * time.Hour},
 		{"JobKeep", c.JobKeep, time.Second, 366 * 24 * time.Hour},

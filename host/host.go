@@ -130,7 +130,8 @@ func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 	h.health.showBallast(h.dir.Space.Status())
 	// The pool is proved before the store is opened, since its probe says which build the store serves.
 	ports := &artifactPort{}
-	h.pool, err = pool.New(ctx, pool.Config{WorkerPath: cfg.WorkerPath, MaxInflatedBytes: cfg.MaxInflatedBytes, Policy: policy, StopTimeout: cfg.StopTimeout, Spares: cfg.SpareWorkers,
+	h.pool, err = pool.New(ctx, pool.Config{WorkerPath: cfg.WorkerPath, MaxInflatedBytes: cfg.MaxInflatedBytes, Policy: policy, ClockStep: cfg.ClockStep,
+		StopTimeout: cfg.StopTimeout, Spares: cfg.SpareWorkers,
 		Code: h.codes, Handoff: h.parts, Artifacts: ports, Runs: h.runs, Observe: h.metrics, Warn: func(w inspect.Worker, what string) {
 			h.log.Warn().Str("worker", w.ID).Int("pid", w.PID).Str("tenant", w.Tenant).Str("artifact", w.Artifact).Msg("worker killed: " + what)
 		}, Mismatched: func(f *fault.Error) { h.mismatch <- f }}) // once

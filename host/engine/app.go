@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"strings"
+	"time"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
@@ -138,6 +139,7 @@ type Spec struct {
 	OutputBytes int64
 	Imports     run.Imports
 	Determinism run.Determinism
+	ClockStep   time.Duration // resolution of clocks in the real world; 0: DefaultClockStep
 	Input       []byte
 
 	Gas         int64 // limits as those of run.Limits
@@ -228,7 +230,7 @@ func (a *App) run(ctx context.Context, s Spec, streams IO, mem *linearMemory, me
 	cfg := wazero.NewModuleConfig().WithName("").WithStartFunctions().
 		WithStdin(reader(streams.Stdin)).WithStdout(stream{budget, false}).WithStderr(stream{budget, true})
 	if s.Determinism == run.RealWorld {
-		cfg = cfg.WithSysWalltime().WithSysNanotime().WithSysNanosleep().WithRandSource(rand.Reader)
+		cfg = newRealClock(s.ClockStep).set(cfg).WithRandSource(rand.Reader)
 	} else {
 		cfg = new(clock).set(cfg) // the engine's own random source is the same in each instance
 	}

@@ -123,6 +123,7 @@ type Terms struct {
 	Gas         int64 // limits, as those of run.Limits: 0 is none
 	InitGas     int64
 	StackValues int64
+	ClockStep   time.Duration // resolution of the clocks of a run in the real world; at most MaxClockStep
 }
 
 // Equal reports whether a worker that was told t needs not be told o.
@@ -131,7 +132,7 @@ func (t Terms) Equal(o Terms) bool {
 		slices.Equal(t.Entry.Args, o.Entry.Args) && slices.Equal(t.Entry.Env, o.Entry.Env) &&
 		t.MemoryBytes == o.MemoryBytes && t.OutputBytes == o.OutputBytes && t.Imports == o.Imports &&
 		t.Determinism == o.Determinism && t.Clock == o.Clock && t.Gas == o.Gas && t.InitGas == o.InitGas &&
-		t.StackValues == o.StackValues
+		t.StackValues == o.StackValues && t.ClockStep == o.ClockStep
 }
 
 // Call asks for one run under the terms that were sent last. InputBytes is the size of the input of a bytes entry: Data is
@@ -145,6 +146,8 @@ type Call struct {
 	Stdin      bool // the guest may read, and the worker asks; otherwise its stdin is empty
 	Data       []byte
 }
+// MaxClockStep is the coarsest that clocks can be.
+const MaxClockStep = time.Second
 
 // Input is a piece of the input of a bytes entry.
 type Input struct{ Data []byte }
@@ -269,6 +272,7 @@ func (m Terms) encode(e *encoder) {
 	e.size(m.Gas)
 	e.size(m.InitGas)
 	e.size(m.StackValues)
+	e.size(int64(m.ClockStep))
 }
 func (m Call) encode(e *encoder) {
 	e.u64(m.Run)
@@ -386,5 +390,6 @@ func decodeTerms(d *decoder) Terms {
 	m.Gas = d.size(run.MaxGas, "gas")
 	m.InitGas = d.size(run.MaxGas, "gas")
 	m.StackValues = d.size(run.MaxStackValues, "stack")
+	m.ClockStep = time.Duration(d.size(int64(MaxClockStep), "clock step"))
 	return m
 }

@@ -44,7 +44,7 @@ func messages() []Message {
 		Terms{
 			Entry:       run.Entry{Mode: run.Command, Name: "n", Args: []string{"", "b"}, Env: []string{"K=V"}},
 			MemoryBytes: 1, OutputBytes: 2, Imports: run.TrapMissing, Determinism: run.RealWorld,
-			Clock: Clock{CPU: 4, Wall: 5}, Gas: run.MaxGas, InitGas: 6, StackValues: 7,
+			Clock: Clock{CPU: 4, Wall: 5}, Gas: run.MaxGas, InitGas: 6, StackValues: 7, ClockStep: MaxClockStep,
 		},
 		Call{Run: math.MaxUint64, InputBytes: 3, Stdin: true, Data: []byte("in")},
 		Input{Data: []byte("in")},
@@ -133,7 +133,7 @@ func TestSenderIsHeldToTheLimits(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for _, m := range []Message{NeedStdin{Max: -1}, Call{InputBytes: -1}, NeedStdin{Max: MaxChunk + 1}, Finished{MemoryPeakBytes: -1}, Finished{GasUsed: -1}, Finished{InitGas: run.MaxGas + 1}, Terms{Gas: -1}, Terms{StackValues: run.MaxStackValues + 1},
+	for _, m := range []Message{NeedStdin{Max: -1}, Call{InputBytes: -1}, NeedStdin{Max: MaxChunk + 1}, Finished{MemoryPeakBytes: -1}, Finished{GasUsed: -1}, Finished{InitGas: run.MaxGas + 1}, Terms{Gas: -1}, Terms{ClockStep: MaxClockStep + 1}, Terms{StackValues: run.MaxStackValues + 1},
 		Prepare{MaxInflatedBytes: -1},
 		Extend{Clock{CPU: -1}}, Terms{Clock: Clock{Wall: -1}}} {
 		b, err := Encode(m)

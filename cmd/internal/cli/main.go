@@ -79,9 +79,10 @@ type app struct {
 	progress        choice
 	quiet, verbose  bool
 
-	sandbox   string    // --sandbox of run
-	guestExit bool      // --guest-exit of run
-	live      *progress // what is being told now; nil: nothing yet
+	sandbox   string        // --sandbox of run
+	guestExit bool          // --guest-exit of run
+	clockStep time.Duration // --clock-step of run; 0: the default
+	live      *progress     // what is being told now; nil: nothing yet
 }
 
 func (a *app) main(args []string) int {

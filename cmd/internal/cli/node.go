@@ -181,6 +181,9 @@ func (a *app) private(ctx context.Context, dir string, throwAway bool) (*node, e
 	cfg.Sandbox = a.sandbox
 	cfg.PrepareWorkers, cfg.PrepareWorkersCritical, cfg.ExecuteWorkers, cfg.ExecuteWorkersCritical = 1, 1, 1, 1
 	cfg.StopTimeout, cfg.HoldJobs, cfg.SpareWorkers = privately, true, host.NoLimit
+	if a.clockStep > 0 {
+		cfg.ClockStep = a.clockStep
+	}
 	if throwAway {
 		cfg.BallastBytes = host.NoLimit
 	}

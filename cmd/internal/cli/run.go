@@ -30,6 +30,7 @@ import (
 type runFlags struct {
 	*workFlags
 	timeout   span
+	clockStep span
 	guestExit bool
 	sandbox   choice
 }
@@ -55,6 +56,7 @@ measure is unknown (JSON: null): the memory peak of a run that was killed, and a
 			f.add(fs)
 			fs.Var(&f.timeout, "timeout", "give up after D, preparation and queues included (default none)")
 			fs.Var(&f.sandbox, "sandbox", "POLICY for layers of confinement that do not hold: default (warn) or strict (refuse)")
+			fs.Var(step{&f.clockStep}, "clock-step", "with --real, show the guest clocks in steps of D; a 'troupe serve' has its own (default 100us)")
 			fs.BoolVar(&f.guestExit, "guest-exit", false, "exit with the guest's own code, and with 125 on any other failure")
 		},
 		run: func(ctx context.Context, args []string) error { return a.run(ctx, f, args[0], args[1:]) },
@@ -62,7 +64,7 @@ measure is unknown (JSON: null): the memory peak of a run that was killed, and a
 }
 
 func (a *app) run(ctx context.Context, f *runFlags, file string, args []string) error {
-	a.guestExit = f.guestExit
+	a.guestExit, a.clockStep = f.guestExit, time.Duration(f.clockStep)
 	ctx, stop := a.untilInterrupt(ctx)
 	defer stop()
 	ctx, cancel := within(ctx, f.timeout)

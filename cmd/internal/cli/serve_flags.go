@@ -2,12 +2,14 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/spf13/pflag"
 
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/host"
+	"github.com/troupehost/troupe/host/wire"
 )
 
 // serveFlags are the settings of a host that operators need.
@@ -49,7 +51,7 @@ func (f *serveFlags) add(fs *pflag.FlagSet) {
 		"PrepareWorkers": count{p: &c.PrepareWorkers}, "PrepareWorkersCritical": count{p: &c.PrepareWorkersCritical},
 		"ExecuteWorkers": count{p: &c.ExecuteWorkers}, "ExecuteWorkersCritical": count{p: &c.ExecuteWorkersCritical},
 		"SpareWorkers": count{&c.SpareWorkers, "none"},
-		"CrossCheck":   count{p: &c.CrossCheck}, "ClockStep": upTo((*span)(&c.ClockStep), time.Second),
+		"CrossCheck":   count{p: &c.CrossCheck}, "ClockStep": step{(*span)(&c.ClockStep)},
 		"CacheBytes": (*size)(&c.CacheBytes), "JobBytes": (*size)(&c.JobBytes),
 		"RetryCooldown": upTo((*span)(&c.RetryCooldown), 24*time.Hour), "Quarantine": upTo((*span)(&c.Quarantine), 24*time.Hour),
 		"JobKeep":      limit{(*span)(&c.JobKeep), leastKeep, mostKeep},
@@ -64,6 +66,18 @@ func (f *serveFlags) add(fs *pflag.FlagSet) {
 		}
 		fs.BoolVar(&c.ForgiveSuspects, s.flag, false, s.what)
 	}
+}
+
+// step is a flag for the resolution of a guest's clocks.
+type step struct{ *span }
+
+func (s step) Set(text string) error {
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 1 || d > wire.MaxClockStep {
+		return fmt.Errorf("write a duration between 1ns and %v, like 100us", wire.MaxClockStep)
+	}
+	*s.span = span(d)
+	return nil
 }
 
 // config returns the settings, or what is wrong with them in the words of the flags.

@@ -58,6 +58,7 @@ type Config struct {
 	WorkerPath       string // the worker program; empty: see Locate
 	MaxInflatedBytes int64  // limit of decompression
 	Policy           wasm.Policy
+	ClockStep        time.Duration // resolution of clocks of runs in the real world; 0: the engine's default
 	StopTimeout      time.Duration
 	Spares           int // execute workers that KeepSpares keeps ready; 0 and less: none
 	Code             CodeSource

@@ -130,7 +130,7 @@ func (s *session) send() error {
 		Run: j.Run, Entry: j.Entry, MemoryBytes: s.limits.MemoryBytes, OutputBytes: s.limits.OutputBytes,
 		InputBytes: int64(len(in)), Imports: j.Imports, Determinism: j.Determinism,
 		Clock: s.x.pool.cfg.clocks.inWorker(s.limits.CPU, mostWall(s.limits.Wall)),
-		Gas:   s.limits.Gas, InitGas: s.limits.InitGas, StackValues: s.limits.StackValues,
+		Gas:   s.limits.Gas, InitGas: s.limits.InitGas, StackValues: s.limits.StackValues, ClockStep: s.x.pool.cfg.ClockStep,
 	})
 	for err == nil && len(in) > 0 {
 		n := min(len(in), wire.MaxChunk)
