@@ -29,6 +29,9 @@ func (f *function) expr(t byte) {
 	}
 	f.depth++
 	defer func() { f.depth-- }()
+	if f.cfg.Pressure && f.chance(10) && f.pressure(t) {
+		return
+	}
 	switch f.pick(20) {
 	default:
 		f.compute(t)
@@ -179,6 +182,48 @@ func (f *function) address() {
 	}
 }
 
+// pressure pushes many values, with statements in between, and makes one of them. false: there is no way for this type.
+func (f *function) pressure(t byte) bool {
+	var folds []op
+	for _, o := range f.usable(t) {
+		if o.folds(t) {
+			folds = append(folds, o)
+		}
+	}
+	if len(folds) == 0 {
+		return false
+	}
+	n := 4 + f.pick(37)
+	for range n {
+		if f.chance(128) {
+			f.expr(t)
+		} else {
+			f.leaf(t)
+		}
+		if f.chance(24) {
+			f.stmts(1)
+		}
+	}
+	for range n - 1 {
+		o := oneOf(&f.source, folds)
+		f.bare(o)
+		f.canonical(t, o.nan)
+	}
+	return true
+}
+
+// bare writes an instruction without its operands and immediates.
+func (f *function) bare(o op) {
+	switch o.prefix() {
+	case 0xfc:
+		f.misc(o.code & 0xff)
+	case 0xfd:
+		f.vec(o.code & 0xff)
+	default:
+		f.byteOp(o.code)
+	}
+}
+
 // do writes an instruction with its operands, of which it makes most such that it does not trap.
 func (f *function) do(o op) {
 	for i, t := range o.params {
@@ -201,14 +246,7 @@ func (f *function) do(o op) {
 			f.expr(t)
 		}
 	}
-	switch o.prefix() {
-	case 0xfc:
-		f.misc(o.code & 0xff)
-	case 0xfd:
-		f.vec(o.code & 0xff)
-	default:
-		f.byteOp(o.code)
-	}
+	f.bare(o)
 	if o.align >= 0 {
 		f.u32(f.pick(o.align + 1))
 		f.u32(f.pick(64))

@@ -39,6 +39,15 @@ func (f *function) byteOp(c int) {
 	f.seen[c]++
 	f.budget--
 	f.code = append(f.code, byte(c))
+	if f.cfg.Detour { // beside the budget: what follows must not change
+		f.code = append(f.code, detours[c]...)
+	}
+}
+
+// detours follow an instruction and change nothing: each is twice the complement.
+var detours = map[int][]byte{
+	opI32And: {opI32Const, 0x7f, opI32Xor, opI32Const, 0x7f, opI32Xor},
+	opI64And: {opI64Const, 0x7f, opI64Xor, opI64Const, 0x7f, opI64Xor},
 }
 
 func (f *function) misc(c int) {

@@ -91,3 +91,72 @@ func TestSizesAreBounded(t *testing.T) {
 		t.Errorf("no choices: %d bytes", len(code))
 	}
 }
+
+// TestRemaindersCanBeLeftOut: none is made, and all else is.
+func TestRemaindersCanBeLeftOut(t *testing.T) {
+	cfg := everything
+	cfg.NoRemainders = true
+	seen := map[int]int{}
+	for seed := range uint64(300) {
+		for c, n := range generate(choices(seed, 4000), cfg).seen {
+			seen[c] += n
+		}
+	}
+	for _, c := range []int{opI32RemS, opI32RemU, opI64RemS, opI64RemU} {
+		if seen[c] > 0 {
+			t.Errorf("%#x is made", c)
+		}
+	}
+	if seen[opI32DivS] == 0 || seen[opI64DivS] == 0 {
+		t.Error("divisions are left out too")
+	}
+}
+
+// TestADetourChangesNothingElse: without the inversions it is the same module.
+func TestADetourChangesNothingElse(t *testing.T) {
+	detours := 0
+	for seed := range uint64(100) {
+		cfg := everything
+		cfg.Pressure = true
+		plain := generate(choices(seed, 4000), cfg)
+		cfg.Detour = true
+		turned := generate(choices(seed, 4000), cfg)
+		for i, body := range turned.bodies {
+			n := len(body)
+			for _, d := range [][]byte{{opI32And, opI32Const, 0x7f, opI32Xor, opI32Const, 0x7f, opI32Xor}, {opI64And, opI64Const, 0x7f, opI64Xor, opI64Const, 0x7f, opI64Xor}} {
+				body = bytes.ReplaceAll(body, d, d[:1])
+			}
+			if !bytes.Equal(body, plain.bodies[i]) {
+				t.Fatalf("seed %d, body %d differs", seed, i)
+			}
+			detours += n - len(body)
+		}
+	}
+	if detours == 0 {
+		t.Error("there are none")
+	}
+}
+
+// TestPressureIsHigh counts values that are pushed one behind the other without anything in between.
+func TestPressureIsHigh(t *testing.T) {
+	longest := func(cfg Config) (most int) {
+		for seed := range uint64(200) {
+			for _, body := range generate(choices(seed, 4000), cfg).bodies {
+				run := 0
+				for i := 0; i+1 < len(body); i += 2 {
+					if run++; body[i] != opLocalGet || body[i+1] > 40 {
+						run = 0
+					}
+					most = max(most, run)
+				}
+			}
+		}
+		return most
+	}
+	cfg := everything
+	calm := longest(cfg)
+	cfg.Pressure = true
+	if got := longest(cfg); got <= calm || got < 5 {
+		t.Errorf("at most %d locals in a row, and %d without it", got, calm)
+	}
+}

@@ -28,6 +28,8 @@ const (
 	opI32Const, opI64Const, opF32Const, opF64Const                           = 0x41, 0x42, 0x43, 0x44
 	opI32Eqz, opI32LtU, opF32Eq, opF64Eq, opI32Add, opI32Sub, opI32And       = 0x45, 0x49, 0x5b, 0x61, 0x6a, 0x6b, 0x71
 	opI32Or, opI64Or, opF32ConvertI32S, opF64ConvertI32S                     = 0x72, 0x84, 0xb2, 0xb7
+	opI32Xor, opI64And, opI64Xor, opI32RemS, opI32RemU, opI64RemS, opI64RemU = 0x73, 0x83, 0x85, 0x6f, 0x70, 0x81, 0x82
+	opI32DivS, opI64DivS                                                     = 0x6d, 0x7f
 	opRefNull, opRefIsNull, opRefFunc                                        = 0xd0, 0xd1, 0xd2
 
 	// Behind 0xfc.
@@ -55,6 +57,16 @@ type op struct {
 }
 
 func (o op) prefix() byte { return byte(o.code >> 8) }
+
+func (o op) remainder() bool {
+	return o.code == opI32RemS || o.code == opI32RemU || o.code == opI64RemS || o.code == opI64RemU
+}
+
+// folds reports whether two values of a type become one of it, whatever they are.
+func (o op) folds(t byte) bool {
+	division := o.code >= opI32DivS && o.code <= opI32RemU || o.code >= opI64DivS && o.code <= opI64RemU
+	return len(o.params) == 2 && o.params[0] == t && o.params[1] == t && o.align < 0 && o.lanes == 0 && !division
+}
 
 // scalars: first code, last code, params and result, after which a type tells that NaNs come out of arithmetic.
 const scalars = `
@@ -149,7 +161,7 @@ func (g *gen) usable(result byte) []op {
 		if len(o.results) > 0 {
 			r = o.results[0]
 		}
-		if r == result && (g.cfg.SIMD || o.prefix() != 0xfd) && (g.memory || o.align < 0) {
+		if r == result && (g.cfg.SIMD || o.prefix() != 0xfd) && (g.memory || o.align < 0) && !(g.cfg.NoRemainders && o.remainder()) {
 			list = append(list, o)
 		}
 	}
