@@ -8,13 +8,15 @@ SEEDS     ?= 10000
 CHAOS_KILLS ?= 1000
 BENCHTIME ?= 1s
 PEERFLAGS ?=
+TRUTH     ?= 10000
+TRUTH_FROM ?= $(shell date +%Y%m%d)00000
 PKGS      ?= ./...
 TESTFLAGS ?=
 export CGO_ENABLED = 0
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test sim chaos timed race lint fmt tidy bench bench-peers fuzz testdata gas-fit cross ci real golden
+.PHONY: help build run test sim chaos timed race lint fmt tidy bench bench-peers fuzz testdata gas-fit cross ci real golden truth truth-peers
 
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -44,6 +46,12 @@ golden: ## gas of each guest against testdata/gas, here and on an emulated arm64
 	go test -count 1 -run GoldenGas -v $(TESTFLAGS) ./host/engine
 	GOARCH=arm64 go test -c -o $(BIN)/engine.arm64.test ./host/engine
 	cd host/engine && qemu-aarch64-static $(BIN)/engine.arm64.test -test.run 'GoldenGas|Remainders' -test.v
+
+truth: ## TRUTH=10000 generated modules, compiled and interpreted: all must be the same; TRUTH_FROM=n is the first, and by default of today
+	TROUPE_TRUTH=$(TRUTH) TROUPE_TRUTH_FROM=$(TRUTH_FROM) go test -count 1 -timeout 60m -run EngineTruth -v $(TESTFLAGS) ./host/engine
+
+truth-peers: ## the same modules on wasmtime too, without metering (needs a C compiler)
+	cd testdata/bench/peers && CGO_ENABLED=1 go run . -truth $(TRUTH) $(TRUTH_FROM)
 
 race: ## the concurrent packages under the race detector (needs a C compiler); the engine runs in one goroutine of a worker
 	CGO_ENABLED=1 go test -race -timeout 20m $$(go list ./actors/... ./host/... | grep -v '/host/engine$$')

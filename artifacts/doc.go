@@ -28,6 +28,7 @@
 //	budgets of preparation: CPU, wall, memory      -      -            -        a verdict on the code, by what its preparation used
 //	input, stdin                                   -      -            -        data
 //	priority, deadline, validity                   -      -            -        when it runs
+//	step of clocks, share of cross-checks          -      -            -        what a guest of the real world reads; nothing
 //	sizes of queues, pools, cache and disk; times  -      -            -        how much, and how long
 //
 // "worker" says that two runs which differ in it never share a process. A test prepares with a real worker under two values

@@ -54,3 +54,30 @@ func TestKnownFaultsOfTheEngine(t *testing.T) {
 		}
 	}
 }
+
+// TestPassiveExternsAreNotThere pins what both ways to run get wrong, which only another engine tells: a passive segment of externref
+// is empty to this engine, so that a table cannot be initialised from it. Such a segment has nothing but nulls, and no compiler
+// makes one.
+func TestPassiveExternsAreNotThere(t *testing.T) {
+	const externref, refNull = 0x6f, 0xd0
+	for engine, config := range engines {
+		code := binaryModule(
+			section(secType, funcType("", "\x7f")),
+			section(secFunc, []byte{0}),
+			section(secTable, []byte{externref, 0, 4}),
+			section(secExport, exportFunc("f", 0)),
+			section(9, []byte{5, externref, 2, refNull, externref, opEnd, refNull, externref, opEnd}),
+			section(secCode, body(opI32Const, 0, opI32Const, 0, opI32Const, 2, 0xfc, 12, 0, 0, opI32Const, 7)),
+		)
+		ctx := context.Background()
+		rt := wazero.NewRuntimeWithConfig(ctx, config().WithCoreFeatures(allFeatures))
+		m, err := rt.Instantiate(ctx, code)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.ExportedFunction("f").Call(ctx); err == nil || trap(err) != "wasm error: invalid table access" {
+			t.Errorf("%s: %v: the engine was mended", engine, err)
+		}
+		_ = rt.Close(ctx)
+	}
+}

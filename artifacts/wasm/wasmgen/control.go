@@ -377,7 +377,7 @@ func (f *function) bulkTable() {
 			return
 		}
 		e := f.pick(len(f.elems))
-		if f.elems[e].typ != t || f.chance(32) {
+		if f.elems[e].typ != t || f.cfg.NoExternInit && t == externRef || f.chance(32) {
 			f.misc(miscElemDrop)
 			f.u32(f.actives + e)
 			return

@@ -42,6 +42,7 @@ type Config struct {
 	CanonicalNaNs bool // every NaN that arithmetic makes is made canonical by the module itself, so that engines agree on its bits
 	Pressure      bool // expressions with up to 40 values alive at once, over calls and loops: more than a processor has registers
 	NoRemainders  bool // no remainders of integers
+	NoExternInit  bool // no table is initialised from a passive segment of externref
 	Detour        bool // each bitwise and is inverted twice, which no compiler recognises: the same module otherwise
 	Size          int  // most instructions, checks apart; 0: 1,000, and never more than 20,000
 	Fuel          int  // loops and calls of a start function; 0: 500

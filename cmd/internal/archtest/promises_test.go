@@ -14,7 +14,7 @@ import (
 // promised is how many rows each table has that says what is done and which test shows it. A row is added, never taken
 // away.
 var promised = map[string]map[string]int{
-	"host/RATIONALE.md": {"Which behaviours are easily left out, and where are they?": 18},
+	"host/RATIONALE.md": {"Which behaviours are easily left out, and where are they?": 20},
 	"host/CHECKLIST.md": {
 		"Requests to the host": 12, "Artifacts on disk": 4, "Prepare queue": 7, "Execute queue": 5, "Workers": 7, "Real processes together": 15,
 		"Faults of processes": 6, "Verdicts": 5, "Measured": 1, "Bars": 12,

@@ -60,6 +60,9 @@ var ratios = [][2]string{
 }
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "-truth" {
+		os.Exit(truthMain(os.Args[2:]))
+	}
 	file := flag.String("guest", "../../guests/kernels.wasm", "the kernels")
 	rounds := flag.Int("rounds", 15, "calls of each kernel on each engine")
 	only := flag.String("engines", "", "names joined by commas (default all)")
