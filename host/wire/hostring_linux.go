@@ -293,14 +293,13 @@ const (
 
 // parking is where the two goroutines that wait for one worker are parked, the one that receives and the one that sends.
 //
-// One of them waits for the event descriptor in the poller of the runtime, and wakes the other one when it is woken. It is
+// One of them waits for the event descriptor in the poller of the runtime, and lets the other one do it when it is woken. It is
 // told of each write there, since the poller counts edges; so nobody reads the descriptor, whose flags the worker may change.
 type parking struct {
 	file  *os.File
 	raw   syscall.RawConn
 	ring  *HostRing
 	token chan struct{} // held by who waits for the descriptor
-	wake  [2]chan struct{}
 	polls [2]func(uintptr) bool
 	again [2]bool // whether the function has been called in this wait
 
@@ -311,8 +310,7 @@ type parking struct {
 
 func (p *parking) open(file *os.File, ring *HostRing) (err error) {
 	p.file, p.ring, p.token = file, ring, make(chan struct{}, 1)
-	for side := range p.wake {
-		p.wake[side] = make(chan struct{}, 1)
+	for side := range p.polls {
 		p.polls[side] = func(uintptr) bool {
 			if p.again[side] { // woken
 				return true
@@ -334,16 +332,11 @@ func (p *parking) open(file *os.File, ring *HostRing) (err error) {
 // wait returns after an event, or for nothing. waits must be set.
 func (p *parking) wait(side int) {
 	select {
-	case <-p.wake[side]:
 	case <-p.ring.end:
 	case p.token <- struct{}{}:
 		p.again[side] = false
 		_ = p.raw.Read(p.polls[side]) // an error is one of stop, which ready sees
 		<-p.token
-		select {
-		case p.wake[1-side] <- struct{}{}:
-		default:
-		}
 	}
 }
 

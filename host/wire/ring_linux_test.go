@@ -186,6 +186,111 @@ func TestRingWakesAndBlocks(t *testing.T) {
 	all.Wait()
 }
 
+// TestRingTakesTurns has each side wait for the other one all the time, at all moments of the other's waiting: nothing comes
+// later that would make up for a lost wake-up.
+func TestRingTakesTurns(t *testing.T) {
+	n := 300_000
+	if testing.Short() || raceEnabled {
+		n = 30_000
+	}
+	h, w := rings(t)
+	stop := time.AfterFunc(2*time.Minute, func() { panic("a wake-up was lost") })
+	defer stop.Stop()
+	delay := func(r *rand.Rand) {
+		most := 2000 // ns
+		if r.IntN(100) == 0 {
+			most = 200_000
+		}
+		d := time.Duration(r.IntN(most))
+		for begin := time.Now(); time.Since(begin) < d; {
+		}
+	}
+	var all sync.WaitGroup
+	defer all.Wait()
+	all.Go(func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		r := rand.New(rand.NewPCG(5, 5))
+		var f Frame
+		var done Finished
+		for range n {
+			if err := w.Next(&f); err != nil {
+				t.Error(err)
+				return
+			}
+			delay(r)
+			done.Run = f.Call.Run
+			if err := w.Send(&done); err != nil {
+				t.Error(err)
+				return
+			}
+			w.Flush()
+		}
+	})
+	r := rand.New(rand.NewPCG(6, 6))
+	var f Frame
+	var call Call
+	for i := range n {
+		call.Run = uint64(i)
+		if err := errors.Join(h.Send(&call), h.Next(&f)); err != nil || f.Finished.Run != call.Run {
+			t.Fatalf("%v: %+v", err, f.Finished)
+		}
+		delay(r)
+	}
+}
+
+// TestRingParksTwo: of two goroutines that wait for one descriptor, each is woken.
+func TestRingParksTwo(t *testing.T) {
+	h, w := rings(t)
+	stop := time.AfterFunc(time.Minute, func() { panic("a wake-up was lost") })
+	defer stop.Stop()
+	t.Run("one is told what the other one missed", func(t *testing.T) {
+		h.park.waits[waitsForData].Store(true)
+		if err := w.Send(Loaded{}); err != nil {
+			t.Fatal(err)
+		}
+		h.park.need.Store(ringBytes)
+		h.park.at[waitsForRoom].Store(1) // there is no room
+		h.park.wait(waitsForRoom)
+		h.park.waits[waitsForData].Store(false)
+		if m, err := h.Receive(); err != nil || m != (Loaded{}) {
+			t.Errorf("%v, %v", m, err)
+		}
+	})
+	t.Run("one after the other", func(t *testing.T) {
+		full := make(chan error, 1)
+		go func() {
+			for range 2 * ringBytes / 1000 {
+				if err := h.Send(Input{Data: make([]byte, 1000)}); err != nil {
+					full <- err
+					return
+				}
+			}
+			full <- nil
+		}()
+		got := make(chan error, 1)
+		go func() { _, err := h.Receive(); got <- err }()
+		for !h.park.waits[waitsForData].Load() || !h.park.waits[waitsForRoom].Load() {
+			runtime.Gosched()
+		}
+		if err := w.Send(Loaded{}); err != nil {
+			t.Fatal(err)
+		}
+		w.Flush()
+		if err := <-got; err != nil {
+			t.Error(err)
+		}
+		for range 2 * ringBytes / 1000 {
+			if _, err := w.Receive(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := <-full; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestRingEndsWaits: whoever waits for a worker is freed.
 func TestRingEndsWaits(t *testing.T) {
 	for name, row := range map[string]struct {
