@@ -10,13 +10,16 @@ BENCHTIME ?= 1s
 PEERFLAGS ?=
 TRUTH     ?= 10000
 TRUTH_FROM ?= $(shell date +%Y%m%d)00000
+PEERS     ?= yes
+BENCHFLAGS ?=
+OUT       ?=
 PKGS      ?= ./...
 TESTFLAGS ?=
 export CGO_ENABLED = 0
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test sim chaos timed race lint fmt tidy bench bench-peers fuzz testdata gas-fit cross ci real golden truth truth-peers
+.PHONY: help build run test sim chaos timed race lint fmt tidy bench bench-peers microbench fuzz testdata gas-fit cross ci real golden truth truth-peers
 
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -66,11 +69,20 @@ fmt: ## format all Go files
 tidy: ## tidy go.mod and go.sum
 	go mod tidy
 
-bench: ## benchmarks of all packages; BENCHTIME=1s
-	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $(PKGS)
+bench: build ## goals, what is measured, and peers; BENCHTIME=1s, OUT=file, PEERS=no (they need a C compiler), BENCHFLAGS='-only warm,starts'
+	@go build -trimpath -o $(BIN)/bench-table ./testdata/bench/table
+	@rm -f $(BIN)/bench-peers.json
+	@[ "$(PEERS)" = no ] || (cd testdata/bench/peers && CGO_ENABLED=1 go build -o $(BIN)/bench-peers .) \
+	  || { rm -f $(BIN)/bench-peers; echo 'without peers: they need a C compiler and their Go modules'; }
+	@[ "$(PEERS)" = no ] || [ ! -f $(BIN)/bench-peers ] || (cd testdata/bench/peers && $(BIN)/bench-peers -rows $(BIN)/bench-peers.json $(PEERFLAGS))
+	@$(BIN)/bench-table -time $(BENCHTIME) -revision "$$(git describe --always --dirty)" \
+	  $$([ ! -f $(BIN)/bench-peers.json ] || echo -peers $(BIN)/bench-peers.json) $(if $(OUT),-out $(OUT)) $(BENCHFLAGS)
 
-bench-peers: ## metering on wazero beside fuel on wasmtime (needs a C compiler); PEERFLAGS='-rounds 15 -engines wazero,wasmtime'
+bench-peers: build ## kernels, small calls and compiling beside wasmtime, wazero and Extism (needs a C compiler); PEERFLAGS='-rounds 15 -only small'
 	cd testdata/bench/peers && CGO_ENABLED=1 go run . $(PEERFLAGS)
+
+microbench: ## Go benchmarks of all packages; BENCHTIME=1s
+	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $(PKGS)
 
 fuzz: ## every fuzz target for FUZZTIME=30s each
 	@grep -rlE '^func Fuzz' --include='*_test.go' . | while read -r f; do \

@@ -9,6 +9,7 @@ free=(clang --target=wasm32 -O2 -nostdlib -fno-builtin -Wl,--no-entry -Wl,--expo
 "${free[@]}" -o echo.wasm src/echo.c
 "${free[@]}" -o kernels.wasm src/kernels.c
 "${free[@]}" -Wl,-z,stack-size=4096 -o small-call.wasm src/small-call.c
+"${free[@]}" -Wl,-z,stack-size=4096 -o small-extism.wasm src/small-extism.c
 "${free[@]}" -Wl,--import-memory -o adder.wasm src/adder.c
 clang --target=wasm32-wasi --sysroot=/usr -O2 -s -o c-hello.wasm src/c-hello.c
 GOOS=wasip1 GOARCH=wasm CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -buildid=' -o go-hello.wasm src/go-hello/main.go

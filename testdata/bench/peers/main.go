@@ -1,23 +1,25 @@
-// Command peers measures what metering costs here and elsewhere: the kernels of testdata/guests on wazero and on wasmtime, plain
-// and metered, by turns in one process. It is a module of its own, since wasmtime needs cgo.
+// Command peers measures this repository beside others, by turns in one process: the kernels of testdata/guests on wazero and on
+// wasmtime, plain and metered; the small call through a host, on wasmtime, wazero and Extism; and the CPU time of a preparation
+// beside that of wasmtime's compiler. It is a module of its own, since wasmtime needs cgo.
 //
-// Each row is a kernel, each column an engine; a figure is the median of the CPU time of one thread. Every engine has one instance
-// for all calls, and all of them must return the same results.
+// In the table of kernels each row is a kernel, each column an engine; a figure is the median of the CPU time of one thread. Every
+// engine has one instance for all calls, and all of them must return the same results.
 package main
 
 import (
-	"cmp"
 	"flag"
 	"fmt"
 	"math"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/troupehost/troupe/testdata/bench/report"
 )
 
 // kernels are the exports of kernels.wasm with arguments that keep each call between 5 and 60 ms.
@@ -56,29 +58,67 @@ var engines = []struct {
 // ratios are columns that are compared: what, and what with.
 var ratios = [][2]string{
 	{"wazero-gas", "wazero"}, {"wazero-gas-stack", "wazero"}, {"wasmtime-fuel", "wasmtime"},
-	{"wazero", "wasmtime"}, {"wazero-gas-stack", "wasmtime-fuel"},
+	{"wazero", "wasmtime"}, {"wazero-gas-stack", "wasmtime"}, {"wazero-gas-stack", "wasmtime-fuel"},
 }
+
+// targets is the heading of the rows that have a goal, as in the command table.
+const targets = "Goals"
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "-truth" {
 		os.Exit(truthMain(os.Args[2:]))
 	}
-	file := flag.String("guest", "../../guests/kernels.wasm", "the kernels")
-	rounds := flag.Int("rounds", 15, "calls of each kernel on each engine")
-	only := flag.String("engines", "", "names joined by commas (default all)")
+	guests := flag.String("guests", "../../guests", "where the guests are")
+	bin := flag.String("bin", "../../../.bin", "where troupe-worker is")
+	rounds := flag.Int("rounds", 15, "calls of each kernel on each engine, and turns of small calls")
+	span := flag.Duration("time", 2*time.Second, "how long small calls are measured in each way")
+	only := flag.String("engines", "", "for kernels: names joined by commas (default all)")
+	parts := flag.String("only", "kernels,small,compile", "what to measure")
+	rows := flag.String("rows", "", "write the results to this file, for the command table")
 	flag.Parse()
-	if err := run(*file, *rounds, *only); err != nil {
+	if err := measureAll(*guests, *bin, *only, *parts, *rows, *rounds, *span); err != nil {
 		fmt.Fprintln(os.Stderr, "peers:", err)
 		os.Exit(1)
 	}
 }
 
-func run(file string, rounds int, only string) error {
+func measureAll(guests, bin, only, parts, file string, rounds int, span time.Duration) error {
+	var all []report.Section
+	for _, part := range strings.Split(parts, ",") {
+		var got []report.Section
+		var err error
+		before := report.SystemLoad()
+		switch part {
+		case "kernels":
+			got, err = measureKernels(filepath.Join(guests, "kernels.wasm"), rounds, only)
+		case "small":
+			got, err = reportSmall(bin, guests, rounds, span)
+		case "compile":
+			got, err = reportCompile(bin, min(rounds, 3))
+		default:
+			err = fmt.Errorf("nothing is called %q", part)
+		}
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(os.Stderr, "%s: load %s before, %s after\n", part, before, report.SystemLoad())
+		all = append(all, got...)
+	}
+	if file != "" {
+		return report.Save(file, all)
+	}
+	fmt.Println(report.Machine())
+	report.Show(os.Stdout, all)
+	return nil
+}
+
+func measureKernels(file string, rounds int, only string) ([]report.Section, error) {
 	code, err := os.ReadFile(file)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	runtime.LockOSThread() // the clock is that of one thread
+	defer runtime.UnlockOSThread()
 	var names []string
 	var opened []engine
 	for _, e := range engines {
@@ -87,22 +127,21 @@ func run(file string, rounds int, only string) error {
 		}
 		o, err := e.open(code)
 		if err != nil {
-			return fmt.Errorf("%s: %w", e.name, err)
+			return nil, fmt.Errorf("%s: %w", e.name, err)
 		}
 		defer o.close()
 		names, opened = append(names, e.name), append(opened, o)
 	}
 	if len(opened) == 0 || rounds < 1 {
-		return fmt.Errorf("nothing to measure")
+		return nil, fmt.Errorf("nothing to measure")
 	}
 	times := make([][]time.Duration, len(kernels)) // medians by kernel and engine
 	for k := range kernels {
 		if times[k], err = measure(k, names, opened, rounds); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	report(names, times, rounds)
-	return nil
+	return kernelTables(names, times, rounds), nil
 }
 
 // measure calls a kernel on all engines by turns; each round begins with another one. The first call of each engine warms it up.
@@ -144,20 +183,16 @@ func threadTime() time.Duration {
 	return time.Duration(t.Nano())
 }
 
-func report(names []string, times [][]time.Duration, rounds int) {
-	load, _, _ := strings.Cut(readLine("/proc/loadavg"), " ")
-	fmt.Printf("%s, %d CPUs, %s, load %s; median CPU time of %d calls by turns\n\n", model(), runtime.NumCPU(), runtime.Version(), load, rounds)
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(w, "ms\t%s\t\n", strings.Join(names, "\t"))
+// kernelTables are times, ratios and the row of the goal.
+func kernelTables(names []string, times [][]time.Duration, rounds int) []report.Section {
+	ms := report.Section{Name: fmt.Sprintf("Kernels, ms: median CPU time of %d calls by turns", rounds), Cells: [][]string{append([]string{""}, names...)}}
 	for k, row := range times {
-		fmt.Fprintf(w, "%s\t", kernels[k].name)
+		cells := []string{kernels[k].name}
 		for _, t := range row {
-			fmt.Fprintf(w, "%.2f\t", t.Seconds()*1e3)
+			cells = append(cells, fmt.Sprintf("%.2f", t.Seconds()*1e3))
 		}
-		fmt.Fprintln(w)
+		ms.Cells = append(ms.Cells, cells)
 	}
-	_ = w.Flush()
-
 	var heads []string
 	var pairs [][2]int
 	for _, r := range ratios {
@@ -166,42 +201,33 @@ func report(names []string, times [][]time.Duration, rounds int) {
 			heads, pairs = append(heads, r[0]+"/"+r[1]), append(pairs, [2]int{a, b})
 		}
 	}
+	all := []report.Section{ms}
 	if len(pairs) == 0 {
-		return
+		return all
 	}
-	fmt.Println()
-	fmt.Fprintf(w, "ratio\t%s\t\n", strings.Join(heads, "\t"))
+	of := report.Section{Name: "Kernels, ratios", Cells: [][]string{append([]string{""}, heads...)}}
 	logs := make([]float64, len(pairs))
 	for k, row := range times {
-		fmt.Fprintf(w, "%s\t", kernels[k].name)
+		cells := []string{kernels[k].name}
 		for i, p := range pairs {
 			r := row[p[0]].Seconds() / row[p[1]].Seconds()
 			logs[i] += math.Log(r)
-			fmt.Fprintf(w, "%.2f\t", r)
+			cells = append(cells, fmt.Sprintf("%.2f", r))
 		}
-		fmt.Fprintln(w)
+		of.Cells = append(of.Cells, cells)
 	}
-	fmt.Fprint(w, "geometric mean\t")
-	for _, l := range logs {
-		fmt.Fprintf(w, "%.3f\t", math.Exp(l/float64(len(times))))
-	}
-	fmt.Fprintln(w)
-	_ = w.Flush()
-}
-
-func readLine(file string) string {
-	b, _ := os.ReadFile(file)
-	line, _, _ := strings.Cut(string(b), "\n")
-	return line
-}
-
-// model is the name of the processor.
-func model() string {
-	b, _ := os.ReadFile("/proc/cpuinfo")
-	for line := range strings.SplitSeq(string(b), "\n") {
-		if name, value, _ := strings.Cut(line, ":"); strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(value)
+	means := []string{"geometric mean"}
+	var goal []report.Row
+	for i, l := range logs {
+		mean := math.Exp(l / float64(len(times)))
+		means = append(means, fmt.Sprintf("%.3f", mean))
+		if heads[i] == "wazero-gas-stack/wasmtime" {
+			goal = []report.Row{report.AtMost("compute with gas and stack, of plain wasmtime, eight kernels (stretch 1.50)", 1.75, mean, report.Times)}
 		}
 	}
-	return cmp.Or(runtime.GOARCH, "unknown")
+	of.Cells = append(of.Cells, means)
+	if goal != nil {
+		all = append([]report.Section{{Name: targets, Rows: goal}}, all...)
+	}
+	return append(all, of)
 }

@@ -18,11 +18,6 @@ import (
 func Machine() string {
 	versions := []string{runtime.Version()}
 	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" || s.Key == "vcs.modified" && s.Value == "true" {
-				versions = append(versions, strings.TrimPrefix(s.Key, "vcs.")+" "+s.Value)
-			}
-		}
 		for _, m := range info.Deps {
 			switch m.Path {
 			case "github.com/tetratelabs/wazero", "github.com/dgraph-io/badger/v4", "github.com/bytecodealliance/wasmtime-go/v39", "github.com/extism/go-sdk":
@@ -36,7 +31,7 @@ func Machine() string {
 		unix.ByteSliceToString(name.Release[:]), float64(memory())/1e9, strings.Join(versions, ", "))
 }
 
-// Load is the load of the last minute, as the system counts it.
+// SystemLoad is the load of the last minute, as the system counts it.
 func SystemLoad() string {
 	b, _ := os.ReadFile("/proc/loadavg")
 	load, _, _ := strings.Cut(string(b), " ")

@@ -21,6 +21,7 @@ type Row struct {
 	Peer     string // what another host or engine took in the same run; "" for none
 	Ratio    string // of measured to peer; "" for none
 	Met      string // "yes", "no", or "" where there is no goal
+	Failed   bool   // it could not be measured
 }
 
 // AtMost is a row that holds if measured is not above goal; both are of one unit, which format prints.
@@ -48,7 +49,14 @@ func met(ok bool) string {
 
 // Failed is a row that could not be measured, and why.
 func Failed(what string, err error) Row {
-	return Row{What: what, Measured: "not measured: " + strings.ReplaceAll(err.Error(), "\n", " "), Met: "no"}
+	return Row{What: what, Measured: "not measured: " + strings.ReplaceAll(err.Error(), "\n", " "), Met: "no", Failed: true}
+}
+
+// LeftOut is a row that needs what is not on this machine.
+func LeftOut(what string, err error) Row {
+	r := Failed(what, err)
+	r.Met, r.Failed = "", false
+	return r
 }
 
 // Micros, Count, Times and Mega print a figure with its unit. A duration is given in microseconds.
@@ -103,11 +111,28 @@ func Columns(w io.Writer, table [][]string) {
 	fmt.Fprintln(w)
 }
 
+// Failures counts the rows and tables that could not be measured.
+func Failures(all []Section) (n int) {
+	for _, s := range all {
+		for _, r := range s.Rows {
+			if r.Failed {
+				n++
+			}
+		}
+		if s.Failed {
+			n++
+		}
+	}
+	return n
+}
+
 // Section is a table as one program hands it to another.
 type Section struct {
 	Name  string     `json:"name"`
 	Rows  []Row      `json:"rows,omitempty"`  // against goals
 	Cells [][]string `json:"cells,omitempty"` // or free columns, the heading first
+
+	Failed bool `json:"failed,omitempty"` // not all of it could be measured
 }
 
 // Save writes sections to a file, and Load reads them.
@@ -128,9 +153,9 @@ func Load(file string) (s []Section, err error) {
 	return s, json.Unmarshal(b, &s)
 }
 
-// Show prints sections one below the other.
+// Show prints sections one below the other, and rows of one name in one table.
 func Show(w io.Writer, all []Section) {
-	for _, s := range all {
+	for _, s := range together(all) {
 		if s.Rows != nil {
 			Print(w, s.Name, s.Rows)
 		}
@@ -139,4 +164,18 @@ func Show(w io.Writer, all []Section) {
 			Columns(w, s.Cells)
 		}
 	}
+}
+
+// together joins the sections of one name that have rows, in the order of their first.
+func together(all []Section) (joined []Section) {
+	for _, s := range all {
+		i := slices.IndexFunc(joined, func(j Section) bool { return s.Rows != nil && j.Rows != nil && j.Name == s.Name })
+		if i < 0 {
+			s.Rows = slices.Clone(s.Rows)
+			joined = append(joined, s)
+			continue
+		}
+		joined[i].Rows = append(joined[i].Rows, s.Rows...)
+	}
+	return joined
 }

@@ -21,7 +21,7 @@ func (r *rig) growth() []report.Section {
 	section := func(name string, head []string, fill func(add func(cells ...string)) error) report.Section {
 		s := report.Section{Name: name, Cells: [][]string{head}}
 		if err := fill(func(cells ...string) { s.Cells = append(s.Cells, cells) }); err != nil {
-			s.Cells = append(s.Cells, []string{"not measured: " + err.Error()})
+			s.Cells, s.Failed = append(s.Cells, []string{"not measured: " + err.Error()}), true
 		}
 		return s
 	}

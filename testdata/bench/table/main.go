@@ -47,13 +47,14 @@ func main() {
 	bin := flag.String("bin", ".bin", "where troupe and troupe-worker are")
 	guests := flag.String("guests", "testdata/guests", "the guests")
 	only := flag.String("only", "", "parts joined by commas: "+names()+" (default all)")
+	revision := flag.String("revision", "unknown", "what is measured")
 	span := flag.String("time", "1s", "how long each figure is measured; 1x is the least that gives one")
 	child := flag.String("child", "", "for its own use")
 	flag.Parse()
 	if *child != "" {
 		os.Exit(actorsChild())
 	}
-	if err := print(*bin, *guests, *only, *span, *peers, *out); err != nil {
+	if err := print(*bin, *guests, *only, *span, *peers, *out, *revision); err != nil {
 		fmt.Fprintln(os.Stderr, "table:", err)
 		os.Exit(1)
 	}
@@ -67,7 +68,7 @@ func names() string {
 	return strings.Join(all, ",")
 }
 
-func print(bin, guests, only, span, peers, out string) (err error) {
+func print(bin, guests, only, span, peers, out, revision string) (err error) {
 	to := io.Writer(os.Stdout)
 	if out != "" {
 		f, err := os.Create(out)
@@ -98,9 +99,12 @@ func print(bin, guests, only, span, peers, out string) (err error) {
 		}
 		all = append(all, more...)
 	}
-	fmt.Fprintf(to, "%sload %s before and %s after, %s for each figure, %.0f s in all\n", report.Machine(), before, report.SystemLoad(), span, time.Since(began).Seconds())
+	fmt.Fprintf(to, "troupe %s, %sload %s before and %s after, %s for each figure, %.0f s in all\n", revision, report.Machine(), before, report.SystemLoad(), span, time.Since(began).Seconds())
 	fmt.Fprint(to, method, "\n")
-	report.Show(to, together(all))
+	report.Show(to, all)
+	if n := report.Failures(all); n > 0 {
+		return fmt.Errorf("%d figures could not be measured", n)
+	}
 	return nil
 }
 
@@ -108,19 +112,6 @@ const method = `Method: through host.Execute of one process, with workers as tro
 the cores. A figure is the median unless it is called otherwise; ratios are of figures taken by turns in one run. A small call is 512
 bytes in and out and 4 pages dirtied, and each answer is checked, which an instance that was not reset would get wrong.
 `
-
-// together joins the sections of one name, in the order of their first.
-func together(all []report.Section) (joined []report.Section) {
-	for _, s := range all {
-		i := slices.IndexFunc(joined, func(j report.Section) bool { return j.Name == s.Name && j.Rows != nil && s.Rows != nil })
-		if i < 0 {
-			joined = append(joined, s)
-			continue
-		}
-		joined[i].Rows = append(joined[i].Rows, s.Rows...)
-	}
-	return joined
-}
 
 // rig is what all measurements need.
 type rig struct {

@@ -39,7 +39,7 @@ func (r *rig) prepare() (rows []report.Row) {
 			m.goal = time.Duration(len(m.code)) * time.Microsecond // 0.5 s for 0.5 MB
 		}
 		if err != nil {
-			rows = append(rows, report.Failed(what, err))
+			rows = append(rows, report.LeftOut(what, err))
 			continue
 		}
 		what = fmt.Sprintf("cold prepare to first result, %.2f MB %s", float64(len(m.code))/1e6, m.name)

@@ -35,25 +35,21 @@ func (r *rig) runaway() (rows []report.Row) {
 		return fail(err)
 	}
 	forever := host.Request{Code: endless, Entry: invoke("run", "0", "64"), Limits: run.Limits{CPU: limit}}
-	ends := func() (over, waited time.Duration, err error) {
+	ends := func() (over time.Duration, err error) {
 		begin := time.Now()
 		got, err := h.Execute(r.ctx, forever)
 		took := time.Since(begin)
 		if err == nil && got.Fault != string(fault.GuestCPULimit) {
 			err = fmt.Errorf("%s %s", got.Verdict, got.Fault)
 		}
-		if err != nil {
-			return 0, 0, err
-		}
-		used := time.Duration(*got.CPUMicros) * time.Microsecond
-		return took - limit, took - used, nil
+		return took - limit, err
 	}
 	var dead, replaced report.Samples
 	for range r.times(20) {
 		if err := r.settle(h); err != nil {
 			return fail(err)
 		}
-		over, _, err := ends()
+		over, err := ends()
 		if err != nil {
 			return fail(err)
 		}
@@ -63,9 +59,15 @@ func (r *rig) runaway() (rows []report.Row) {
 		}
 		dead, replaced = append(dead, over), append(replaced, over+time.Since(begin))
 	}
-	rows = append(rows,
-		report.AtMost(what+", from its limit to the verdict", 5000, dead.At(0.5), report.Micros),
-		report.AtMost(what+", from its limit to the first result of another worker", 5000, replaced.At(0.5), report.Micros))
+	// The limit is one of CPU time: what the machine does beside it counts here, too, which the least of all does not show.
+	for _, m := range []struct {
+		what string
+		took report.Samples
+	}{{", from its limit to the verdict", dead}, {", from its limit to the first result of another worker", replaced}} {
+		row := report.AtMost(what+m.what, 5000, m.took.At(0.5), report.Micros)
+		row.Measured += ", least " + report.Micros(m.took.At(0))
+		rows = append(rows, row)
+	}
 
 	// One caller, with and without a runaway guest on the other core, by turns.
 	var alone, beside report.Samples
@@ -78,7 +80,7 @@ func (r *rig) runaway() (rows []report.Row) {
 		ended := make(chan error, 1)
 		go func() {
 			for ctx.Err() == nil {
-				if _, _, err := ends(); err != nil {
+				if _, err := ends(); err != nil {
 					ended <- err
 					return
 				}

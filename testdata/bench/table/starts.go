@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -91,7 +92,7 @@ func (r *rig) starts() (rows []report.Row) {
 	row := func(what string, s subject, goal time.Duration, measure func(subject) (report.Samples, error)) {
 		what += ", " + s.name
 		if s.code == nil {
-			rows = append(rows, report.Failed(what, missing))
+			rows = append(rows, report.LeftOut(what, missing))
 			return
 		}
 		took, err := measure(s)
@@ -130,8 +131,10 @@ func (r *rig) cached(s subject, n, spare int) (all report.Samples, err error) {
 	for i := range codes {
 		codes[i] = r.variant(s.code)
 		q := host.CodeRequest{Code: codes[i], Imports: s.req.Imports}
-		if j, err := h.Precheck(r.ctx, q); err != nil || j.Verdict != "ok" {
-			return nil, fmt.Errorf("%w %s", err, j.Message)
+		if j, err := h.Precheck(r.ctx, q); err != nil {
+			return nil, err
+		} else if j.Verdict != "ok" {
+			return nil, errors.New(j.Message)
 		}
 	}
 	for _, code := range codes {
