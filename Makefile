@@ -19,7 +19,7 @@ export CGO_ENABLED = 0
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test sim chaos timed race lint fmt tidy bench bench-peers microbench fuzz testdata gas-fit cross ci real golden truth truth-peers
+.PHONY: help build run test sim chaos timed race lint fmt tidy bench bench-peers microbench counts fuzz testdata gas-fit cross ci real golden truth truth-peers
 
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -31,7 +31,7 @@ run: build ## the main job: prepare, cache and execute a WebAssembly hash puzzle
 	@$(BIN)/troupe run --data-dir $(BIN)/data --invoke run testdata/guests/hash-puzzle.wasm -- 0 4
 
 test: ## all tests, under ten minutes on two cores
-	go test -timeout 10m $(TESTFLAGS) ./...
+	go test -timeout 10m $(TESTFLAGS) ./... ./testdata/bench/...
 
 sim: ## the simulations of all actors over SEEDS=10000 seeds
 	TROUPE_SIM_SEEDS=$(SEEDS) go test -count 1 -timeout 60m -run 'Sim|Bar' $(TESTFLAGS) ./actors/...
@@ -83,6 +83,9 @@ bench-peers: build ## kernels, small calls and compiling beside wasmtime, wazero
 
 microbench: ## Go benchmarks of all packages; BENCHTIME=1s
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $(PKGS)
+
+counts: ## write what is allocated into testdata/bench/counts.txt, which 'make test' holds
+	TROUPE_COUNTS=write go test -count 1 -p 1 -run 'Counts' ./host ./artifacts/store
 
 fuzz: ## every fuzz target for FUZZTIME=30s each
 	@grep -rlE '^func Fuzz' --include='*_test.go' . | while read -r f; do \

@@ -1,29 +1,18 @@
 package host_test
 
 import (
-	"context"
 	"slices"
 	"testing"
 	"time"
 
-	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/host"
-	"github.com/troupehost/troupe/host/engine"
 )
 
 // BenchmarkBar11 is what a warm run costs over calling the engine in this process: one small call by turns, of the same
 // code, each in an instance of its own.
 func BenchmarkBar11(b *testing.B) {
 	code, entry := guest(b, "hash-puzzle"), invoke("run", "0", "0")
-	c, err := engine.Compile(context.Background(), code, 64<<20, engine.Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	app, err := engine.Load(context.Background(), c.Skeleton, c.Code)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer app.Close()
+	call := inProcess(b, code)
 	h := start(b, host.Config{})
 	req := host.Request{Code: code, Entry: entry}
 	execute(b, h, req)
@@ -31,8 +20,7 @@ func BenchmarkBar11(b *testing.B) {
 	for b.Loop() {
 		begin := time.Now()
 		var got []byte
-		out := app.Run(context.Background(), engine.Spec{Entry: entry, MemoryBytes: run.DefaultMemoryBytes, OutputBytes: run.DefaultOutputBytes},
-			engine.IO{Result: func(p []byte) error { got = append(got, p...); return nil }})
+		out := call(entry, nil, func(p []byte) error { got = append(got, p...); return nil })
 		middle := time.Now()
 		r := execute(b, h, req)
 		inProcess, asHost = append(inProcess, middle.Sub(begin)), append(asHost, time.Since(middle))
