@@ -122,7 +122,6 @@ type rig struct {
 	least       bool // measure as little as gives a figure
 	reactor     []byte
 	serial      uint64
-	unspared    bool // this host keeps no spare workers
 }
 
 func newRig(bin, guests, span string) (*rig, error) {

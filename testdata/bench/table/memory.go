@@ -37,6 +37,7 @@ func (r *rig) memory() (rows []report.Row) {
 		mega("PSS, further warm worker of the same app, "+s.name, 12, func() (float64, error) { return r.further(s) })
 	}
 	mega(fmt.Sprintf("PSS, %d idle confined workers, an app each", r.idlers()), 400, func() (float64, error) { return r.idle() })
+	mega(fmt.Sprintf("PSS, %d idle confined workers, blank", r.idlers()), 400, r.blank)
 	mega("PSS, 10,000 idle actors", 100, r.actors)
 	var pool float64
 	var workers int
@@ -126,6 +127,40 @@ func (r *rig) idle() (float64, error) {
 		err = fmt.Errorf("only %d of %d workers are there", live, n)
 	}
 	return total, err
+}
+
+// blank is what many spare workers take.
+func (r *rig) blank() (float64, error) {
+	n := r.idlers()
+	h, err := r.start(host.Config{ExecuteWorkers: n, SpareWorkers: n})
+	if err != nil {
+		return 0, err
+	}
+	defer h.Close()
+	for begin := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		s, err := h.Inspect(r.ctx)
+		if err != nil {
+			return 0, err
+		}
+		var total float64
+		there := 0
+		for _, w := range s.Workers {
+			if w.State != "spare" {
+				continue
+			}
+			pss, err := report.PSS(w.PID)
+			if err != nil {
+				return 0, err
+			}
+			there, total = there+1, total+pss
+		}
+		switch {
+		case there >= n:
+			return total, nil
+		case time.Since(begin) > time.Minute:
+			return 0, fmt.Errorf("only %d of %d workers are there", there, n)
+		}
+	}
 }
 
 // apps runs variants of the small call once each.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"time"
 
@@ -47,16 +46,9 @@ func module(from, file string) ([]byte, error) {
 	return read(filepath.Join(dir, file))
 }
 
-// spares sets how many workers wait blank, if this host has such a thing.
-func spares(cfg *host.Config, n int) {
-	if f := reflect.ValueOf(cfg).Elem().FieldByName("SpareWorkers"); f.IsValid() {
-		f.SetInt(int64(n))
-	}
-}
-
-// settle waits until a spare worker is there, or finds that this host keeps none.
+// settle waits until a spare worker is there.
 func (r *rig) settle(h *host.Host) error {
-	for begin := time.Now(); !r.unspared; {
+	for begin := time.Now(); ; time.Sleep(time.Millisecond) {
 		s, err := h.Inspect(r.ctx)
 		if err != nil {
 			return err
@@ -66,11 +58,10 @@ func (r *rig) settle(h *host.Host) error {
 				return nil
 			}
 		}
-		if r.unspared = time.Since(begin) > 2*time.Second; !r.unspared {
-			time.Sleep(time.Millisecond)
+		if time.Since(begin) > 10*time.Second {
+			return errors.New("no spare worker is there")
 		}
 	}
-	return nil
 }
 
 // first is the first result of a code that the host has, in a worker that has not held it.
@@ -102,10 +93,7 @@ func (r *rig) starts() (rows []report.Row) {
 		}
 		rows = append(rows, report.AtMost(what, float64(goal.Microseconds()), took.At(0.5), report.Micros))
 	}
-	idle := "cached start in an idle worker"
-	if _, err := r.cached(tiny, 1, 1); err == nil && r.unspared {
-		idle += " (a new process here)"
-	}
+	const idle = "cached start in an idle worker"
 	inIdle := func(s subject) (report.Samples, error) { return r.cached(s, r.times(20), 1) }
 	row(idle, tiny, time.Millisecond, inIdle)
 	row(idle, reactor, 10*time.Millisecond, inIdle)
@@ -120,9 +108,7 @@ func (r *rig) starts() (rows []report.Row) {
 
 // cached has copies of a code prepared, and times the first result of each. Their artifacts are in memory.
 func (r *rig) cached(s subject, n, spare int) (all report.Samples, err error) {
-	cfg := host.Config{ExecuteWorkers: n + 2}
-	spares(&cfg, spare)
-	h, err := r.start(cfg)
+	h, err := r.start(host.Config{ExecuteWorkers: n + 2, SpareWorkers: spare})
 	if err != nil {
 		return nil, err
 	}
@@ -155,8 +141,7 @@ func (r *rig) cached(s subject, n, spare int) (all report.Samples, err error) {
 // restarted times the first result of a code that is on disk only. Another code has run before, so that what is timed is the
 // code's own path and not the start of the host.
 func (r *rig) restarted(s subject, n int) (all report.Samples, err error) {
-	cfg := host.Config{DataDir: r.newDir()}
-	spares(&cfg, 1)
+	cfg := host.Config{DataDir: r.newDir(), SpareWorkers: 1}
 	other := r.guest("hash-puzzle")
 	for i := range n + 1 {
 		h, err := r.start(cfg)
