@@ -85,7 +85,7 @@ microbench: ## Go benchmarks of all packages; BENCHTIME=1s
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $(PKGS)
 
 counts: ## write what is allocated into testdata/bench/counts.txt, which 'make test' holds
-	TROUPE_COUNTS=write go test -count 1 -p 1 -run 'Counts' ./host ./artifacts/store
+	TROUPE_COUNTS=write go test -count 1 -p 1 -run 'Counts' ./host ./host/wire ./artifacts/store
 
 fuzz: ## every fuzz target for FUZZTIME=30s each
 	@grep -rlE '^func Fuzz' --include='*_test.go' . | while read -r f; do \

@@ -11,7 +11,6 @@ import (
 	"github.com/troupehost/troupe/artifacts"
 	"github.com/troupehost/troupe/host"
 	"github.com/troupehost/troupe/host/engine"
-	"github.com/troupehost/troupe/host/wire"
 	"github.com/troupehost/troupe/testdata/bench/gate"
 )
 
@@ -115,20 +114,4 @@ func TestCountsOfActors(t *testing.T) {
 		}
 	})
 	gate.Count(t, "kernel, a question and its answer: allocations", n)
-}
-
-// TestCountsOfFrames holds what the frames of a result allocate, on both sides.
-func TestCountsOfFrames(t *testing.T) {
-	result, end := wire.Result{Data: make([]byte, 512)}, wire.Finished{Run: 1, MemoryPeakBytes: 65536, GasUsed: 1000, InitGas: 1}
-	frame := make([]byte, 0, 4096)
-	messages := [2]wire.Message{result, end}
-	n, _ := gate.Allocations(1000, func() {
-		for _, m := range messages {
-			var err error
-			if frame, err = wire.AppendFrame(frame[:0], m); err != nil {
-				t.Fatal(err)
-			}
-		}
-	})
-	gate.Count(t, "wire, frames of a result and its end written: allocations", n)
 }
