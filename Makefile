@@ -61,7 +61,7 @@ race: ## the concurrent packages under the race detector (needs a C compiler); t
 	CGO_ENABLED=1 go test -race -timeout 20m -run 'Reader|Memory|Delete|Restart' ./artifacts/store
 
 lint: $(TOOLS)/golangci-lint ## golangci-lint with the pinned version
-	$(TOOLS)/golangci-lint run ./...
+	$(TOOLS)/golangci-lint run ./... ./testdata/bench/...
 
 fmt: ## format all Go files
 	gofmt -w $$(git ls-files '*.go')

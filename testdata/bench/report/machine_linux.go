@@ -53,7 +53,7 @@ func memory() uint64 {
 	if unix.Sysinfo(&s) != nil {
 		return 0
 	}
-	return uint64(s.Totalram) * uint64(s.Unit)
+	return s.Totalram * uint64(s.Unit)
 }
 
 // PSS is the proportional share of memory of a process, in bytes: what it shares is divided among those who share it.

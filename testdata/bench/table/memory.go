@@ -137,7 +137,7 @@ func (r *rig) blank() (float64, error) {
 		return 0, err
 	}
 	defer h.Close()
-	for begin := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+	for begin := time.Now(); ; <-time.After(10 * time.Millisecond) {
 		s, err := h.Inspect(r.ctx)
 		if err != nil {
 			return 0, err
@@ -220,7 +220,7 @@ func actorsChild() int {
 		handled.Wait()
 		debug.FreeOSMemory()
 		after, err := report.PSS(os.Getpid())
-		fmt.Println(after - before)
+		fmt.Fprintln(os.Stdout, after-before)
 		return err
 	}()
 	if err != nil {
@@ -250,7 +250,7 @@ func (r *rig) idleHost() (own, pool float64, workers int, err error) {
 		return 0, 0, 0, fmt.Errorf("serve said %q: %w", line, err)
 	}
 	if !r.least {
-		time.Sleep(5 * time.Second) // what the start left behind is given back, and spare workers are there
+		<-time.After(5 * time.Second) // what the start left behind is given back, and spare workers are there
 	}
 	if own, err = report.PSS(cmd.Process.Pid); err != nil {
 		return 0, 0, 0, err

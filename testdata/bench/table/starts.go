@@ -48,7 +48,7 @@ func module(from, file string) ([]byte, error) {
 
 // settle waits until a spare worker is there.
 func (r *rig) settle(h *host.Host) error {
-	for begin := time.Now(); ; time.Sleep(time.Millisecond) {
+	for begin := time.Now(); ; <-time.After(time.Millisecond) {
 		s, err := h.Inspect(r.ctx)
 		if err != nil {
 			return err
