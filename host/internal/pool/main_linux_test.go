@@ -38,6 +38,8 @@ func TestMain(m *testing.M) {
 		os.Exit(fake(os.Args[1]))
 	case parentArg0:
 		os.Exit(doomed())
+	case attackerArg0:
+		os.Exit(attackMain())
 	case busyArg0:
 		new(liar).spin()
 	}

@@ -1,0 +1,58 @@
+//go:build undefended
+
+package pool
+
+import (
+	"os"
+	"slices"
+	"testing"
+)
+
+// open reports whether an attack can be tried with its layers left out: some need what only root has.
+func (a attack) open(t *testing.T) bool {
+	t.Helper()
+	if a.root && os.Geteuid() != 0 {
+		t.Logf("%s: only root has what it wants", a.name)
+		return false
+	}
+	return true
+}
+
+// TestUndefendedAttacksSucceed leaves out all layers that stop an attack: then it gets through, so it is an attack.
+func TestUndefendedAttacksSucceed(t *testing.T) {
+	for _, a := range attacks() {
+		if !a.open(t) {
+			continue
+		}
+		t.Run(a.name, func(t *testing.T) {
+			prey := newArena(t)
+			if a.sibling {
+				withSibling(t, prey, a.stoppedBy...)
+			}
+			if got := assault(t, a, prey, a.stoppedBy...); got != verdictThrough {
+				t.Errorf("without %v it %s", a.stoppedBy, got)
+			}
+		})
+	}
+}
+
+// TestUndefendedEachLayerStopsAlone leaves out all layers but one: that one stops the attack.
+func TestUndefendedEachLayerStopsAlone(t *testing.T) {
+	for _, a := range attacks() {
+		if len(a.stoppedBy) == 1 || !a.open(t) { // TestAttacksFail shows the same
+			continue
+		}
+		for _, layer := range a.stoppedBy {
+			t.Run(layer+" "+a.name, func(t *testing.T) {
+				prey := newArena(t)
+				others := slices.DeleteFunc(slices.Clone(a.stoppedBy), func(l string) bool { return l == layer })
+				if a.sibling {
+					withSibling(t, prey, others...)
+				}
+				if got := assault(t, a, prey, others...); got == verdictThrough {
+					t.Errorf("without %v it %s", others, got)
+				}
+			})
+		}
+	}
+}
