@@ -2,6 +2,7 @@ package pool
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -38,7 +39,7 @@ func reveals(b []byte, err error) error {
 
 func readAll(fd int) ([]byte, error) {
 	b := make([]byte, 4096)
-	n, err := unix.Pread(fd, b, 0)
+	n, err := unix.Read(fd, b)
 	return b[:max(n, 0)], err
 }
 
@@ -229,13 +230,13 @@ func processAttacks() []attack {
 			return nil
 		}},
 		{name: "runs a program", stoppedBy: []string{"root", "landlock", "seccomp"}, try: func(a *arena) error { return execs(a.Program) }},
-		{name: "runs a program from memory", stoppedBy: seccomp, try: func(*arena) error {
+		{name: "runs a program from memory", stoppedBy: []string{"rlimits", "seccomp"}, try: func(*arena) error {
 			fd, err := unix.MemfdCreate("program", 0)
 			if err != nil {
 				return err
 			}
-			if _, err := unix.Write(fd, program(false)); err != nil {
-				return err
+			if n, err := unix.Write(fd, program(false)); err != nil || n < len(program(false)) {
+				return cmp.Or(err, errNothing)
 			}
 			argv := []uintptr{cstring("x"), 0}
 			_, _, errno := unix.RawSyscall6(unix.SYS_EXECVEAT, uintptr(fd), cstring(""), uintptr(unsafe.Pointer(&argv[0])),
@@ -412,7 +413,8 @@ func memoryAttacks() []attack {
 	}
 	noExec := []string{"noexec"}
 	return []attack{
-		{name: "maps new code", stoppedBy: noExec, try: func(*arena) error { _, err := fresh(all); return err }},
+		{name: "maps code that can be written", stoppedBy: []string{"seccomp", "noexec"}, try: func(*arena) error { _, err := fresh(all); return err }},
+		{name: "maps new code", stoppedBy: noExec, try: func(*arena) error { _, err := fresh(readExec); return err }},
 		{name: "turns data into code", stoppedBy: noExec, try: func(*arena) error {
 			b, err := fresh(unix.PROT_READ | unix.PROT_WRITE)
 			if err != nil {
@@ -420,7 +422,7 @@ func memoryAttacks() []attack {
 			}
 			return unix.Mprotect(b, readExec)
 		}},
-		{name: "turns data into code with a key", stoppedBy: []string{"seccomp"}, try: func(*arena) error {
+		{name: "turns data into code with a key", stoppedBy: []string{"seccomp", "noexec"}, try: func(*arena) error {
 			b, err := fresh(unix.PROT_READ)
 			if err != nil {
 				return err
@@ -435,7 +437,7 @@ func memoryAttacks() []attack {
 			_, err := unix.Mmap(int(a.files[0].Fd()), 0, 1, readExec, unix.MAP_PRIVATE)
 			return err
 		}},
-		{name: "makes its own code writable", stoppedBy: noExec, try: func(*arena) error {
+		{name: "makes its own code writable", stoppedBy: []string{"seccomp", "noexec"}, try: func(*arena) error {
 			at := **(**uintptr)(unsafe.Pointer(new(any(forked).(func(uintptr) error))))
 			page := at &^ uintptr(os.Getpagesize()-1)
 			_, _, errno := unix.RawSyscall(unix.SYS_MPROTECT, page, uintptr(os.Getpagesize()), all)
