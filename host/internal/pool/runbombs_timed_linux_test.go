@@ -1,0 +1,16 @@
+//go:build timed
+
+package pool
+
+import (
+	"testing"
+	"time"
+)
+
+// TestTimedRunBombs holds the line of a machine at rest: limit and 5 %, or 10 ms.
+func TestTimedRunBombs(t *testing.T) {
+	const largest = 16384 // pages: a gigabyte
+	explodeAll(t, largest, time.Second/2, func(l time.Duration) time.Duration { return max(l/20, 10*time.Millisecond) })
+}
+
+func TestTimedBombsLeaveTheHostAsItWas(t *testing.T) { bombard(t, 10_000) }
