@@ -114,8 +114,10 @@ func KeyOf(code CodeHash, b Build, o Options) Key {
 
 // Names of the parts of an artifact.
 const (
-	PartCode   = "code"   // the engine's compiled form: native code and its offsets
-	PartModule = "module" // the skeleton of the module: all sections but function bodies and custom sections
+	PartCode   = "code"   // native code, and nothing else: it is mapped where it runs
+	PartFrame  = "frame"  // what the engine keeps beside the code, offsets of functions above all, and where the image stands
+	PartModule = "module" // the skeleton of the module: no bodies, no start section, no bytes that the image has
+	PartImage  = "image"  // the initial linear memory as far as data segments write it; absent if they write nothing or cannot be applied before
 )
 
 // Import is one import of the code.

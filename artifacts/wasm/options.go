@@ -8,6 +8,7 @@ const (
 	GasGlobal      = "troupe:gas"   // export, mutable i64: gas that is left of what was granted; starts at 0
 	StackGlobal    = "troupe:stack" // export, mutable i64: values that are left on the stack; starts at 0
 	GlobalPrefix   = "troupe:g"     // exports of the mutable globals of the code: the index follows in decimal
+	StartExport    = "troupe:start" // export of the start function, in skeletons that lack the section for it
 )
 
 // Options say what Instrument adds. The zero value adds nothing but what the warm path needs.

@@ -65,24 +65,36 @@ func (m *Module) MemoryImportToExport(code []byte) []byte {
 
 // SkeletonOptions say what a skeleton lacks besides bodies and custom sections. The zero value keeps everything else.
 type SkeletonOptions struct {
-	EmptyData bool // active data has no bytes: for instances whose memory starts as an image
+	EmptyData   bool // active data has no bytes: for instances whose memory starts as an image
+	ExportStart bool // the start function is exported as StartExport and not called by who instantiates the module
 }
 
 // Skeleton returns the module with every function body replaced by a trap and with one custom section at most: the symbols, unless
 // they are nil. It is what an execute worker decodes and validates in place of the whole module: types, imports, globals, tables and
 // exports are the same, and so is the data unless the options say otherwise; the compiled code of the original fits it.
 //
+// A module without exports keeps its start function whatever the options say; metered code has some.
+//
 // Emptied segments keep their places, which compiled code knows them by. Where it can know none, since there is neither a passive
 // segment nor a count of segments, the whole section goes.
 func (m *Module) Skeleton(code []byte, s *Symbols, o SkeletonOptions) []byte {
 	stub := []byte{3, 0, 0x00, 0x0b} // size, no locals, unreachable, end
 	symbols := s.Encode()
+	start := []byte(nil) // what is added to the exports
+	if index, ok := m.StartFunction(); ok && o.ExportStart && m.has(sectionExport) {
+		start = appendU32(append(appendName(nil, StartExport), byte(Func)), index)
+	}
 	out := append(make([]byte, 0, 4096+4*len(m.Funcs)+len(symbols)), code[:8]...)
 	for _, s := range m.sections {
 		switch {
 		case s.id == sectionCode:
 			payload := appendU32(nil, uint32(len(m.Funcs)))
 			out = appendSection(out, s.id, append(payload, bytes.Repeat(stub, len(m.Funcs))...))
+		case s.id == sectionStart && start != nil:
+		case s.id == sectionExport && start != nil:
+			r := reader{b: s.payload}
+			payload := appendU32(nil, r.u32("exports")+1)
+			out = appendSection(out, s.id, append(append(payload, r.b...), start...))
 		case s.id == sectionData && o.EmptyData:
 			payload, passive, ok := emptied(s)
 			switch {
@@ -130,6 +142,18 @@ func emptied(s section) (payload []byte, passive, ok bool) {
 	}
 	r.end("segments")
 	return payload, passive, r.err == nil
+}
+
+// StartFunction returns the index of the start function, and whether there is one.
+func (m *Module) StartFunction() (uint32, bool) {
+	for _, s := range m.sections {
+		if s.id == sectionStart {
+			r := reader{b: s.payload}
+			index := r.u32("start")
+			return index, r.err == nil
+		}
+	}
+	return 0, false
 }
 
 // constant passes over a constant expression.

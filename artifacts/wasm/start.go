@@ -54,11 +54,8 @@ func (m *Module) startGas(code []byte, o Options, s *Symbols) *StartGas {
 
 // entries are the functions that a start-up calls.
 func (m *Module) entries() (indices []uint32) {
-	for _, s := range m.sections {
-		if s.id == sectionStart {
-			r := reader{b: s.payload}
-			indices = append(indices, r.u32("start"))
-		}
+	if index, ok := m.StartFunction(); ok {
+		indices = append(indices, index)
 	}
 	for _, name := range []string{"_start", "_initialize"} {
 		for _, e := range m.Exports {

@@ -69,7 +69,7 @@ func loadCode(t testing.TB, code []byte, caps ...wasm.Caps) *App {
 	if err != nil {
 		t.Fatalf("compile: %v", err)
 	}
-	a, err := Load(context.Background(), c.Skeleton, c.Code)
+	a, err := Load(context.Background(), c.Contents())
 	if err != nil {
 		t.Fatalf("load: %v", err)
 	}

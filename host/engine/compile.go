@@ -16,9 +16,28 @@ const maxPages = wire.MaxPages
 
 // Compiled is what one preparation makes.
 type Compiled struct {
-	Module   artifacts.Module
+	Module artifacts.Module
+
+	// The parts of the artifact; see package artifacts.
 	Skeleton []byte
 	Code     []byte
+	Frame    []byte
+	Image    []byte // empty: there is none
+}
+
+// Parts returns the parts that are there, by name, in the order in which they are written.
+func (c *Compiled) Parts() []Named {
+	parts := []Named{{artifacts.PartModule, c.Skeleton}, {artifacts.PartCode, c.Code}, {artifacts.PartFrame, c.Frame}}
+	if len(c.Image) > 0 {
+		parts = append(parts, Named{artifacts.PartImage, c.Image})
+	}
+	return parts
+}
+
+// Named is a part of an artifact.
+type Named struct {
+	Name  string
+	Bytes []byte
 }
 
 // Options are the settings of a preparation that are not budgets. The zero value is the default policy, and NaNs as they come.
@@ -61,7 +80,7 @@ func Compile(ctx context.Context, code []byte, maxInflated int64, o Options) (*C
 	if err := fits(desc); err != nil {
 		return nil, err
 	}
-	return build(ctx, desc, m, made.Code, symbols)
+	return build(ctx, desc, m, made.Code, symbols, made.Resets)
 }
 
 // instrumentation returns what is written into all code.
@@ -70,7 +89,7 @@ func instrumentation(canonicalNaNs bool) wasm.Options {
 }
 
 // build compiles code that is instrumented.
-func build(ctx context.Context, desc artifacts.Module, m *wasm.Module, code []byte, symbols *wasm.Symbols) (*Compiled, error) {
+func build(ctx context.Context, desc artifacts.Module, m *wasm.Module, code []byte, symbols *wasm.Symbols, resets wasm.Resets) (*Compiled, error) {
 	h := &hook{}
 	rt, err := newRuntime(ctx, h)
 	if err != nil {
@@ -83,8 +102,16 @@ func build(ctx context.Context, desc artifacts.Module, m *wasm.Module, code []by
 	if h.added == nil {
 		return nil, fault.New(fault.HostEngine, "compile", "", errNoEntry)
 	}
-	desc.CodeBytes = int64(len(h.added))
-	return &Compiled{Module: desc, Skeleton: m.Skeleton(code, symbols, wasm.SkeletonOptions{}), Code: h.added}, nil
+	image, whole := m.Image()
+	machine, frame, err := split(h.added, facts{image: image.At, resets: resets})
+	if err != nil {
+		return nil, fault.New(fault.HostEngine, "compile", "", err)
+	}
+	desc.CodeBytes = int64(len(machine))
+	return &Compiled{
+		Module: desc, Code: machine, Frame: frame, Image: image.Bytes,
+		Skeleton: m.Skeleton(code, symbols, wasm.SkeletonOptions{EmptyData: whole, ExportStart: true}),
+	}, nil
 }
 
 // describe returns what operators and the cache want to know of a module.
@@ -100,7 +127,7 @@ func describe(m *wasm.Module, code []byte) (artifacts.Module, error) {
 func fits(d artifacts.Module) error {
 	d.CodeBytes = math.MaxInt64 // it is not known yet
 	most := wire.Prepared{Module: d}
-	for _, name := range []string{artifacts.PartModule, artifacts.PartCode} {
+	for _, name := range []string{artifacts.PartModule, artifacts.PartCode, artifacts.PartFrame, artifacts.PartImage} {
 		most.Parts = append(most.Parts, wire.PartRange{Name: name, Offset: math.MaxInt64, Bytes: math.MaxInt64})
 	}
 	if _, err := wire.Encode(most); err != nil {

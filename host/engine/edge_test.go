@@ -572,7 +572,7 @@ func FuzzCompile(f *testing.F) {
 			}
 			return
 		}
-		a, err := Load(context.Background(), c.Skeleton, c.Code)
+		a, err := Load(context.Background(), c.Contents())
 		if err != nil {
 			t.Fatalf("what was prepared does not load: %v", err)
 		}

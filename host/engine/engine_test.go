@@ -40,7 +40,7 @@ func compile(t testing.TB, name string) *Compiled {
 func load(t testing.TB, name string) *App {
 	t.Helper()
 	c := compile(t, name)
-	a, err := Load(context.Background(), c.Skeleton, c.Code)
+	a, err := Load(context.Background(), c.Contents())
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
@@ -77,7 +77,7 @@ func invoked(name string, args ...string) Spec {
 }
 
 func TestSelfTestAndWhatIsOffered(t *testing.T) {
-	if b, err := SelfTest(); err != nil || b.CPU == "" {
+	if b, err := SelfTest(nil); err != nil || b.CPU == "" {
 		t.Errorf("%+v, %v", b, err)
 	}
 	ctx := context.Background()
@@ -102,21 +102,31 @@ func TestSelfTestAndWhatIsOffered(t *testing.T) {
 
 func TestArtifactsAreReproducibleAndNeverCompiledTwice(t *testing.T) {
 	a, b := compile(t, "kernels"), compile(t, "kernels")
-	if !bytes.Equal(a.Code, b.Code) || !bytes.Equal(a.Skeleton, b.Skeleton) {
+	if !bytes.Equal(a.Code, b.Code) || !bytes.Equal(a.Skeleton, b.Skeleton) || !bytes.Equal(a.Frame, b.Frame) || !bytes.Equal(a.Image, b.Image) {
 		t.Error("two preparations of one code differ")
 	}
-	for name, code := range map[string][]byte{
-		"empty": {}, "cut": a.Code[:len(a.Code)/2], "magic": append([]byte("x"), a.Code[1:]...),
-		"version":    bytes.Replace(bytes.Clone(a.Code), []byte(engineVersion(t)), []byte(strings.Repeat("x", len(engineVersion(t)))), 1),
-		"code byte":  flip(a.Code, len(a.Code)/2),
-		"last bytes": a.Code[:len(a.Code)-2],
+	other := []byte(strings.Repeat("x", len(engineVersion(t))))
+	for name, change := range map[string]func(p *Parts){
+		"no code":       func(p *Parts) { p.Code.Bytes = nil },
+		"cut code":      func(p *Parts) { p.Code.Bytes = p.Code.Bytes[:len(p.Code.Bytes)/2] },
+		"more code":     func(p *Parts) { p.Code.Bytes = append(bytes.Clone(p.Code.Bytes), 0) },
+		"code byte":     func(p *Parts) { p.Code.Bytes = flip(p.Code.Bytes, len(p.Code.Bytes)/2) },
+		"no frame":      func(p *Parts) { p.Frame = nil },
+		"cut frame":     func(p *Parts) { p.Frame = p.Frame[:len(p.Frame)-2] },
+		"short frame":   func(p *Parts) { p.Frame = p.Frame[:frameHeader-1] },
+		"frame version": func(p *Parts) { p.Frame = flip(p.Frame, 0) },
+		"head length":   func(p *Parts) { p.Frame = flip(p.Frame, 31) },
+		"magic":         func(p *Parts) { p.Frame = flip(p.Frame, frameHeader) },
+		"version":       func(p *Parts) { p.Frame = bytes.Replace(p.Frame, []byte(engineVersion(t)), other, 1) },
+		"image address": func(p *Parts) { p.Image.Bytes = []byte{1}; p.Frame = flip(p.Frame, 8) },
+		"image beyond":  func(p *Parts) { p.Image.Bytes = []byte{1}; p.Frame = flip(p.Frame, 14) },
+		"no skeleton":   func(p *Parts) { p.Module = []byte("no module") },
 	} {
-		if _, err := Load(context.Background(), a.Skeleton, code); !errors.Is(err, fault.SuspectArtifact) {
+		p := a.Contents()
+		change(&p)
+		if _, err := Load(context.Background(), p); !errors.Is(err, fault.SuspectArtifact) {
 			t.Errorf("%s: %v", name, err)
 		}
-	}
-	if _, err := Load(context.Background(), []byte("no module"), a.Code); !errors.Is(err, fault.SuspectArtifact) {
-		t.Errorf("no skeleton: %v", err)
 	}
 }
 
@@ -261,7 +271,7 @@ func BenchmarkCompileKernels(b *testing.B) {
 func BenchmarkLoadGo(b *testing.B) {
 	c := compile(b, "go-hello")
 	for b.Loop() {
-		a, err := Load(context.Background(), c.Skeleton, c.Code)
+		a, err := Load(context.Background(), c.Contents())
 		if err != nil {
 			b.Fatal(err)
 		}

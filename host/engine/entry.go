@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"context"
 	"fmt"
 	"strconv"
 	"strings"
@@ -13,33 +12,33 @@ import (
 )
 
 // invoke calls a function over numbers; judge has looked at its types.
-func (a *App) invoke(ctx context.Context, fn api.Function, args []string, budget *output, put func([]byte) error) Outcome {
-	params := fn.Definition().ParamTypes()
+func (a *App) invoke(s *Spec) Outcome {
+	args, fn := s.Entry.Args, a.exports[s.Entry.Name]
+	params, results := fn.ParamTypes(), fn.ResultTypes()
 	if len(args) != len(params) {
-		what := fmt.Sprintf("%s takes %d numbers, not %d", fn.Definition().ExportNames()[0], len(params), len(args))
+		what := fmt.Sprintf("%s takes %d numbers, not %d", fn.ExportNames()[0], len(params), len(args))
 		return Outcome{Fault: fault.New(fault.CallerInvalid, "invoke", fault.Quote(what), nil)}
 	}
-	stack := make([]uint64, max(len(params), len(fn.Definition().ResultTypes())))
 	for i, t := range params {
 		v, err := parse(t, args[i])
 		if err != nil {
 			what := fmt.Sprintf("argument %d must be an %s in its range, not %.40s", i+1, api.ValueTypeName(t), args[i])
 			return Outcome{Fault: fault.New(fault.CallerInvalid, "invoke", fault.Quote(what), nil)}
 		}
-		stack[i] = v
+		a.stack[i] = v
 	}
-	if err := fn.CallWithStack(ctx, stack); err != nil {
+	if err := a.call(s.Entry.Name); err != nil {
 		return a.ended(err, fault.GuestTrap, run.Invoke)
 	}
-	words := make([]string, len(fn.Definition().ResultTypes()))
-	for i, t := range fn.Definition().ResultTypes() {
-		words[i] = format(t, stack[i])
+	words := make([]string, len(results))
+	for i, t := range results {
+		words[i] = format(t, a.stack[i])
 	}
 	result := []byte(strings.Join(words, " "))
-	if int64(len(result)) > budget.left {
+	if int64(len(result)) > a.state.budget.left {
 		return Outcome{Fault: fault.New(fault.GuestOutputLimit, "invoke", "", nil)}
 	}
-	return answer(result, put)
+	return answer(result, a.state.io.Result)
 }
 
 // answer ends a run that has a result.
@@ -110,26 +109,27 @@ func format(t api.ValueType, v uint64) string {
 
 // callBytes calls name(ptr, len) -> (len << 32) | ptr, the PVF manner. The result is put from where it stands: a copy would
 // be memory that no limit of the run allows for.
-func (a *App) callBytes(ctx context.Context, mod api.Module, s Spec, h *heap, budget *output, put func([]byte) error) Outcome {
-	mem := memoryOf(mod)
+func (a *App) callBytes(s *Spec) Outcome {
+	mem := a.live.mem
 	if mem == nil {
 		return Outcome{Fault: fault.New(fault.GuestMissingExport, "call", "memory", nil)}
 	}
-	ptr, ok := h.alloc(mem, uint32(len(s.Input)))
+	ptr, ok := a.state.heap.alloc(mem, uint32(len(s.Input)))
 	if !ok || !mem.Write(ptr, s.Input) {
 		return Outcome{Fault: fault.New(fault.GuestMemory, "call", "no room for the input", nil)}
 	}
-	got, err := mod.ExportedFunction(s.Entry.Name).Call(ctx, uint64(ptr), uint64(len(s.Input)))
-	if err != nil {
+	a.stack[0], a.stack[1] = uint64(ptr), uint64(len(s.Input))
+	if err := a.call(s.Entry.Name); err != nil {
 		return a.ended(err, fault.GuestTrap, run.Bytes)
 	}
-	size := uint32(got[0] >> 32)
-	if int64(size) > budget.left {
+	got := a.stack[0]
+	size := uint32(got >> 32)
+	if int64(size) > a.state.budget.left {
 		return Outcome{Fault: fault.New(fault.GuestOutputLimit, "call", fmt.Sprintf("%d bytes", size), nil)}
 	}
-	view, ok := mem.Read(uint32(got[0]), size)
+	view, ok := mem.Read(uint32(got), size)
 	if !ok {
-		return Outcome{Fault: fault.New(fault.GuestBadOutput, "call", fmt.Sprintf("pointer %#x, %d bytes", uint32(got[0]), size), nil)}
+		return Outcome{Fault: fault.New(fault.GuestBadOutput, "call", fmt.Sprintf("pointer %#x, %d bytes", uint32(got), size), nil)}
 	}
-	return answer(view, put)
+	return answer(view, a.state.io.Result)
 }

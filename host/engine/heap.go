@@ -111,7 +111,7 @@ func (h *heap) release(ptr uint32) bool {
 }
 
 // exportAllocator adds the allocator's functions to the module env.
-func exportAllocator(b wazero.HostModuleBuilder) {
+func exportAllocator(b wazero.HostModuleBuilder) error {
 	i32 := []api.ValueType{api.ValueTypeI32}
 	b.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(ctx context.Context, _ api.Module, stack []uint64) {
 		ptr, ok := heapOf(ctx).malloc(uint32(stack[0]))
@@ -125,13 +125,14 @@ func exportAllocator(b wazero.HostModuleBuilder) {
 			panic(fault.New(fault.GuestTrap, "free", "not an allocated block", nil))
 		}
 	}), i32, nil).Export(abi.Free)
+	return nil
 }
 
 // heapOf finds the heap of the run. While the start function runs there is none yet.
 func heapOf(ctx context.Context) *heap {
-	s, _ := ctx.Value(runKey{}).(*runState)
-	if s == nil || s.heap == nil || s.heap.mem == nil {
+	s := stateOf(ctx)
+	if s == nil || !s.ready || s.heap.mem == nil {
 		panic(fault.New(fault.GuestTrap, "allocate", "before the module is ready", nil))
 	}
-	return s.heap
+	return &s.heap
 }

@@ -1,11 +1,11 @@
 package engine
 
 import (
-	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
 	"io"
+	"os"
 	"reflect"
 	"runtime"
 	"unsafe"
@@ -22,7 +22,7 @@ import (
 // hook stands in for wazero's file cache: it catches the entry of a compilation, or serves the one it was given. Its
 // methods are those of wazero's internal interface filecache.Cache, whose types are all built in.
 type hook struct {
-	entry  []byte   // what Get serves; nil: nothing, so that wazero compiles
+	entry  *entry   // what Get serves, once; nil: nothing, so that wazero compiles
 	key    [32]byte // the last key that was asked for
 	added  []byte   // what Add caught
 	misses int      // times the engine did not get what it wanted
@@ -36,7 +36,7 @@ func (h *hook) Get(key [32]byte) (io.ReadCloser, bool, error) {
 	if h.entry == nil {
 		return nil, false, nil
 	}
-	return io.NopCloser(bytes.NewReader(h.entry)), true, nil
+	return h.entry, true, nil
 }
 
 // Add implements the engine's cache interface.
@@ -96,15 +96,27 @@ var selfTestModule = []byte{
 	10, 6, 1, 4, 0, 0x41, 42, 0x0b, // i32.const 42
 }
 
-// SelfTest compiles, loads and calls a module through the hook, and returns the build of the artifacts that this
-// process makes and understands.
+// SelfTest compiles a module, splits the entry, loads and calls it through the hook as an execute worker does, and returns the
+// build of the artifacts that this process makes and understands. Another version of the engine that keeps its entries in another
+// way fails here, and not in a worker.
+//
+// scratch is an empty memory file of one page at least, through which the code is mapped. nil: one is made.
 //
 // # Errors
 //
 // host.engine_self_test.
-func SelfTest() (artifacts.Build, error) {
-	failed := func(what string, err error) (artifacts.Build, error) {
-		return artifacts.Build{}, fault.New(fault.HostEngine, "self-test", what, err)
+func SelfTest(scratch *os.File) (artifacts.Build, error) {
+	cpu, err := selfTest(scratch)
+	if err != nil {
+		return artifacts.Build{}, fault.From(err)
+	}
+	return artifacts.Build{Engine: wire.Engine(), Format: wire.ArtifactFormat, Instrument: wire.InstrumentVersion, CPU: cpu}, nil
+}
+
+func selfTest(scratch *os.File) (cpu string, _ error) {
+	failed := func(what string, err error) (string, error) {
+		return "", fault.New(fault.HostEngine, "self-test", what, err).
+			WithHint("this program was built with an engine that it does not fit: build it with " + wire.EngineVersion)
 	}
 	ctx := context.Background()
 	h := &hook{}
@@ -117,17 +129,41 @@ func SelfTest() (artifacts.Build, error) {
 		return failed("compile", err)
 	}
 	// The key covers the module and what wazero knows of the processor: of one fixed module it names the processor.
-	cpu := runtime.GOARCH + "-" + hex.EncodeToString(h.key[:4])
+	cpu = runtime.GOARCH + "-" + hex.EncodeToString(h.key[:4])
 
-	h2 := &hook{entry: h.added}
+	code, frame, err := split(h.added, facts{})
+	if err != nil {
+		return failed("split", err)
+	}
+	content := Content{Bytes: code}
+	if scratch == nil && canMap {
+		if scratch, err = scratchFile(int64(len(code))); err != nil {
+			return failed("memory file", err)
+		}
+		defer scratch.Close()
+	}
+	if scratch != nil {
+		if err := fill(scratch, code); err != nil {
+			return failed("memory file", err)
+		}
+		content.File = scratch
+	}
+	_, e, err := frameOf(frame, content)
+	if err != nil {
+		return failed("split", err)
+	}
+	h2 := &hook{entry: e}
 	rt2, err := newRuntime(ctx, h2)
 	if err != nil {
 		return failed("install", err)
 	}
 	defer rt2.Close(ctx)
 	c, err := rt2.CompileModule(ctx, selfTestModule)
-	if err != nil || h2.misses > 0 || h2.added != nil {
+	switch {
+	case err != nil || h2.misses > 0 || h2.added != nil:
 		return failed("load", err)
+	case canMap && !e.mapped:
+		return failed("map", errors.New("the code was not read in one piece into a mapping"))
 	}
 	m, err := rt2.InstantiateModule(ctx, c, wazero.NewModuleConfig())
 	if err != nil {
@@ -136,5 +172,5 @@ func SelfTest() (artifacts.Build, error) {
 	if got, err := m.ExportedFunction("f").Call(ctx); err != nil || len(got) != 1 || got[0] != 42 {
 		return failed("call", err)
 	}
-	return artifacts.Build{Engine: wire.Engine(), Format: wire.ArtifactFormat, Instrument: wire.InstrumentVersion, CPU: cpu}, nil
+	return cpu, nil
 }

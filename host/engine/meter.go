@@ -31,14 +31,20 @@ type accounts struct {
 }
 
 func newAccounts(s Spec) *accounts {
-	m := &accounts{slice: s.Slice, limit: s.InitGas, values: s.StackValues, init: true}
+	m := new(accounts)
+	m.reset(&s)
+	return m
+}
+
+// reset is for a run whose instance is not known yet.
+func (m *accounts) reset(s *Spec) {
+	*m = accounts{slice: s.Slice, limit: s.InitGas, values: s.StackValues, init: true}
 	if m.slice <= 0 {
 		m.slice = DefaultSlice
 	}
 	if m.values == 0 {
 		m.values = run.DefaultStackValues
 	}
-	return m
 }
 
 // bind finds the accounts of an instance.
@@ -54,10 +60,16 @@ func (m *accounts) bind(mod api.Module) {
 	m.gas, m.stack = gas, stack
 }
 
-// begin ends initialisation: what the run uses is counted from 0, against a limit of its own.
+// begin ends initialisation: what the run uses is counted from 0, against a limit of its own. The first slice is granted at
+// once, and the stack with it, so that a short run never asks.
 func (m *accounts) begin(limit int64) {
-	m.gas.Set(0)
 	m.granted, m.limit, m.init = 0, limit, false
+	m.gas.Set(0)
+	m.grant()
+	if !m.deep {
+		m.deep = true
+		m.stack.Set(uint64(m.values))
+	}
 }
 
 // used returns the gas that the phase has used. An instance that ended before its first check has used nothing that counts.
@@ -127,19 +139,18 @@ func isMeter(i wasm.Import) bool {
 }
 
 // exportMeter adds refill to the module of the meter.
-func exportMeter(b wazero.HostModuleBuilder) {
+func exportMeter(b wazero.HostModuleBuilder) error {
 	b.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(ctx context.Context, mod api.Module, _ []uint64) {
-		s, _ := ctx.Value(runKey{}).(*runState)
+		s := stateOf(ctx)
 		if s == nil { // to grant nothing would have the code ask for ever
 			panic(fault.New(fault.BugUnexpected, "refill", "outside of a run", nil))
 		}
-		if s.meter.granted > 0 && s.long != nil {
-			if err := s.long(); err != nil {
-				panic(fault.New(fault.HostEngine, "refill", "", err))
-			}
+		if s.meter.granted > 0 {
+			s.long()
 		}
 		s.meter.refill(mod)
 	}), nil, nil).Export(wasm.MeterRefill)
+	return nil
 }
 
 // metered reports whether a skeleton has what a meter needs.

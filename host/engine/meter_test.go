@@ -79,11 +79,11 @@ func loadMetered(t *testing.T, started bool) *App {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := build(context.Background(), artifacts.Module{}, m, code, nil)
+	c, err := build(context.Background(), artifacts.Module{}, m, code, nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := Load(context.Background(), c.Skeleton, c.Code)
+	a, err := Load(context.Background(), c.Contents())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,11 +202,11 @@ func TestUnmeteredCodeIsNotLoaded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := build(context.Background(), artifacts.Module{}, m, code, nil)
+	c, err := build(context.Background(), artifacts.Module{}, m, code, nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Load(context.Background(), c.Skeleton, c.Code); !errors.Is(err, fault.SuspectArtifact) {
+	if _, err := Load(context.Background(), c.Contents()); !errors.Is(err, fault.SuspectArtifact) {
 		t.Errorf("%v", err)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/troupehost/troupe/artifacts/wasm"
 )
 
 // segments exports functions that use segments: data 0 and 2 are active ("ab" at 8, "cd" at 16) and 1 is passive ("yz"); elements 0
@@ -51,19 +50,16 @@ func segments() []byte {
 }
 
 // TestActiveSegmentsAreDropped: code that runs finds nothing in segments that were copied at the start or only declared, as the
-// specification says, with a whole skeleton and with an emptied one.
+// specification says, and the bytes of active data come from the image alone.
 func TestActiveSegmentsAreDropped(t *testing.T) {
 	c, err := Compile(t.Context(), segments(), 64<<20, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := wasm.Scan(c.Skeleton)
-	if err != nil {
-		t.Fatal(err)
-	}
-	symbols, _ := m.Symbols()
-	for skeleton, bones := range map[string][]byte{"whole": c.Skeleton, "emptied": m.Skeleton(c.Skeleton, symbols, wasm.SkeletonOptions{EmptyData: true})} {
-		a, err := Load(t.Context(), bones, c.Code)
+	for skeleton, image := range map[string][]byte{"with an image": c.Image, "without": nil} {
+		parts := c.Contents()
+		parts.Image.Bytes = image
+		a, err := Load(t.Context(), parts)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -73,8 +69,8 @@ func TestActiveSegmentsAreDropped(t *testing.T) {
 			"active, dropped": "25185", "data 0": "25185", "data 2": "25699",
 			"element active": "invalid table access", "element declared": "invalid table access", "element passive": "1", "element active, none of it": "1",
 		} {
-			if skeleton == "emptied" && (want == "25185" || want == "25699") {
-				want = "0" // its memory begins as an image
+			if skeleton == "without" && (want == "25185" || want == "25699") {
+				want = "0"
 			}
 			out, _ := call(a, invoked(name))
 			got := string(out.Result)
