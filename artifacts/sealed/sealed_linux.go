@@ -33,6 +33,23 @@ func NewUnsealed(name string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
+// NewScratch returns an empty memory file of a fixed size, in bytes, for somebody to map and write. Nobody can make it longer or
+// shorter, so that who maps it never meets its end.
+func NewScratch(name string, size int64) (*os.File, error) {
+	f, err := NewUnsealed(name)
+	if err != nil {
+		return nil, err
+	}
+	if err = unix.Ftruncate(int(f.Fd()), size); err == nil {
+		_, err = unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_SEAL)
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, fault.New(fault.HostMemory, "create memory file", name, err)
+	}
+	return f, nil
+}
+
 // Seal takes over a memory file and seals it. It fails while anybody has the file mapped writable, which is why the
 // process that wrote it must be dead.
 func Seal(f *os.File) (*File, error) {

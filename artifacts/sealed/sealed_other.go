@@ -16,6 +16,9 @@ func Create(string, func(w *os.File) error) (*File, error) { return nil, unsuppo
 // NewUnsealed is refused.
 func NewUnsealed(string) (*os.File, error) { return nil, unsupported() }
 
+// NewScratch is refused.
+func NewScratch(string, int64) (*os.File, error) { return nil, unsupported() }
+
 // Seal is refused.
 func Seal(*os.File) (*File, error) { return nil, unsupported() }
 

@@ -44,12 +44,16 @@ type Message interface {
 	encode(e *encoder)
 }
 
-// Hello opens the conversation.
+// Hello opens the conversation. Files: for a probe, an empty memory file of TestFileBytes for the test.
 // Sent by: the host, first. Answer: Ready. A worker of another build answers with its own id and waits to be killed.
 type Hello struct {
 	BuildID string
 	Probe   bool // test the engine first, and name the processor in Ready
+	Warm    bool // an artifact will come: make ready for it what can be
 }
+
+// TestFileBytes is the size of the file that comes with the Hello of a probe.
+const TestFileBytes = 64 << 10
 
 // Ready says what the worker is.
 // Sent by: the worker, once; a probe whose engine does not work sends Failed instead. Only a probe, a worker that never
@@ -98,9 +102,14 @@ type PartRange struct {
 	Bytes  int64
 }
 
-// Load makes the worker that of one artifact, for life. Files: the module part, the code part (both sealed).
+// Load makes the worker that of one artifact, for life. Files: one for each name, in this order, and behind them the two of the ring.
+// A name is that of a part of the artifact, whose file is sealed, or FileScratch.
 // Sent by: the host, once per execute worker. Answer: Loaded or Failed.
-type Load struct{}
+type Load struct{ Files []string }
+
+// FileScratch names an empty memory file as large as the memory of a run may be, which nobody can make longer or shorter. The
+// worker keeps there what a run starts from.
+const FileScratch = "scratch"
 
 // Loaded says that runs may come.
 type Loaded struct{}
@@ -200,7 +209,7 @@ func (NeedStdin) Type() Type { return TypeNeedStdin }
 func (Result) Type() Type    { return TypeResult }
 func (Finished) Type() Type  { return TypeFinished }
 
-func (m Hello) encode(e *encoder) { e.text(m.BuildID, MaxText, "build id"); e.flag(m.Probe) }
+func (m Hello) encode(e *encoder) { e.text(m.BuildID, MaxText, "build id"); e.flag(m.Probe); e.flag(m.Warm) }
 func (m Ready) encode(e *encoder) {
 	e.text(m.BuildID, MaxText, "build id")
 	e.text(m.CPU, MaxText, "cpu")
@@ -251,8 +260,8 @@ func (m Prepared) encode(e *encoder) {
 		e.size(r.Bytes)
 	}
 }
-func (Load) encode(*encoder)   {}
-func (Loaded) encode(*encoder) {}
+func (m Load) encode(e *encoder) { e.list(m.Files, "files") }
+func (Loaded) encode(*encoder)   {}
 
 func (m Failed) encode(e *encoder) {
 	e.text(string(m.Code), MaxText, "code")
@@ -320,7 +329,7 @@ func Decode(t Type, p []byte) (Message, error) {
 	var m Message
 	switch t {
 	case TypeHello:
-		m = Hello{BuildID: d.text(MaxText, "build id"), Probe: d.flag()}
+		m = Hello{BuildID: d.text(MaxText, "build id"), Probe: d.flag(), Warm: d.flag()}
 	case TypeReady:
 		m = Ready{BuildID: d.text(MaxText, "build id"), CPU: d.text(MaxText, "cpu"), Held: d.list("layers"), Gaps: decodeGaps(&d)}
 	case TypePrepare:
@@ -330,7 +339,7 @@ func Decode(t Type, p []byte) (Message, error) {
 	case TypePrepared:
 		m = decodePrepared(&d)
 	case TypeLoad:
-		m = Load{}
+		m = Load{Files: d.list("files")}
 	case TypeLoaded:
 		m = Loaded{}
 	case TypeFailed:

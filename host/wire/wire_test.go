@@ -25,7 +25,7 @@ import (
 // messages returns at least one message of each type, with every field set.
 func messages() []Message {
 	return []Message{
-		Hello{BuildID: BuildID(), Probe: true},
+		Hello{BuildID: BuildID(), Probe: true, Warm: true},
 		Ready{BuildID: BuildID(), CPU: "amd64-00", Held: []string{"env", "fds"}},
 		Prepare{MaxInflatedBytes: 64 << 20, Clock: Clock{CPU: math.MaxInt64, Wall: 1}, CanonicalNaNs: true,
 			Policy: wasm.Policy{Features: wasm.AllFeatures, Caps: wasm.Caps(allCaps())}},
@@ -39,7 +39,7 @@ func messages() []Message {
 			},
 			Parts: []PartRange{{"module", 0, 10}, {"code", 10, math.MaxInt64}},
 		},
-		Load{}, Loaded{},
+		Load{Files: []string{"module", FileScratch}}, Loaded{},
 		Failed{Code: fault.GuestTruncated, Message: "in the header"},
 		Terms{
 			Entry:       run.Entry{Mode: run.Command, Name: "n", Args: []string{"", "b"}, Env: []string{"K=V"}},

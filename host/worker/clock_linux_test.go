@@ -11,7 +11,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/troupehost/troupe/artifacts"
 	"github.com/troupehost/troupe/host/wire"
 )
 
@@ -50,7 +49,7 @@ func TestWorkerEndsItself(t *testing.T) {
 					}
 				})
 				k.hello()
-				k.load(parts[artifacts.PartModule], parts[artifacts.PartCode])
+				k.load(parts)
 				receive[wire.Loaded](k)
 				terms := command()
 				terms.Clock = row.clock
@@ -84,7 +83,7 @@ func TestClockStopsWithTheRun(t *testing.T) {
 	parts, _ := prepared(t, guest(t, "echo-wasi"))
 	k, _ := reexec(t, nil)
 	k.hello()
-	k.load(parts[artifacts.PartModule], parts[artifacts.PartCode])
+	k.load(parts)
 	receive[wire.Loaded](k)
 	terms := command()
 	terms.Clock = wire.Clock{CPU: time.Minute, Wall: time.Millisecond}

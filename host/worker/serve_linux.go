@@ -33,6 +33,7 @@ type session struct {
 	left  func(code int) // the host has closed the socket of an execute worker, or says something on it
 	box   sandbox.Config
 
+	blank  *engine.Blank  // waits for an artifact; nil: there is none
 	beside sync.WaitGroup // what else reads from the connection: a process ends without waiting for it
 }
 
@@ -69,7 +70,11 @@ func (s *session) serve(held []string, gaps []sandbox.Gap) error {
 		ready.Gaps = append(ready.Gaps, wire.Gap{Layer: g.Layer, Why: g.Why})
 	}
 	if hello.Probe {
-		build, err := engine.SelfTest()
+		files, err := s.conn.TakeFiles(1)
+		if err != nil {
+			return err
+		}
+		build, err := engine.SelfTest(files[0])
 		if err != nil {
 			return s.failed(err)
 		}
@@ -83,6 +88,9 @@ func (s *session) serve(held []string, gaps []sandbox.Gap) error {
 	if err := s.conn.Send(ready); err != nil {
 		return err
 	}
+	if hello.Warm { // what can be made ahead is made while nobody waits; an error comes again when it matters
+		s.blank, _ = engine.Warm(context.Background())
+	}
 	if m, err = s.conn.Receive(); err != nil {
 		return err
 	}
@@ -92,7 +100,7 @@ func (s *session) serve(held []string, gaps []sandbox.Gap) error {
 	case wire.Check:
 		return s.check(m)
 	case wire.Load:
-		if err := s.load(); err != nil {
+		if err := s.load(m); err != nil {
 			return s.failed(err)
 		}
 		if err := s.seal(held); err != nil && !errors.Is(err, errUnsealable) && !errors.Is(err, sandbox.ErrLeftOut) {
@@ -143,15 +151,12 @@ func (s *session) prepare(m wire.Prepare) error {
 	}
 	done := wire.Prepared{Module: c.Module}
 	var at int64
-	for _, p := range []struct {
-		name  string
-		bytes []byte
-	}{{artifacts.PartModule, c.Skeleton}, {artifacts.PartCode, c.Code}} {
-		if _, err := files[1].WriteAt(p.bytes, at); err != nil {
+	for _, p := range c.Parts() {
+		if _, err := files[1].WriteAt(p.Bytes, at); err != nil {
 			return err
 		}
-		done.Parts = append(done.Parts, wire.PartRange{Name: p.name, Offset: at, Bytes: int64(len(p.bytes))})
-		at += int64(len(p.bytes))
+		done.Parts = append(done.Parts, wire.PartRange{Name: p.Name, Offset: at, Bytes: int64(len(p.Bytes))})
+		at += int64(len(p.Bytes))
 	}
 	return s.conn.Send(done)
 }
@@ -171,29 +176,58 @@ func (s *session) extend(have wire.Clock) {
 }
 
 // load makes this the worker of one artifact.
-func (s *session) load() error {
-	files, err := s.conn.TakeFiles(4)
+func (s *session) load(m wire.Load) error {
+	n := len(m.Files)
+	files, err := s.conn.TakeFiles(n + 2)
 	if err != nil {
 		return err
 	}
-	ring, err := wire.OpenWorkerRing(files[2], files[3])
+	ring, err := wire.OpenWorkerRing(files[n], files[n+1])
 	if err != nil {
 		return err
 	}
-	skeleton, err := view(files[0])
-	if err != nil {
+	var parts engine.Parts
+	spent := [][]byte{} // what is not read once it is loaded
+	for i, name := range m.Files {
+		if name == wire.FileScratch {
+			parts.Scratch = files[i]
+			continue
+		}
+		b, err := view(files[i])
+		if err != nil {
+			return err
+		}
+		switch name {
+		case artifacts.PartModule: // the engine keeps using it
+			parts.Module = b
+		case artifacts.PartFrame:
+			parts.Frame, spent = b, append(spent, b)
+		case artifacts.PartCode:
+			parts.Code, spent = engine.Content{Bytes: b, File: files[i]}, append(spent, b)
+		case artifacts.PartImage: // it is mapped again for each instance
+			parts.Image = engine.Content{Bytes: b, File: files[i]}
+			continue
+		default:
+			return wire.ErrFrame
+		}
+		defer files[i].Close()
+	}
+	blank := s.blank
+	if s.blank = nil; blank == nil {
+		if blank, err = engine.Warm(context.Background()); err != nil {
+			return err
+		}
+	}
+	if s.app, err = blank.Load(context.Background(), parts); err != nil {
 		return err
 	}
-	code, err := view(files[1])
-	if err != nil {
-		return err
+	for _, b := range spent {
+		if b != nil {
+			_ = unix.Munmap(b)
+		}
 	}
-	s.app, err = engine.Load(context.Background(), skeleton, code)
-	if err == nil {
-		_ = unix.Munmap(code) // the engine has its own copy; it keeps using the skeleton
-		s.runs = newRunner(ring, s.app, s.time, s.whole)
-	}
-	return err
+	s.runs = newRunner(ring, s.app, s.time, s.whole)
+	return nil
 }
 
 // awaitEnd waits for the end of the conversation on the socket, where nothing is said any more once a worker has loaded:
@@ -209,7 +243,6 @@ func (s *session) awaitEnd() {
 
 // view maps a file from the host, which must be sealed: bytes that can change under a reader are not read.
 func view(f *os.File) ([]byte, error) {
-	defer f.Close()
 	if !sealed.IsSealed(f.Fd()) {
 		return nil, errors.New("the host sent a file that is not sealed")
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -151,7 +152,8 @@ func (k *talk) call(messages ...wire.Message) {
 	}
 }
 
-func (k *talk) load(module, code []byte) {
+// load sends parts as the files that a worker loads, and a scratch file.
+func (k *talk) load(parts map[string][]byte) {
 	k.t.Helper()
 	ring, file, event, err := wire.NewRing()
 	if err != nil {
@@ -160,8 +162,17 @@ func (k *talk) load(module, code []byte) {
 	k.ring = ring
 	give := time.AfterFunc(patience, ring.Interrupt)
 	k.t.Cleanup(func() { give.Stop(); _ = ring.Close() })
-	k.send(wire.Load{}, k.file(module).Fd(), k.file(code).Fd(), file.Fd(), event.Fd())
-	_, _ = file.Close(), event.Close()
+	scratch, err := sealed.NewScratch("scratch", 16<<20)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	m, fds := wire.Load{}, []uintptr{}
+	for name, b := range parts {
+		m.Files, fds = append(m.Files, name), append(fds, k.file(b).Fd())
+	}
+	m.Files = append(m.Files, wire.FileScratch)
+	k.send(m, append(fds, scratch.Fd(), file.Fd(), event.Fd())...)
+	_, _, _ = file.Close(), event.Close(), scratch.Close()
 }
 
 func hear[M wire.Message](k *talk) M {
@@ -243,7 +254,7 @@ func loaded(t testing.TB, name string) *talk {
 	parts, _ := prepared(t, guest(t, name))
 	k := inProcess(t)
 	k.hello()
-	k.load(parts[artifacts.PartModule], parts[artifacts.PartCode])
+	k.load(parts)
 	receive[wire.Loaded](k)
 	return k
 }
@@ -252,9 +263,9 @@ func command() wire.Terms {
 	return wire.Terms{Entry: run.Entry{Mode: run.Command}, MemoryBytes: 16 << 20, OutputBytes: 1 << 20}
 }
 
-func TestPrepareDeliversBothParts(t *testing.T) {
+func TestPrepareDeliversTheParts(t *testing.T) {
 	parts, m := prepared(t, guest(t, "kernels"))
-	if len(parts) != 2 || len(parts[artifacts.PartCode]) == 0 || len(parts[artifacts.PartModule]) == 0 {
+	if len(parts) != 4 || len(parts[artifacts.PartCode]) == 0 || len(parts[artifacts.PartModule]) == 0 || len(parts[artifacts.PartFrame]) == 0 || len(parts[artifacts.PartImage]) == 0 {
 		t.Errorf("parts %+v", m.Parts)
 	}
 	if m.Module.CodeBytes != int64(len(parts[artifacts.PartCode])) || len(m.Module.Exports) == 0 || m.Module.WasmBytes == 0 {
@@ -296,16 +307,22 @@ func TestWorkerReadsSealedFilesOnly(t *testing.T) {
 
 func TestLoadRefusesWhatDoesNotFit(t *testing.T) {
 	parts, _ := prepared(t, guest(t, "echo"))
-	for name, row := range map[string]struct{ module, code []byte }{
-		"no code":    {parts[artifacts.PartModule], nil},
-		"no module":  {nil, parts[artifacts.PartCode]},
-		"swapped":    {parts[artifacts.PartCode], parts[artifacts.PartModule]},
-		"cut code":   {parts[artifacts.PartModule], parts[artifacts.PartCode][:100]},
-		"other code": {parts[artifacts.PartModule], bytes.Repeat([]byte{0xcc}, 5000)},
+	module, code := parts[artifacts.PartModule], parts[artifacts.PartCode]
+	for name, change := range map[string]map[string][]byte{
+		"no code":    {artifacts.PartCode: nil},
+		"no module":  {artifacts.PartModule: nil},
+		"no frame":   {artifacts.PartFrame: nil},
+		"swapped":    {artifacts.PartModule: code, artifacts.PartCode: module},
+		"cut code":   {artifacts.PartCode: code[:100]},
+		"other code": {artifacts.PartCode: bytes.Repeat([]byte{0xcc}, len(code))},
+		"cut frame":  {artifacts.PartFrame: parts[artifacts.PartFrame][:60]},
+		"an image":   {artifacts.PartImage: make([]byte, 1<<20)},
 	} {
 		k := inProcess(t)
 		k.hello()
-		k.load(row.module, row.code)
+		all := maps.Clone(parts)
+		maps.Copy(all, change)
+		k.load(all)
 		if m := receive[wire.Failed](k); m.Code != fault.SuspectArtifact {
 			t.Errorf("%s: %+v", name, m)
 		}
@@ -494,7 +511,12 @@ func TestClaimsAreTrue(t *testing.T) {
 
 func TestProbeNamesTheProcessor(t *testing.T) {
 	k, _ := reexec(t, nil)
-	k.send(wire.Hello{BuildID: wire.BuildID(), Probe: true})
+	scratch, err := sealed.NewScratch("test", wire.TestFileBytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer scratch.Close()
+	k.send(wire.Hello{BuildID: wire.BuildID(), Probe: true}, scratch.Fd())
 	if m := receive[wire.Ready](k); !strings.HasPrefix(m.CPU, runtime.GOARCH+"-") {
 		t.Errorf("%+v", m)
 	}

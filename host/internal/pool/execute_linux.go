@@ -32,13 +32,14 @@ func (p *Pool) Start(ctx context.Context, b execute.Binding) (execute.Worker, er
 		return nil, err
 	}
 	defer h.Close()
-	module, code := h.Part(artifacts.PartModule), h.Part(artifacts.PartCode)
-	if module == nil || code == nil {
-		return nil, fault.New(fault.HostArtifactCorrupt, opLoad, b.Key.String(), worded("a part is missing"))
+	files, err := filesOf(h, b)
+	if err != nil {
+		return nil, err
 	}
+	defer files.scratch.Close()
 	w, err := p.blank(ctx, rlimits{
 		dataBytes: runtimeBytes + stackBytes + wire.TableBytes + b.MemoryBytes + min(b.MemoryBytes, maxInput) +
-			2*code.Size() + outputFactor*module.Size(),
+			2*files.code + outputFactor*(files.all-files.code),
 		fileBytes:  1, // it has no file to write
 		cpuSeconds: p.lifeSeconds(run.DefaultCPU), cpuMost: p.lifeSeconds(run.MaxCPU),
 	})
@@ -46,14 +47,14 @@ func (p *Pool) Start(ctx context.Context, b execute.Binding) (execute.Worker, er
 		return nil, err
 	}
 	w.assign(b.Tenant, b.Key)
-	m, err := w.ask(ctx, loadWall, wire.Load{}, module.Fd(), code.Fd())
+	m, err := w.ask(ctx, loadWall, wire.Load{Files: files.names}, files.fds...)
 	if err := w.judgeLoad(ctx, m, err); err != nil {
 		w.bury()
 		w.killed(fault.From(err))
 		return nil, err
 	}
 	w.setState("idle")
-	x := &executor{worker: w, binding: b, longest: run.DefaultCPU, idle: idleWatch{w: w, grace: graceOf(code.Size() + module.Size())}}
+	x := &executor{worker: w, binding: b, longest: run.DefaultCPU, idle: idleWatch{w: w, grace: graceOf(files.all)}}
 	x.idle.begin()
 	return x, nil
 }

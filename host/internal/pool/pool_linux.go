@@ -279,7 +279,17 @@ func (p *Pool) mismatched(f *fault.Error) *fault.Error {
 
 // hello buries the worker if it returns an error.
 func (w *worker) hello(ctx context.Context) error {
-	m, err := w.ask(ctx, w.pool.cfg.helloWall, wire.Hello{BuildID: wire.BuildID(), Probe: w.kind == kindProbe})
+	var files []uintptr
+	if w.kind == kindProbe {
+		f, err := sealed.NewScratch("troupe self-test", wire.TestFileBytes)
+		if err != nil {
+			w.bury()
+			return err
+		}
+		defer f.Close()
+		files = append(files, f.Fd())
+	}
+	m, err := w.ask(ctx, w.pool.cfg.helloWall, wire.Hello{BuildID: wire.BuildID(), Probe: w.kind == kindProbe, Warm: w.kind == kindExecute}, files...)
 	f := w.judgeHello(m, err)
 	if f == nil {
 		return nil

@@ -311,14 +311,14 @@ func (j *preparation) collect(done wire.Prepared, out *os.File) (map[string]*sea
 	return parts, nil
 }
 
-// flaw returns what is wrong with an answer, or "". The parts are code and module, each once, within size, and together
+// flaw returns what is wrong with an answer, or "". The parts are those of an artifact, each once, within size, and together
 // no more than size, so that they cannot be the same bytes.
 func flaw(p wire.Prepared, size, maxInflated int64) string {
 	seen := map[string]bool{}
 	left := size
 	for _, r := range p.Parts {
 		switch {
-		case r.Name != artifacts.PartCode && r.Name != artifacts.PartModule, seen[r.Name]:
+		case !isPart(r.Name), seen[r.Name]:
 			return "part " + fault.Quote(r.Name)
 		case r.Offset < 0, r.Bytes <= 0, r.Bytes > left, r.Offset > size-r.Bytes:
 			return "range of part " + r.Name
@@ -326,8 +326,10 @@ func flaw(p wire.Prepared, size, maxInflated int64) string {
 		seen[r.Name] = true
 		left -= r.Bytes
 	}
-	if len(seen) != 2 {
-		return "number of parts"
+	for _, part := range partNames {
+		if part.must && !seen[part.name] {
+			return "number of parts"
+		}
 	}
 	m := p.Module
 	if m.WasmBytes < 0 || m.WasmBytes > maxInflated || m.NumFunctions < 0 || m.CodeBytes < 0 || m.DataBytes < 0 ||
@@ -335,6 +337,15 @@ func flaw(p wire.Prepared, size, maxInflated int64) string {
 		return "description of the module"
 	}
 	return ""
+}
+
+func isPart(name string) bool {
+	for _, p := range partNames {
+		if p.name == name {
+			return true
+		}
+	}
+	return false
 }
 
 const maxPages = int64(1 << 16)
