@@ -41,7 +41,7 @@ func inProcess(tb testing.TB, code []byte) func(e run.Entry, input []byte, resul
 	if err != nil {
 		tb.Fatal(err)
 	}
-	app, err := engine.Load(ctx, c.Skeleton, c.Code)
+	app, err := engine.Load(ctx, c.Contents())
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -16,14 +16,14 @@ import (
 
 // living is an instance of the code, with handles on what is used in each run.
 type living struct {
-	mod         api.Module
-	mem         api.Memory // nil: there is none
-	buffer      *[]byte    // what the engine holds to be the memory; nil: it keeps that to itself
-	gas, stack  api.MutableGlobal
-	globals     []api.MutableGlobal // as App.globals
-	functions   map[string]api.Function
-	determinism run.Determinism
-	snap        *snapshot // what it was made from; nil: nothing that can be had again
+	mod        api.Module
+	mem        api.Memory // nil: there is none
+	buffer     *[]byte    // what the engine holds to be the memory; nil: it keeps that to itself
+	gas, stack api.MutableGlobal
+	globals    []api.MutableGlobal // as App.globals
+	functions  map[string]api.Function
+	times      times
+	snap       *snapshot // what it was made from; nil: nothing that can be had again
 }
 
 // function returns an exported function. A look-up makes a stack, so it is kept.
@@ -47,7 +47,7 @@ type snapshot struct {
 	initGas int64
 
 	initialised   bool // _initialize was called
-	determinism   run.Determinism
+	times         times
 	seen          effect
 	args, environ []string
 	peak          int64 // of memory
@@ -64,7 +64,7 @@ func (a *App) initialises(s *Spec) bool {
 // fits reports whether initialisation would have been the same for a run.
 func (n *snapshot) fits(a *App, s *Spec) bool {
 	m := &a.state.meter
-	return n.initialised == a.initialises(s) && n.determinism == s.Determinism &&
+	return n.initialised == a.initialises(s) && n.times == timesOf(s) &&
 		s.MemoryBytes >= n.peak && (!n.refused || s.MemoryBytes == n.limit) && m.values >= n.values &&
 		(m.limit == run.NoGasLimit || n.initGas <= m.limit) &&
 		(n.seen&seesArgs == 0 || slices.Equal(n.args, a.state.argv())) &&
@@ -98,7 +98,7 @@ func (a *App) reuse(s *Spec) bool {
 // restore makes an instance from the snapshot. None of the guest's code runs.
 func (a *App) restore(limit int64) bool {
 	n := a.snap
-	if err := a.instantiate(limit, n.base, n.determinism, n.size); err != nil {
+	if err := a.instantiate(limit, n.base, n.times, n.size); err != nil {
 		return false
 	}
 	for i, g := range a.live.globals {
@@ -110,15 +110,15 @@ func (a *App) restore(limit int64) bool {
 }
 
 // instantiate makes an instance over a base, with a memory that has grown to size already; 0: its initial size.
-func (a *App) instantiate(limit int64, b *base, d run.Determinism, size int64) error {
+func (a *App) instantiate(limit int64, b *base, t times, size int64) error {
 	a.discard()
 	a.mem.recycle(limit, b)
 	ctx := experimental.WithMemoryAllocator(a.ctx, &a.mem)
-	mod, err := a.rt.InstantiateModule(ctx, a.compiled, a.state.configure(d))
+	mod, err := a.rt.InstantiateModule(ctx, a.compiled, a.state.configure(t))
 	if err != nil {
 		return err
 	}
-	in := &living{mod: mod, mem: memoryOf(mod), functions: map[string]api.Function{}, determinism: d}
+	in := &living{mod: mod, mem: memoryOf(mod), functions: map[string]api.Function{}, times: t}
 	a.live, a.clean, a.spoiled = in, false, false
 	in.gas, _ = mod.ExportedGlobal(wasm.GasGlobal).(api.MutableGlobal)
 	in.stack, _ = mod.ExportedGlobal(wasm.StackGlobal).(api.MutableGlobal)
@@ -153,7 +153,7 @@ func (a *App) fresh(s *Spec) *Outcome {
 	st := &a.state
 	a.initGas = 0
 	end := func(f *fault.Error) *Outcome { return &Outcome{Fault: f} }
-	if err := a.instantiate(s.MemoryBytes, a.image, s.Determinism, 0); err != nil {
+	if err := a.instantiate(s.MemoryBytes, a.image, timesOf(s), 0); err != nil {
 		out := a.ended(err, fault.GuestStartTrap, s.Entry.Mode)
 		return &out
 	}
@@ -195,7 +195,7 @@ func (a *App) take(s *Spec) {
 	}
 	n := &snapshot{
 		base: a.image, size: a.mem.size, heap: st.heap, clock: st.clock, drawn: st.drawn, initGas: a.initGas,
-		initialised: initialised, determinism: s.Determinism, seen: st.seen,
+		initialised: initialised, times: timesOf(s), seen: st.seen,
 		peak: a.mem.peak, refused: a.mem.refused, limit: s.MemoryBytes, values: st.meter.values,
 	}
 	if n.seen&seesArgs != 0 {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
 
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/artifacts/wasm"
@@ -40,13 +41,19 @@ func Interpret(ctx context.Context, code []byte, maxInflated int64, o Options, s
 	}
 	rt := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter().
 		WithCoreFeatures(features).WithDebugInfoEnabled(false).WithMemoryLimitPages(maxPages))
-	defer rt.Close(ctx)
 	c, err := rt.CompileModule(ctx, m.LimitTables(made, wire.MaxTableElements))
 	if err != nil {
+		_ = rt.Close(ctx)
 		return Interpreted{}, fault.New(fault.GuestInvalid, "compile", fault.Quote(firstLine(err.Error())), nil)
 	}
-	a := &App{rt: rt, compiled: c, module: m, symbols: symbols, original: originalOf(m), exports: c.ExportedFunctions()}
-	if err := a.link(ctx); err != nil {
+	a := newApp(rt, c, m, symbols, 0)
+	defer a.Close()
+	a.opaque = true // it runs once
+	host := &Blank{rt: rt, made: map[string]api.Module{}}
+	if err := host.offer(ctx); err != nil {
+		return Interpreted{}, err
+	}
+	if err := a.link(ctx, host); err != nil {
 		return Interpreted{}, fault.New(fault.SuspectArtifact, "link", fault.Quote(firstLine(err.Error())), nil)
 	}
 	out := a.Run(ctx, s, streams)

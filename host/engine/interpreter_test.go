@@ -100,7 +100,7 @@ func TestInterpretedRunsAreCompiledRuns(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %v", r.guest, err)
 			}
-			app, err := Load(ctx, c.Skeleton, c.Code)
+			app, err := Load(ctx, c.Contents())
 			if err != nil {
 				t.Fatalf("%s: %v", r.guest, err)
 			}

@@ -34,7 +34,7 @@ type App struct {
 	starts   bool                  // there is a start function
 	segments bool                  // active data segments are written at each instantiation
 	resets   wasm.Resets
-	opaque   bool // a mutable global cannot be read and set: no state is ever kept
+	opaque   bool // no state is ever kept, as where a mutable global cannot be read and set
 	image    *base
 	owned    []*os.File
 
@@ -93,17 +93,26 @@ func Warm(ctx context.Context) (*Blank, error) {
 	if b.rt, err = newRuntime(ctx, b.hook); err != nil {
 		return nil, err
 	}
+	if err := b.offer(ctx); err != nil {
+		_ = b.rt.Close(ctx)
+		return nil, err
+	}
+	return b, nil
+}
+
+// offer makes the modules of the host.
+func (b *Blank) offer(ctx context.Context) error {
 	for name, export := range ofHost {
 		m := b.rt.NewHostModuleBuilder(name)
-		if err = export(m); err == nil {
+		err := export(m)
+		if err == nil {
 			b.made[name], err = m.Instantiate(ctx)
 		}
 		if err != nil {
-			_ = b.rt.Close(ctx)
-			return nil, fault.New(fault.HostEngine, "warm", fault.Quote(name), err)
+			return fault.New(fault.HostEngine, "warm", fault.Quote(name), err)
 		}
 	}
-	return b, nil
+	return nil
 }
 
 // Close frees an engine that was not loaded.
@@ -160,18 +169,24 @@ func (b *Blank) load(ctx context.Context, parts Parts) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &App{rt: b.rt, compiled: c, module: m, symbols: symbols, original: originalOf(m), exports: c.ExportedFunctions(), resets: f.resets}
+	a := newApp(b.rt, c, m, symbols, f.resets)
 	a.room.file = parts.Scratch
 	if a.room.size, err = sizeOf(parts.Scratch); err != nil {
 		return a, err
 	}
-	a.mem.keep = true
-	a.ctx = context.WithValue(context.Background(), runKey{}, &a.state)
-	a.survey()
 	if err := a.begins(parts.Image, f.image); err != nil {
 		return a, err
 	}
 	return a, a.link(ctx, b)
+}
+
+// newApp returns an app whose imports are not linked yet.
+func newApp(rt wazero.Runtime, c wazero.CompiledModule, m *wasm.Module, s *wasm.Symbols, resets wasm.Resets) *App {
+	a := &App{rt: rt, compiled: c, module: m, symbols: s, original: originalOf(m), exports: c.ExportedFunctions(), resets: resets}
+	a.mem.keep = true
+	a.ctx = context.WithValue(context.Background(), runKey{}, &a.state)
+	a.survey()
+	return a
 }
 
 func sizeOf(f *os.File) (int64, error) {

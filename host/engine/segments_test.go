@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
 )
 
 // segments exports functions that use segments: data 0 and 2 are active ("ab" at 8, "cd" at 16) and 1 is passive ("yz"); elements 0

@@ -7,6 +7,7 @@ import (
 	"math/rand"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tetratelabs/wazero"
 
@@ -50,13 +51,26 @@ func (s *runState) begin(spec *Spec, io IO) {
 // over forgets what the run was given.
 func (s *runState) over() { s.spec, s.io, s.budget.send, s.random = Spec{}, IO{}, nil, nil }
 
-// configure makes the settings of an instance whose world is s, under one determinism.
-func (s *runState) configure(d run.Determinism) wazero.ModuleConfig {
+// times says which clocks an instance has, and which random source. It keeps them as long as it lives.
+type times struct {
+	real bool
+	step time.Duration // of clocks of the real world; 0: the default
+}
+
+func timesOf(s *Spec) times {
+	if s.Determinism == run.RealWorld {
+		return times{true, s.ClockStep}
+	}
+	return times{}
+}
+
+// configure makes the settings of an instance whose world is s.
+func (s *runState) configure(t times) wazero.ModuleConfig {
 	cfg := wazero.NewModuleConfig().WithName("").WithStartFunctions().
 		WithStdin(reader(func(p []byte) (int, error) { return s.io.Stdin(p) })).
 		WithStdout(stream{&s.budget, false}).WithStderr(stream{&s.budget, true})
-	if d == run.RealWorld {
-		return cfg.WithSysWalltime().WithSysNanotime().WithSysNanosleep().WithRandSource(crand.Reader)
+	if t.real {
+		return newRealClock(t.step).set(cfg).WithRandSource(crand.Reader)
 	}
 	return s.clock.set(cfg).WithRandSource(reader(s.draw))
 }

@@ -155,6 +155,7 @@ type Call struct {
 	Stdin      bool // the guest may read, and the worker asks; otherwise its stdin is empty
 	Data       []byte
 }
+
 // MaxClockStep is the coarsest that clocks can be.
 const MaxClockStep = time.Second
 
@@ -209,7 +210,11 @@ func (NeedStdin) Type() Type { return TypeNeedStdin }
 func (Result) Type() Type    { return TypeResult }
 func (Finished) Type() Type  { return TypeFinished }
 
-func (m Hello) encode(e *encoder) { e.text(m.BuildID, MaxText, "build id"); e.flag(m.Probe); e.flag(m.Warm) }
+func (m Hello) encode(e *encoder) {
+	e.text(m.BuildID, MaxText, "build id")
+	e.flag(m.Probe)
+	e.flag(m.Warm)
+}
 func (m Ready) encode(e *encoder) {
 	e.text(m.BuildID, MaxText, "build id")
 	e.text(m.CPU, MaxText, "cpu")

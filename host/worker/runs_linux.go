@@ -70,6 +70,7 @@ func (r *runner) serve() error {
 				return err
 			}
 			r.announce()
+			r.app.Settle() // what it costs is nobody's waiting
 		}
 	}
 }
@@ -116,7 +117,7 @@ func (r *runner) run(c *wire.Call) error {
 	spec := engine.Spec{
 		Entry: t.Entry, MemoryBytes: t.MemoryBytes, OutputBytes: t.OutputBytes,
 		Imports: t.Imports, Determinism: t.Determinism, Input: input,
-		Gas: t.Gas, InitGas: t.InitGas, StackValues: t.StackValues, ClockStep: t.ClockStep, Slice: slice, Long: r.long,
+		Gas: t.Gas, InitGas: t.InitGas, StackValues: t.StackValues, Slice: slice, Long: r.long, ClockStep: t.ClockStep,
 	}
 	if !r.owed.IsZero() {
 		spec.Slice = shortSlice
