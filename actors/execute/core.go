@@ -32,6 +32,8 @@ type State struct {
 	droughts map[Binding]*drought
 	last     uint64 // name of the newest worker
 	refused  uint64
+	lends    bool      // there is somebody to lend workers to
+	room     int       // slots that nobody has, as was said last
 	tickAt   time.Time // the tick that is under way; zero: none
 }
 
@@ -52,6 +54,9 @@ type worker struct {
 	runs    uint64
 	pid     int
 	sandbox string
+	lease   lease
+	lend    bool // its last run allows that
+	leaves  bool // lent: it is closed when it is back
 }
 
 // Why a worker closes, for [Observer.Closed].
@@ -85,17 +90,15 @@ func (s *State) Step(now time.Time, in Message) []Effect {
 	case Raise:
 		out = s.raise(m)
 	case Release:
-		for _, w := range s.sorted() {
-			if w.binding.Key == m.Key && w.idle() {
-				out = append(out, s.close(now, w, closedStopped))
-			}
-		}
+		out = s.release(now, m)
 	case ready:
 		out = s.ready(now, m)
 	case unstarted:
 		out = s.unstarted(now, m)
 	case finished:
 		out = s.finished(now, m)
+	case returned:
+		out = s.returned(now, m)
 	case exited:
 		out = s.exited(m)
 	case tick:
@@ -107,10 +110,11 @@ func (s *State) Step(now time.Time, in Message) []Effect {
 	out = append(out, s.late(now)...)
 	out = append(out, s.schedule(now)...)
 	s.endDroughts()
+	out = append(s.lendOut(now), out...) // who is answered finds the lease
 	return append(out, s.nextTick(now)...)
 }
 
-func (w *worker) idle() bool { return w.run == nil && w.closing == "" }
+func (w *worker) idle() bool { return w.run == nil && w.closing == "" && w.lease == kept }
 
 func (s *State) parked() int {
 	n := len(s.claims)
@@ -260,6 +264,7 @@ func (s *State) finished(now time.Time, m finished) []Effect {
 	i := w.run
 	w.run, w.since, w.sandbox = nil, now, m.Outcome.Sandbox
 	w.runs++
+	w.lend = i.Lend
 	out := []Effect{s.answer(i, Answer{Outcome: m.Outcome})}
 	if !m.Alive && w.closing == "" {
 		out = append(out, s.close(now, w, cmp.Or(m.Outcome.Retired, closedSpoiled)))
@@ -275,6 +280,9 @@ func (s *State) exited(m exited) []Effect {
 	}
 	delete(s.workers, m.Worker)
 	var out []Effect
+	if w.lease == lent {
+		out = append(out, Revoke{Worker: w.name})
+	}
 	if w.up {
 		out = append(out, Gone{Worker: w.name, Reason: cmp.Or(w.closing, closedDied)})
 	}
@@ -318,12 +326,15 @@ func (s *State) late(now time.Time) []Effect {
 	return out
 }
 
-// sweep closes what idled too long.
+// sweep closes what idled too long. Of a worker that is lent nobody knows: it is asked for, and lent again if it was used.
 func (s *State) sweep(now time.Time) []Effect {
 	var out []Effect
 	for _, w := range s.sorted() {
 		if w.idle() && now.Sub(w.since) >= s.limits.Idle {
 			out = append(out, s.close(now, w, closedIdle))
+		}
+		if w.lease == lent && now.Sub(w.since) >= s.limits.Idle {
+			out = append(out, w.revoke())
 		}
 	}
 	return out
@@ -373,7 +384,7 @@ func (s *State) nextTick(now time.Time) []Effect {
 		}
 	}
 	for _, w := range s.workers {
-		if w.idle() {
+		if w.idle() || w.lease == lent {
 			sooner(w.since.Add(s.limits.Idle))
 		}
 	}

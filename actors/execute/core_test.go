@@ -31,13 +31,22 @@ type bench struct {
 	started []uint64 // runs in the order of their start
 	behind  []Message
 	gone    []Gone
+	lent    map[uint64]bool // true: it is wanted back
+	grants  int
 	dry     bool                  // new processes are not there at once, or never
 	around  func(do func()) error // nil: checks the invariants
 }
 
 func newBench(t *testing.T, l Limits) *bench {
 	return &bench{t: t, s: NewState(l), now: epoch, answers: map[uint64]error{}, bound: map[uint64]Binding{},
-		running: map[uint64]uint64{}, closing: map[uint64]bool{}}
+		running: map[uint64]uint64{}, closing: map[uint64]bool{}, lent: map[uint64]bool{}}
+}
+
+// newLender is a bench whose core lends its workers.
+func newLender(t *testing.T, l Limits) *bench {
+	b := newBench(t, l)
+	b.s.lends = true
+	return b
 }
 
 func (b *bench) step(m Message) {
@@ -75,6 +84,17 @@ func (b *bench) step(m Message) {
 			} else {
 				e.Reply.Answer(e.Outcome)
 			}
+		case Grant:
+			if _, twice := b.lent[e.Worker]; twice || b.bound[e.Worker] != e.Binding || b.closing[e.Worker] || b.running[e.Worker] != 0 {
+				b.t.Fatalf("worker %d of %+v is lent: %+v", e.Worker, b.bound[e.Worker], e)
+			}
+			b.lent[e.Worker] = false
+			b.grants++
+		case Revoke:
+			if again, is := b.lent[e.Worker]; !is || again {
+				b.t.Fatalf("worker %d is asked back: %v", e.Worker, b.lent)
+			}
+			b.lent[e.Worker] = true
 		case Gone:
 			b.gone = append(b.gone, e)
 		}
@@ -106,8 +126,8 @@ func (b *bench) begin(worker uint64, j Job) {
 	if r, busy := b.running[worker]; busy {
 		b.t.Fatalf("worker %d got run %d while it runs %d", worker, j.Run, r)
 	}
-	if b.closing[worker] {
-		b.t.Fatalf("worker %d got run %d while it closes", worker, j.Run)
+	if _, is := b.lent[worker]; is || b.closing[worker] {
+		b.t.Fatalf("worker %d got run %d while it closes or is lent", worker, j.Run)
 	}
 	b.running[worker] = j.Run
 	b.started = append(b.started, j.Run)
@@ -132,8 +152,16 @@ func (b *bench) finish(worker uint64) {
 	b.step(finished{Worker: worker, Run: id, Alive: true})
 }
 
+// giveBack ends a lease.
+func (b *bench) giveBack(worker uint64, r Returned) {
+	b.t.Helper()
+	delete(b.lent, worker)
+	b.step(returned{Worker: worker, Returned: r})
+}
+
 func (b *bench) exit(worker uint64) {
 	b.t.Helper()
+	defer delete(b.lent, worker) // what is under way is asked back
 	delete(b.running, worker)
 	delete(b.bound, worker)
 	delete(b.closing, worker)

@@ -10,9 +10,15 @@ import (
 // wrong returns what must not be after a step, whatever happened.
 func (s *State) wrong(now time.Time) error {
 	ordinary, above := s.slots()
-	idle, closing, busy := 0, 0, 0
+	idle, closing, busy, out := 0, 0, 0, 0
 	for _, w := range s.workers {
 		switch {
+		case w.lease != kept && (w.run != nil || w.closing != "" || !w.up):
+			return fmt.Errorf("worker %d is lent, and: %+v", w.name, *w)
+		case w.lease == lent && s.pressed(now):
+			return fmt.Errorf("worker %d is lent while runs wait", w.name)
+		case w.lease != kept:
+			out++
 		case w.idle():
 			idle++
 		case w.run == nil:
@@ -36,8 +42,10 @@ func (s *State) wrong(now time.Time) error {
 		return fmt.Errorf("%d idle workers are kept beside %d of %d slots in use", idle, ordinary, s.limits.Soft)
 	case busy+s.parked() != len(s.items):
 		return fmt.Errorf("%d runs, of them %d parked and %d on a worker", len(s.items), s.parked(), busy)
-	case busy+idle > max(0, s.limits.Soft+above-len(s.claims)):
-		return fmt.Errorf("%d busy and %d idle workers leave no room for %d claims", busy, idle, len(s.claims))
+	case busy+idle+out > max(0, s.limits.Soft+above-len(s.claims)):
+		return fmt.Errorf("%d busy, %d lent and %d idle workers leave no room for %d claims", busy, out, idle, len(s.claims))
+	case s.lends && s.room != s.limits.Soft-ordinary:
+		return fmt.Errorf("room for %d runs was said, there is room for %d", s.room, s.limits.Soft-ordinary)
 	}
 	for p := run.Background; p <= run.Critical; p++ {
 		if s.backlog(p, now) && (ordinary < s.limits.Soft || p == run.Critical && above < s.limits.Hard-s.limits.Soft) {

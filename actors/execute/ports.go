@@ -2,6 +2,7 @@ package execute
 
 import (
 	"context"
+	"io"
 	"time"
 
 	"github.com/troupehost/troupe/actors/run"
@@ -27,6 +28,14 @@ type Job struct {
 	Determinism run.Determinism
 	Priority    run.Priority
 	Deadline    time.Time // zero: none
+	Lend        bool      // when it has ended, its worker may be lent to callers that ask for the same binding
+}
+
+// IO is the input and output of one run that a caller brings itself. A nil Stdin is at its end; a nil writer means: capture.
+type IO struct {
+	Input          []byte
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
 }
 
 // Workers starts worker processes: spawn, handshake, artifact loaded. A Start that fails with host.spawn_failed is tried
@@ -66,4 +75,40 @@ type Observer interface {
 	// "spoiled" by a run, "used" by its one run, "recycled" before its life's limit of CPU time, "died" of itself, "stopped" by a Cancel, a Release or the end of the queue, "culled" since there were
 	// more than soft.
 	Closed(reason string)
+}
+
+// Leases lends idle workers to those who ask for the same binding again, so that their runs need no message. It is called
+// from the actor, one call at a time, and must not block.
+type Leases interface {
+	// Grant lends a worker until the lease is revoked or the worker is dead. back is called exactly once: when no ride is
+	// under way any more, and none can begin.
+	Grant(w Worker, b Binding, back func(Returned)) Lease
+	// Room says how many runs of any binding would find a slot for a worker of their own.
+	Room(slots int)
+	// Forget says that an artifact is given up, or for one tenant only if one is named: what was known of it holds no more.
+	Forget(key artifacts.Key, tenant string)
+}
+
+// Lease is a worker that is lent.
+type Lease interface {
+	// Revoke has no further ride begin from now on. Those that are under way go on to their end.
+	Revoke()
+	// Rides says what the worker does and did since it was lent.
+	Rides() Rides
+}
+
+// Rides is what a lent worker does and did.
+type Rides struct {
+	UnderWay int // more than one: they stand behind one another
+	Ended    uint64
+	Last     time.Time // end of the last one; zero: there was none
+	Sandbox  string    // of the last one
+}
+
+// Returned is what a worker did while it was lent.
+type Returned struct {
+	Runs     uint64
+	LastUsed time.Time // zero: never
+	Alive    bool      // false: it must not be used again
+	Sandbox  string    // of the last run
 }

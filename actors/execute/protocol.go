@@ -45,9 +45,13 @@ type Raise struct {
 	again    bool
 }
 
-// Release closes the idle workers of an artifact, so that it can be removed.
-// Sent by: cache, after it dropped an artifact. Answer: none.
-type Release struct{ Key artifacts.Key }
+// Release closes the idle workers of an artifact, so that it can be removed, and those that are lent once they are back. What
+// was known of it holds no more.
+// Sent by: cache, after it dropped an artifact, or put the code of a tenant into quarantine. Answer: none.
+type Release struct {
+	Key    artifacts.Key
+	Tenant string // "": all
+}
 
 // Inspect asks for the state of queue and workers.
 // Sent by: host. Answer: a snapshot.
@@ -64,6 +68,7 @@ type Snapshot struct {
 type ready struct {
 	Worker uint64
 	PID    int
+	worker Worker // for the shell, which lends it
 }
 
 // unstarted says that there is no process.
@@ -80,6 +85,14 @@ type finished struct {
 	Run     uint64
 	Outcome run.Outcome
 	Alive   bool
+}
+
+// returned says that a worker which was lent is back: no ride is under way. Alive false: it ends now.
+// Sent by: the leases, exactly once for each Grant. Races: the worker may have exited; then it means nothing.
+type returned struct {
+	Worker uint64
+	Returned
+	incarnation uint64 // of the queue that lent it
 }
 
 // exited says that a worker actor is gone, and its process with it.
@@ -101,6 +114,7 @@ func (Inspect) executeMessage()   {}
 func (ready) executeMessage()     {}
 func (unstarted) executeMessage() {}
 func (finished) executeMessage()  {}
+func (returned) executeMessage()  {}
 func (exited) executeMessage()    {}
 func (tick) executeMessage()      {}
 
@@ -148,6 +162,25 @@ type Gone struct {
 	Reason string
 }
 
+// Grant lends an idle worker, and Revoke wants it back, once for each Grant; of a worker that exited it is the end of the
+// lease. Answered by returned.
+type (
+	Grant struct {
+		Worker  uint64
+		Binding Binding
+	}
+	Revoke struct{ Worker uint64 }
+)
+
+// Room says how many slots nobody has: neither a run nor a worker that is lent.
+type Room struct{ Slots int }
+
+// Forget says that what was known of an artifact holds no more.
+type Forget struct {
+	Key    artifacts.Key
+	Tenant string // "": all
+}
+
 // Requeue puts a message behind the work that waits.
 type Requeue struct{ Message Message }
 
@@ -166,6 +199,10 @@ func (StopWorker) executeEffect()  {}
 func (Answer) executeEffect()      {}
 func (Began) executeEffect()       {}
 func (Gone) executeEffect()        {}
+func (Grant) executeEffect()       {}
+func (Revoke) executeEffect()      {}
+func (Room) executeEffect()        {}
+func (Forget) executeEffect()      {}
 func (Requeue) executeEffect()     {}
 func (Show) executeEffect()        {}
 func (TickAt) executeEffect()      {}

@@ -47,7 +47,8 @@ func TestCyclesHoldTheirShares(t *testing.T) {
 
 // TestBar04SharesOfEverySubset gives every subset of the classes an endless backlog of many tenants and apps. Whatever
 // number of workers there is below and above soft, however many become free at a time, with processes that end late and
-// idle workers that are used again, every class stays within one of its share in each window of turns.
+// idle workers that are used again, and with workers that were lent before the backlog came and are back late, every class
+// stays within one of its share in each window of turns.
 func TestBar04SharesOfEverySubset(t *testing.T) {
 	const turns = 2000
 	for subset := 1; subset < 16; subset++ {
@@ -56,15 +57,28 @@ func TestBar04SharesOfEverySubset(t *testing.T) {
 				r := rand.New(rand.NewPCG(seed, uint64(subset)))
 				l := Limits{Queue: 1000, Soft: 1 + r.IntN(4)}
 				l.Hard = l.Soft + int(seed%3)*r.IntN(3)
-				b := newBench(t, l)
+				b := newLender(t, l)
 				var acc ledger
 				b.around = func(do func()) error { return acc.step(b.s, b.now, do) }
 				id := uint64(0)
+				for range l.Soft {
+					id++
+					b.enqueue(Job{Run: id, Priority: run.Normal, Binding: Binding{Key: artifacts.Key{byte(id)}}, Lend: true})
+					b.finish(b.on(id))
+				}
+				if len(b.lent) != l.Soft {
+					t.Fatalf("lent: %v", b.lent)
+				}
 				for acc.turns < turns {
+					for range r.IntN(2) {
+						if w := b.any(r, b.lent); w != 0 && b.lent[w] {
+							b.giveBack(w, Returned{Alive: r.IntN(4) > 0, Runs: 3, LastUsed: b.now})
+						}
+					}
 					for p := run.Background; p <= run.Critical; p++ {
 						for subset>>(p-1)&1 == 1 && b.s.classes[p].n < 8 {
 							id++
-							b.enqueue(Job{Run: id, Priority: p, Binding: Binding{Tenant: fmt.Sprint(r.IntN(3)), Key: artifacts.Key{byte(r.IntN(3))}}})
+							b.enqueue(Job{Run: id, Priority: p, Binding: Binding{Tenant: fmt.Sprint(r.IntN(3)), Key: artifacts.Key{byte(r.IntN(3))}}, Lend: r.IntN(2) == 0})
 						}
 					}
 					for range 1 + r.IntN(2) {

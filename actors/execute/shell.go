@@ -15,6 +15,7 @@ import (
 type Config struct {
 	Limits
 	Workers Workers
+	Leases  Leases   // nil: no worker is lent
 	Observe Observer // nil: nobody
 	Mailbox int      // messages that may wait. Default: Limits.Queue, at least 256
 }
@@ -24,12 +25,15 @@ func Spawn(parent kernel.Parent, cfg Config) (kernel.Ref[Message], error) {
 	return kernel.Spawn(parent, kernel.Options[Message]{
 		Name:    "execute",
 		Mailbox: cmp.Or(cfg.Mailbox, max(cfg.Queue, 256)),
-		New: func(*kernel.Ctx[Message]) kernel.Handler[Message] {
-			sh := &shell{port: cfg.Workers, observe: cfg.Observe, workers: map[uint64]kernel.Ref[workerMessage]{}, up: map[uint64]bool{}}
+		New: func(c *kernel.Ctx[Message]) kernel.Handler[Message] {
+			sh := &shell{port: cfg.Workers, leases: cfg.Leases, observe: cfg.Observe, number: c.Incarnation(),
+				workers: map[uint64]kernel.Ref[workerMessage]{}, up: map[uint64]Worker{}, lent: map[uint64]Lease{}}
 			if sh.observe == nil {
 				sh.observe = nobody{}
 			}
-			sh.core = kernel.RunCore(NewState(cfg.Limits), sh.do)
+			state := NewState(cfg.Limits)
+			state.lends = cfg.Leases != nil
+			sh.core = kernel.RunCore(state, sh.do)
 			return sh
 		},
 		OnExit: func(path string, err error) Message {
@@ -48,9 +52,12 @@ type IO struct {
 type shell struct {
 	core    kernel.Handler[Message]
 	port    Workers
+	leases  Leases // may be nil
 	observe Observer
+	number  uint64 // of this incarnation
 	workers map[uint64]kernel.Ref[workerMessage]
-	up      map[uint64]bool // workers that were observed to have a process
+	up      map[uint64]Worker // those that were observed to have a process
+	lent    map[uint64]Lease
 	untick  func()
 }
 
@@ -58,8 +65,13 @@ type shell struct {
 func (sh *shell) Receive(c *kernel.Ctx[Message], m Message) {
 	switch m := m.(type) {
 	case ready:
-		sh.up[m.Worker] = true
+		sh.up[m.Worker] = m.worker
 		sh.observe.Spawned()
+	case returned:
+		if m.incarnation != sh.number { // it ended with the one that lent it
+			return
+		}
+		delete(sh.lent, m.Worker)
 	case exited:
 		delete(sh.workers, m.Worker)
 	}
@@ -68,6 +80,9 @@ func (sh *shell) Receive(c *kernel.Ctx[Message], m Message) {
 
 // Stopping is called by the kernel: the workers end with the incarnation, and nobody hears of that.
 func (sh *shell) Stopping(*kernel.Ctx[Message]) {
+	for _, l := range sh.lent {
+		l.Revoke()
+	}
 	for range sh.up {
 		sh.observe.Closed(closedStopped)
 	}
@@ -105,10 +120,24 @@ func (sh *shell) do(c *kernel.Ctx[Message], e Effect) {
 		sh.observe.Queued(e.Priority, e.Waited)
 	case Gone:
 		delete(sh.up, e.Worker)
+		delete(sh.lent, e.Worker)
 		sh.observe.Closed(e.Reason)
+	case Grant:
+		sh.lend(c, e)
+	case Revoke:
+		if l := sh.lent[e.Worker]; l != nil {
+			l.Revoke()
+		}
+	case Room:
+		sh.leases.Room(e.Slots)
+	case Forget:
+		sh.leases.Forget(e.Key, e.Tenant)
 	case Requeue:
 		c.Requeue(e.Message)
 	case Show:
+		for w, l := range sh.lent {
+			e.Snapshot.ride(w, l.Rides())
+		}
 		e.Reply.Answer(e.Snapshot)
 	case TickAt:
 		if sh.untick != nil {
@@ -116,6 +145,13 @@ func (sh *shell) do(c *kernel.Ctx[Message], e Effect) {
 		}
 		sh.untick = c.After(max(0, e.At.Sub(c.Now())), tick{})
 	}
+}
+
+// lend lends a worker. Its return comes as a message, whoever brings it.
+func (sh *shell) lend(c *kernel.Ctx[Message], e Grant) {
+	self, number := c.Self(), sh.number
+	back := func(r Returned) { _ = self.Control(returned{Worker: e.Worker, Returned: r, incarnation: number}) }
+	sh.lent[e.Worker] = sh.leases.Grant(sh.up[e.Worker], e.Binding, back)
 }
 
 // workerMessage is what a worker actor receives.
@@ -196,7 +232,7 @@ func (a *workerActor) Receive(c *kernel.Ctx[workerMessage], m workerMessage) {
 			return
 		}
 		a.worker = m.worker
-		_ = a.parent.Control(ready{Worker: a.name, PID: a.worker.PID()})
+		_ = a.parent.Control(ready{Worker: a.name, PID: a.worker.PID(), worker: a.worker})
 		a.run(c, a.first)
 	case runJob:
 		a.run(c, m.job)

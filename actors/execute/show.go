@@ -37,13 +37,40 @@ func (s *State) show() Snapshot {
 		if w.run != nil {
 			q.Running++
 		}
-		ws = append(ws, inspect.Worker{ID: kernel.Numbered("worker", w.name), Kind: "execute", PID: w.pid, State: w.state(),
+		ws = append(ws, inspect.Worker{ID: kernel.Numbered("worker", w.name), Kind: "execute", PID: w.pid, State: w.shown(),
 			Tenant: w.binding.Tenant, Artifact: w.binding.Key.String(), Runs: w.runs, Since: w.since, Sandbox: w.sandbox})
 	}
 	return Snapshot{Queue: q, Workers: ws}
 }
 
-// state is what is shown of a worker.
+// shown is what is shown of a worker. What one that is lent does, its lease knows.
+func (w *worker) shown() string {
+	if w.lease != kept {
+		return "idle"
+	}
+	return w.state()
+}
+
+// ride adds what a worker does and did while it is lent.
+func (s *Snapshot) ride(worker uint64, r Rides) {
+	for n := range s.Workers {
+		w := &s.Workers[n]
+		if kernel.Number(w.ID) != worker {
+			continue
+		}
+		w.Runs += r.Ended
+		w.Sandbox = cmp.Or(r.Sandbox, w.Sandbox)
+		if r.Last.After(w.Since) {
+			w.Since = r.Last
+		}
+		if r.UnderWay > 0 {
+			w.State = "busy"
+		}
+	}
+	s.Queue.Running += r.UnderWay
+}
+
+// state names the state of a worker.
 func (w *worker) state() string {
 	switch {
 	case w.closing != "" && w.run != nil:
@@ -54,6 +81,10 @@ func (w *worker) state() string {
 		return "starting"
 	case w.run != nil:
 		return "busy"
+	case w.lease == lent:
+		return "lent"
+	case w.lease == recalled:
+		return "recalled"
 	}
 	return "idle"
 }

@@ -14,7 +14,8 @@ const (
 	maxSpawnBackoff = 5 * time.Second
 )
 
-// slots counts the runs that have a slot, on a worker or by a claim: by their turn, and those above soft.
+// slots counts the runs that have a slot, on a worker or by a claim: by their turn, and those above soft. A worker that is
+// lent has an ordinary slot, whether it is used or not.
 func (s *State) slots() (ordinary, above int) {
 	count := func(i *item) {
 		if i.above {
@@ -26,6 +27,8 @@ func (s *State) slots() (ordinary, above int) {
 	for _, w := range s.workers {
 		if w.run != nil {
 			count(w.run)
+		} else if w.lease != kept {
+			ordinary++
 		}
 	}
 	for _, i := range s.claims {
