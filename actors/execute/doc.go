@@ -30,7 +30,7 @@
 //	claimed   drought    parked    -
 //	claimed   room       busy      RunOn
 //	claimed   room       starting  StartWorker
-//	claimed   tick       -         Answer(canceled.deadline) Answer(host.spawn_failed)
+//	claimed   tick       -         Answer(canceled.deadline)
 //	parked    Cancel     -         Answer(canceled.caller_left)
 //	parked    Enqueue    parked    -
 //	parked    Raise      claimed   -
@@ -46,7 +46,8 @@
 //	starting  Raise      starting  -
 //	starting  exited     -         Answer(bug.panic)
 //	starting  ready      busy      -
-//	starting  unstarted  -         Answer(suspect.artifact_rejected)
+//	starting  unstarted  -         Answer(host.spawn_failed) Answer(suspect.artifact_rejected)
+//	starting  unstarted  busy      RunOn
 //	starting  unstarted  parked    -
 //	stopping  Enqueue    stopping  -
 //	stopping  Raise      stopping  -
@@ -57,28 +58,40 @@
 //
 // and of workers:
 //
-//	Worker    Event       Next      Effects
-//	-         a run       starting  StartWorker
-//	busy      Cancel      stopping  StopWorker
-//	busy      exited      -         Gone
-//	busy      finished    busy      RunOn
-//	busy      finished    closing   StopWorker
-//	busy      finished    idle      -
-//	closing   exited      -         Gone
-//	idle      Release     closing   StopWorker
-//	idle      a run       busy      RunOn
-//	idle      above soft  closing   StopWorker
-//	idle      exited      -         Gone
-//	idle      idle time   closing   StopWorker
-//	idle      room        closing   StopWorker
-//	starting  Cancel      stopping  StopWorker
-//	starting  exited      -         -
-//	starting  ready       busy      -
-//	starting  unstarted   closing   -
-//	stopping  exited      -         Gone
-//	stopping  finished    closing   -
-//	stopping  ready       stopping  -
-//	stopping  unstarted   closing   -
+//	Worker    Event         Next      Effects
+//	-         a run         starting  StartWorker
+//	busy      Cancel        stopping  StopWorker
+//	busy      exited        -         Gone
+//	busy      finished      busy      RunOn
+//	busy      finished      closing   StopWorker
+//	busy      finished      idle      -
+//	busy      finished      lent      Grant
+//	closing   exited        -         Gone
+//	idle      Release       closing   StopWorker
+//	idle      a run         busy      RunOn
+//	idle      above soft    closing   StopWorker
+//	idle      exited        -         Gone
+//	idle      idle time     closing   StopWorker
+//	idle      nobody waits  lent      Grant
+//	idle      room          closing   StopWorker
+//	lent      Release       recalled  Revoke
+//	lent      a backlog     recalled  Revoke
+//	lent      exited        -         Gone Revoke
+//	lent      idle time     recalled  Revoke
+//	lent      returned      closing   StopWorker
+//	recalled  exited        -         Gone
+//	recalled  returned      busy      RunOn
+//	recalled  returned      closing   StopWorker
+//	recalled  returned      idle      -
+//	recalled  returned      lent      Grant
+//	starting  Cancel        stopping  StopWorker
+//	starting  exited        -         -
+//	starting  ready         busy      -
+//	starting  unstarted     closing   -
+//	stopping  exited        -         Gone
+//	stopping  finished      closing   -
+//	stopping  ready         stopping  -
+//	stopping  unstarted     closing   -
 //
 // # Concurrency
 //
@@ -102,6 +115,14 @@
 // run with an idle worker may pass others, as long as none of them waits for 100 ms, counted from its arrival or from when
 // its tenant or app was served last, and until its tenant or app is ahead by 32 starts. A tenant that leaves while it is
 // ahead comes back ahead.
+//
+// Leases. A worker that idles while no run waits is lent to callers that ask for its binding again, if its last run allows
+// that: their runs pass by the actor. It keeps an ordinary slot, so that shares and limits hold as if it were busy, though its
+// runs are no turns. As soon as a run waits for a slot, or for more than one above soft, all that is lent is asked back, once;
+// rides that are under way go on to their end, and the slot is given by turns when the last one has ended. A drought is no
+// reason: who waits it out needs no slot. Release asks back as well, and so does the idle time: only the leases know when a
+// lent worker was used last. Each Grant ends by one return or by the end of its worker, whichever is first; when the queue
+// stops or restarts, by that.
 //
 // No idle worker is closed to make room for a run that has a free slot: for a critical run, that is any below Config.Hard.
 //
@@ -140,5 +161,8 @@
 //	no resurrection without work                  TestNoResurrectionWithoutWork
 //	death between assignment and run              TestWorkerThatDiesBeforeItsRunIsSuspect
 //	no idle worker dies beside a free slot        TestNoIdleWorkerDiesBesideAFreeSlot, TestSimulation
+//	workers are lent while nobody waits           TestWorkersAreLentWhileNobodyWaits, TestSimulation
+//	a lease ends once, whoever ends it            TestLeaseEnds, TestLeasesOfAnEarlierIncarnation, TestSimulation
+//	lent workers are shown as they are            TestLentWorkersAreShown
 //	a greedy tenant has its share                 TestGreedyTenantGetsItsShare, TestFullQueueIsSharedByTenants
 package execute

@@ -61,7 +61,7 @@ func (a *audit) Step(now time.Time, m Message) (out []Effect) {
 			*a.broken = fmt.Errorf("worker %d was closed (%s) beside a free slot: %d in use, %d idle", w.name, w.closing, ordinary, kept)
 		}
 	}
-	a.tables.see(a.State, m, runs, workers, out)
+	a.tables.see(a.State, a.pressed(now), m, runs, workers, out)
 	return out
 }
 
@@ -77,7 +77,7 @@ func seeds(few int) int {
 // start, for a time or ever, die idle or are spoiled by a run; cancellations and raises that overtake; runs that are asked
 // for twice; crashes of the queue before each step and each effect, answers and ticks that are late. Every run is answered
 // exactly once, no worker has two runs and no run two workers, there are never more processes than allowed, nobody waits
-// beside a slot, no idle worker dies beside one, the shares hold in each window of turns, no class is passed for long, and in
+// beside a slot, no idle worker dies beside one, workers are lent one at a time and not while somebody waits, the shares hold in each window of turns, no class is passed for long, and in
 // the end nothing is left. What was seen is the table in the documentation.
 func TestSimulation(t *testing.T) {
 	tables := newTables()
@@ -99,6 +99,8 @@ type process struct {
 	run            uint64
 	stopping, gone bool
 	spoiled        bool
+	lent           bool
+	recalled       bool
 }
 
 func world(w *sim.World, inbox int, tables *tables) sim.Check {
@@ -114,6 +116,7 @@ func world(w *sim.World, inbox int, tables *tables) sim.Check {
 	limits.Hard = limits.Soft + w.Rand().IntN(3)
 	steady := w.Rand().IntN(2) == 0 // each client keeps to its priority
 	outage := w.Rand().IntN(4) * 25 // percent of the starts that fail while it lasts
+	lends := w.Rand().IntN(4) > 0
 	outageEnds := w.Now().Add(ms(3000))
 	soon := func(s *sim.Shell, max int) time.Duration { return time.Duration(s.Rand().IntN(max)) * time.Millisecond }
 
@@ -134,7 +137,7 @@ func world(w *sim.World, inbox int, tables *tables) sim.Check {
 				broken = fmt.Errorf("run %d is on worker %d and on %d", j.Run, n, worker)
 			}
 		}
-		if p.run != 0 || p.stopping || p.spoiled || p.binding != j.Binding {
+		if p.run != 0 || p.stopping || p.spoiled || p.lent || p.binding != j.Binding {
 			broken = fmt.Errorf("run %d on worker %d: %+v", j.Run, worker, *p)
 		}
 		if p.run = j.Run; p.gone { // the news of its end is on the way
@@ -179,12 +182,46 @@ func world(w *sim.World, inbox int, tables *tables) sim.Check {
 			return ready{Worker: e.Worker, PID: 1}
 		})
 	}
+	back := func(s *sim.Shell, worker uint64) { // the leases do not hear of the end of a process
+		p := procs[worker]
+		s.Go(soon(s, 20), func() any {
+			if !p.lent {
+				return nil
+			}
+			p.lent = false
+			m := returned{Worker: worker, Returned: Returned{Runs: s.Rand().Uint64N(3), Alive: p.recalled && !p.gone && s.Rand().IntN(8) > 0}}
+			if m.Runs > 0 {
+				m.LastUsed = s.Now()
+			}
+			p.spoiled = !m.Alive
+			return m
+		})
+	}
 	do := func(s *sim.Shell, e Effect) {
 		switch e := e.(type) {
 		case StartWorker:
 			start(s, e)
 		case RunOn:
 			begin(s, e.Worker, e.Job)
+		case Grant:
+			p := procs[e.Worker]
+			if p.lent || p.run != 0 || p.stopping || p.spoiled || p.binding != e.Binding || !lends {
+				broken = fmt.Errorf("worker %d is lent: %+v", e.Worker, *p)
+			}
+			p.lent, p.recalled = true, false
+			switch s.Rand().IntN(16) {
+			case 0: // a ride spoils it
+				back(s, e.Worker)
+			case 1:
+				exit(s, e.Worker, s.Rand().IntN(2) == 0)
+			}
+		case Revoke:
+			p := procs[e.Worker]
+			if p.recalled {
+				broken = fmt.Errorf("worker %d is asked back twice", e.Worker)
+			}
+			p.recalled = true
+			back(s, e.Worker)
 		case StopWorker:
 			procs[e.Worker].stopping = true
 			exit(s, e.Worker, false)
@@ -209,6 +246,7 @@ func world(w *sim.World, inbox int, tables *tables) sim.Check {
 			clear(procs)
 			untick = func() {}
 			core = &audit{State: NewState(limits), tables: tables, broken: &broken}
+			core.lends = lends
 			return core
 		},
 		Do: do, Crashes: true, Inbox: inbox,
@@ -229,7 +267,7 @@ func world(w *sim.World, inbox int, tables *tables) sim.Check {
 			New: func() sim.Core[any, any] { return &client{left: each} },
 			Do: func(s *sim.Shell, _ any) {
 				id++
-				j := Job{Run: id, Binding: Binding{Tenant: name[:len(name)-s.Rand().IntN(2)], Key: artifacts.Key{byte(1 + s.Rand().IntN(2))}},
+				j := Job{Run: id, Lend: s.Rand().IntN(4) > 0, Binding: Binding{Tenant: name[:len(name)-s.Rand().IntN(2)], Key: artifacts.Key{byte(1 + s.Rand().IntN(2))}},
 					Priority: run.Priority(1 + s.Rand().IntN(4))}
 				if steady {
 					j.Priority = run.Priority(1 + n%4)
@@ -276,6 +314,11 @@ func world(w *sim.World, inbox int, tables *tables) sim.Check {
 			return broken
 		},
 		AtEnd: func() error {
+			for n, p := range procs {
+				if p.lent {
+					return fmt.Errorf("worker %d is lent still", n)
+				}
+			}
 			if len(answered) != clients*each {
 				return fmt.Errorf("%d of %d runs were answered", len(answered), clients*each)
 			}
@@ -325,7 +368,7 @@ func (s *State) workerStates() map[uint64]string {
 }
 
 // see records what a step did to each run and worker that it addressed or changed.
-func (t *tables) see(s *State, m Message, runs map[uint64]runState, workers map[uint64]string, out []Effect) {
+func (t *tables) see(s *State, pressed bool, m Message, runs map[uint64]runState, workers map[uint64]string, out []Effect) {
 	event, run, worker := "", uint64(0), uint64(0)
 	switch m := m.(type) {
 	case Enqueue:
@@ -340,6 +383,8 @@ func (t *tables) see(s *State, m Message, runs map[uint64]runState, workers map[
 		event, worker = "unstarted", m.Worker
 	case finished:
 		event, run, worker = "finished", m.Run, m.Worker
+	case returned:
+		event, worker = "returned", m.Worker
 	case exited:
 		event, worker = "exited", m.Worker
 	case tick:
@@ -410,6 +455,12 @@ func (t *tables) see(s *State, m Message, runs map[uint64]runState, workers map[
 			e = "a run"
 		case to == "closing" && s.workers[w].closing != closedStopped:
 			e = map[string]string{closedIdle: "idle time", closedRoom: "room", closedCulled: "above soft"}[s.workers[w].closing]
+		case to == "lent":
+			e = "nobody waits"
+		case to == "recalled" && pressed:
+			e = "a backlog"
+		case to == "recalled" && event != "Release":
+			e = "idle time"
 		case from == "idle" && event != "Release":
 			e = "a run"
 		}
@@ -427,6 +478,14 @@ func (t *tables) see(s *State, m Message, runs map[uint64]runState, workers map[
 			case StopWorker:
 				if x.Worker == w {
 					effects = append(effects, "StopWorker")
+				}
+			case Grant:
+				if x.Worker == w {
+					effects = append(effects, "Grant")
+				}
+			case Revoke:
+				if x.Worker == w {
+					effects = append(effects, "Revoke")
 				}
 			case Gone:
 				if x.Worker == w {
