@@ -98,7 +98,7 @@ func (s *State) returned(now time.Time, m returned) []Effect {
 func (s *State) release(now time.Time, m Release) []Effect {
 	var out []Effect
 	if s.lends {
-		out = append(out, Forget{Key: m.Key, Tenant: m.Tenant})
+		out = append(out, Forget(m))
 	}
 	for _, w := range s.sorted() {
 		switch {
