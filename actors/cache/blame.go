@@ -56,7 +56,8 @@ func (s *State) executed(now time.Time, m executed) []Effect {
 		s.forgive(a.Key, a.Tenant)
 		return s.answer(a, Answer{Outcome: o, Meta: e.meta})
 	}
-	works := e.inUse > 0 && e.well // for others, right now
+	others := e.inUse > 0 || a.Tried != nil && a.Tried.Others && a.attempts == 1
+	works := others && e.well // for others, right now
 	e.well = e.well && f.Class != fault.Suspect || f.Class == fault.Guest
 	if r := remedyFor(f.Code); r != noRemedy && a.attempts == 1 {
 		if o.Delivered == 0 {
@@ -118,7 +119,7 @@ func (s *State) suspect(now time.Time, a *ask) (out []Effect) {
 	r.runs, r.at = r.runs+1, now
 	if r.runs >= s.limits.QuarantineAfter {
 		if r.until.IsZero() {
-			out = append(out, Quarantined{})
+			out = append(out, Quarantined{}, Release{Key: a.Key, Tenant: a.Tenant})
 		}
 		r.until = now.Add(s.limits.Quarantine)
 	}

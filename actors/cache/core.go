@@ -166,6 +166,8 @@ func (s *State) Step(now time.Time, in Message) []Effect {
 		return s.takeDescription(now, m)
 	case executed:
 		return s.executed(now, m)
+	case Used:
+		return s.used(now, m)
 	case deleted:
 		return s.deleted(m)
 	case Prune:
@@ -216,6 +218,9 @@ func (s *State) indexed(now time.Time, m indexed) []Effect {
 func (s *State) ask(now time.Time, m Ask) []Effect {
 	a := &ask{Request: m.Request, reply: m.Reply, attempts: 1}
 	a.Budget.Wall = cmp.Or(a.Budget.Wall, run.WallFactor*a.Budget.CPU)
+	if a.Tried != nil {
+		return s.tried(now, a)
+	}
 	e := s.entries[a.Key]
 	needed := e == nil || e.state == artifacts.Failed && s.retry(now, e, a) // a preparation
 	var err *fault.Error

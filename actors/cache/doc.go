@@ -49,7 +49,7 @@
 //	prepared   executed: guest     prepared   Reply
 //	prepared   executed: host      prepared   Reply
 //	prepared   executed: host      preparing  Delete Release Retried Shown StartPrepare
-//	prepared   executed: suspect   prepared   Describe Quarantined Reply Retried StartExecute
+//	prepared   executed: suspect   prepared   Describe Quarantined Release Reply Retried StartExecute
 //	prepared   executed: suspect   preparing  Delete Release Retried StartPrepare
 //	prepared   heads-up            prepared   Accept Reply StoreAgain Touch
 //	prepared   precheck            prepared   Describe Reply StoreAgain Touch
@@ -119,6 +119,11 @@
 // Config.QuarantineAfter of these in a row put the code of that tenant into quarantine for Config.Quarantine: its executions
 // are answered guest.quarantined, and no worker is spent on them. A run that ends well counts anew, an eviction by an operator
 // lifts the quarantine, and so does a restart of the actor.
+//
+// Runs on workers that are lent pass by the cache, which hears of them at intervals (Used). Those whose end is doubtful come to
+// it with that end as their first attempt (Request.Tried): blame, repetition and quarantine are the same. A code that is put
+// into quarantine has its leases ended. Such runs do not count as use: an artifact can be evicted while they are under way, and
+// they go on to their end.
 //
 // # Limits
 //

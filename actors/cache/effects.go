@@ -78,8 +78,11 @@ type (
 	}
 	// CancelExecute ends a run.
 	CancelExecute struct{ Run uint64 }
-	// Release closes the idle workers of an artifact.
-	Release struct{ Key artifacts.Key }
+	// Release closes the idle workers of an artifact, and ends leases of it.
+	Release struct {
+		Key    artifacts.Key
+		Tenant string // "": all
+	}
 	// StartVerify checks a stored artifact; answered by verified.
 	StartVerify struct {
 		Key   artifacts.Key

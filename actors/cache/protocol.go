@@ -52,9 +52,17 @@ type Request struct {
 	NoCode      bool      // nobody has the code: only what is prepared already can be served
 	Validity    string    // a tag; Revoke of the same tenant and tag ends the request. Empty: none
 	By          string    // who asks, for the record of who raised what. Empty: kind and tenant
+	Lend        bool      // of an Execute: see execute.Job
+	Tried       *Tried    // of an Execute: its first attempt is over. Nil: it is yet to come
 
 	// Accepted, if set, is answered when a HeadsUp is admitted. It may be answered twice, if the cache restarts.
 	Accepted kernel.Reply[struct{}]
+}
+
+// Tried is a first attempt that passed by the cache, on a worker that was lent. What follows is as if it had not.
+type Tried struct {
+	Outcome run.Outcome // with a fault
+	Others  bool        // other runs use the artifact in the same way
 }
 
 // Answer is what a request gets.
@@ -108,6 +116,16 @@ type Raise struct {
 type Revoke struct {
 	Tenant, Tag string
 	Reply       kernel.Reply[int]
+}
+
+// Used says that an artifact was used by runs that passed by the cache: it was needed now.
+// Sent by: host, on the control lane, at intervals as long as that goes on, and before an Ask of such a run that was tried.
+// Answer: none. Races: the artifact may be gone; then it means nothing.
+type Used struct {
+	Key    artifacts.Key
+	Tenant string
+	OK     bool // a run of the tenant ended well
+	Well   bool // a run ended by the code's own doing
 }
 
 // List asks for all entries. Sent by: host. Answer: a snapshot.
@@ -247,6 +265,7 @@ func (Ask) cacheMessage()       {}
 func (Depart) cacheMessage()    {}
 func (Raise) cacheMessage()     {}
 func (Revoke) cacheMessage()    {}
+func (Used) cacheMessage()      {}
 func (List) cacheMessage()      {}
 func (Show) cacheMessage()      {}
 func (Verify) cacheMessage()    {}

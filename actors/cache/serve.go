@@ -36,8 +36,44 @@ func (s *State) serve(now time.Time, e *entry, a *ask) []Effect {
 	return []Effect{StartExecute{Job: execute.Job{
 		Run:     a.ID,
 		Binding: execute.Binding{Tenant: a.Tenant, App: a.App, Key: a.Key, MemoryBytes: a.Limits.MemoryBytes, Isolation: max(a.Isolation, run.Reset)},
-		Entry:   a.Entry, Limits: a.Limits, Imports: a.Imports, Determinism: a.Determinism, Priority: a.Priority, Deadline: a.Deadline,
+		Entry:   a.Entry, Limits: a.Limits, Imports: a.Imports, Determinism: a.Determinism, Priority: a.Priority, Deadline: a.Deadline, Lend: a.Lend,
 	}}}
+}
+
+// tried takes up a request whose first attempt passed by. It is past every limit, since it ran.
+func (s *State) tried(now time.Time, a *ask) []Effect {
+	o := a.Tried.Outcome
+	e := s.entries[a.Key]
+	there := e != nil && e.state == artifacts.Prepared
+	a.hit = true
+	switch {
+	case !there && a.NoCode: // it could not be had again
+		if f := o.Fault; f.Class != fault.Guest && f.Class != fault.Suspect {
+			return s.fail(a, f)
+		}
+		return s.answer(a, Answer{Outcome: o, Meta: artifacts.Meta{Key: a.Key, Code: a.Code}})
+	case !there: // it has gone meanwhile
+		e = &entry{key: a.Key, code: a.Code, state: artifacts.Prepared, meta: artifacts.Meta{Key: a.Key, Code: a.Code}}
+	}
+	e.lastNeeded = now
+	s.asks[a.ID] = a
+	a.entry = e
+	e.inUse++
+	return append([]Effect{Touch{Key: e.key}}, s.executed(now, executed{id: a.ID, outcome: o})...)
+}
+
+// used takes note of runs that passed by.
+func (s *State) used(now time.Time, m Used) []Effect {
+	if m.OK {
+		s.forgive(m.Key, m.Tenant)
+	}
+	e := s.entries[m.Key]
+	if e == nil || e.state != artifacts.Prepared {
+		return nil
+	}
+	e.lastNeeded = now
+	e.well = e.well || m.Well
+	return append([]Effect{Touch{Key: e.key}}, s.persist(now, e)...)
 }
 
 // exceeds says which limit of b the preparation of an artifact would have reached, by its record.

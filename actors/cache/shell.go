@@ -129,7 +129,7 @@ func (sh *shell) do(c *kernel.Ctx[Message], e Effect) {
 	case CancelExecute:
 		_ = sh.cfg.Execute.Control(execute.Cancel{Run: e.Run})
 	case Release:
-		_ = sh.cfg.Execute.Control(execute.Release{Key: e.Key})
+		_ = sh.cfg.Execute.Control(execute.Release{Key: e.Key, Tenant: e.Tenant})
 	case Retried:
 		sh.cfg.Observe.Retried(e.Fault)
 	case Quarantined:
