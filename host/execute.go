@@ -44,56 +44,91 @@ func (h *Host) Execute(ctx context.Context, r Request) (run.Receipt, error) {
 
 // executeOnce is Execute without a cross-check.
 func (h *Host) executeOnce(ctx context.Context, r Request) (run.Receipt, error) {
-	if err := r.validate(h.cfg); err != nil {
+	begin := time.Now()
+	if err := r.validate(&h.cfg); err != nil {
 		return run.Receipt{}, h.refused(err)
 	}
 	if err := h.enter(); err != nil {
 		return run.Receipt{}, h.refused(err)
 	}
 	defer h.leave()
-	c, err := h.takeCode(r.Code, r.CodeHash, artifacts.Options{CanonicalNaNs: r.CanonicalNaNs})
+	var c *heldCode // what was given; what is named is held once the actors need it
+	code := r.CodeHash
+	if r.Code != nil {
+		var err error
+		if c, err = h.takeCode(r.Code, "", artifacts.Options{CanonicalNaNs: r.CanonicalNaNs}); err != nil {
+			return run.Receipt{}, h.refused(err)
+		}
+		defer c.release()
+		code = c.hash.String()
+	}
+	t, err := h.termsOf(&r, code)
 	if err != nil {
 		return run.Receipt{}, h.refused(err)
 	}
-	defer c.release()
 	if r.Input != nil {
 		h.metrics.Input(len(r.Input))
 	}
-	limits := r.Limits.WithDefaults()
-	id := h.runs.add(pool.RunIO{Input: r.Input, Stdin: r.Stdin, Stdout: r.Stdout, Stderr: r.Stderr})
+	if c != nil && c.fault != nil {
+		return blame(t.empty(), c.fault), nil
+	}
+	receipt, left, done, err := h.ride(ctx, begin, &r, t)
+	if done {
+		return receipt, err
+	}
+	if c == nil {
+		if c, err = h.takeCode(nil, code, artifacts.Options{CanonicalNaNs: r.CanonicalNaNs}); err != nil {
+			return run.Receipt{}, h.refused(err)
+		}
+		defer c.release()
+	}
+	return h.executeByActors(ctx, begin, r, t, c, left)
+}
+
+// executeByActors runs a request the ordinary way: all of it, or what a ride left.
+func (h *Host) executeByActors(ctx context.Context, begin time.Time, r Request, t *terms, c *heldCode, left *rest) (run.Receipt, error) {
+	if left == nil {
+		left = &rest{id: h.runs.newID()}
+	}
+	if left.entry == nil {
+		left.entry = h.runs.gated(pool.RunIO{Input: r.Input, Stdin: r.Stdin, Stdout: r.Stdout, Stderr: r.Stderr})
+	}
+	id := left.id
+	h.runs.put(id, left.entry)
 	defer func() {
 		if !h.runs.remove(id, streamGrace) {
 			h.log.Error().Uint64("run", id).Msg("a run has ended, and a stream of its caller still blocks")
 		}
 	}()
-
-	receipt := emptyReceipt(c.hash.String(), c.key.String())
-	receipt.Params = run.Params{Tenant: or(r.Tenant, h.cfg.Tenant), Entry: r.Entry, Limits: limits, Imports: r.Imports, Determinism: r.Determinism,
-		Isolation: r.Isolation}.Hash()
-	if c.fault != nil {
-		return blame(inWorld(receipt, c.options, r.Determinism), c.fault), nil
-	}
 	deadline, _ := ctx.Deadline()
-	a, err := h.ask(ctx, cache.Request{
-		ID: id, Kind: cache.Execute, Key: c.key, Code: c.hash, Options: c.options, Tenant: or(r.Tenant, h.cfg.Tenant),
+	lend := t.rides && r.Validity == ""
+	mark := h.lanes.Mark()
+	a, err := h.ask(ctx, begin, cache.Request{
+		ID: id, Kind: cache.Execute, Key: t.key, Code: t.hash, Options: c.options, Tenant: t.tenant,
 		Priority: orPriority(r.Priority, run.Normal), Budget: h.budget(h.cfg.PrepareCPU),
-		Entry: r.Entry, Limits: limits, Imports: r.Imports, Determinism: r.Determinism, Isolation: r.Isolation, Deadline: deadline, NoCode: !c.held,
-		Validity: r.Validity,
+		Entry: r.Entry, Limits: t.job.Limits, Imports: r.Imports, Determinism: r.Determinism, Isolation: r.Isolation, Deadline: deadline, NoCode: !c.held,
+		Validity: r.Validity, Lend: lend, Tried: left.tried,
 	})
+	receipt := t.empty()
 	if err != nil {
-		receipt = inWorld(receipt, c.options, r.Determinism)
 		h.log.Debug().Uint64("job", id).Str("code_hash", receipt.CodeHash).Err(err).Msg("not executed")
 		return receipt, err
+	}
+	if lend {
+		h.proved(t, &a, mark)
 	}
 	receipt = fill(receipt, a, r)
 	h.log.Debug().Uint64("job", id).Str("code_hash", receipt.CodeHash).Str("verdict", receipt.Verdict).Str("fault", receipt.Fault).Msg("executed")
 	return receipt, nil
 }
 
+// gasTable is the version of the gas table in receipts.
+var gasTable = wire.GasTable()
+
 // emptyReceipt is the receipt of a run that used nothing yet.
 func emptyReceipt(code, artifact string) run.Receipt {
 	return run.Receipt{CodeHash: code, Artifact: artifact, CPUMicros: new(int64), WallMicros: new(int64), GasUsed: new(int64), InitGas: new(int64),
-		GasTable: wire.GasTable(), Attempts: new(1), Cache: "miss"}
+		GasTable: gasTable, Attempts: new(1), Cache: "miss"}
 }
 
 // inWorld writes what a run was shown into its receipt.
@@ -222,13 +257,13 @@ func (h *Host) HeadsUp(ctx context.Context, r CodeRequest) error {
 func (h *Host) judge(ctx context.Context, r CodeRequest, c *heldCode, q cache.Request) (cache.Answer, error) {
 	q.ID, q.Key, q.Code, q.Options, q.Tenant, q.Imports, q.NoCode = h.runs.add(pool.RunIO{}), c.key, c.hash, c.options, or(r.Tenant, h.cfg.Tenant), r.Imports, !c.held
 	defer h.runs.remove(q.ID, 0)
-	return h.ask(ctx, q)
+	return h.ask(ctx, time.Now(), q)
 }
 
-// ask brings a request to the cache actor. When the caller leaves, the request is withdrawn, and its end is awaited all
+// ask brings a request, which began then, to the cache actor. When the caller leaves, the request is withdrawn, and its end is awaited all
 // the same.
-func (h *Host) ask(ctx context.Context, r cache.Request) (cache.Answer, error) {
-	defer h.took(r.Kind, time.Now())
+func (h *Host) ask(ctx context.Context, begin time.Time, r cache.Request) (cache.Answer, error) {
+	defer h.took(r.Kind, begin)
 	a, err := kernel.AskWithdrawing(ctx, h.cache,
 		func(to kernel.Reply[cache.Answer]) cache.Message { return cache.Ask{Request: r, Reply: to} },
 		cache.Message(cache.Depart{ID: r.ID}), h.cfg.StopTimeout)
@@ -291,7 +326,7 @@ func (h *Host) keyOf(c artifacts.CodeHash, o artifacts.Options) artifacts.Key {
 	return artifacts.KeyOf(c, h.pool.Facts().Build, o)
 }
 
-func (r Request) validate(cfg Config) error {
+func (r *Request) validate(cfg *Config) error {
 	if err := r.Limits.Validate(); err != nil {
 		return err
 	}
@@ -299,7 +334,7 @@ func (r Request) validate(cfg Config) error {
 		return fault.New(fault.CallerInvalid, "request", "", nil).WithHint(what)
 	}
 	total := len(r.Entry.Name)
-	for _, l := range [][]string{r.Entry.Args, r.Entry.Env} {
+	for _, l := range [...][]string{r.Entry.Args, r.Entry.Env} {
 		if len(l) > maxArgs {
 			return bad("pass at most 1024 arguments and 1024 environment entries")
 		}
@@ -316,7 +351,7 @@ func (r Request) validate(cfg Config) error {
 		return bad("pass the code or its hash")
 	case r.Code != nil && r.CodeHash != "":
 		return bad("pass the code or its hash, not both")
-	case int64(len(r.Input)) > cfg.withDefaults().MaxInputBytes:
+	case int64(len(r.Input)) > cfg.MaxInputBytes:
 		return fault.New(fault.CallerParamsTooBig, "request", "", nil)
 	case len(r.Tenant) > MaxTenantBytes:
 		return bad("a tenant has at most 64 bytes")

@@ -22,6 +22,7 @@ import (
 	"github.com/troupehost/troupe/artifacts/db"
 	"github.com/troupehost/troupe/artifacts/sealed"
 	"github.com/troupehost/troupe/artifacts/store"
+	"github.com/troupehost/troupe/host/internal/lanes"
 	"github.com/troupehost/troupe/host/internal/metrics"
 	"github.com/troupehost/troupe/host/internal/pool"
 )
@@ -51,6 +52,8 @@ type Host struct {
 	codes  *codeTable
 	parts  *handoff
 	runs   *runTable
+	terms  *termTable
+	lanes  *lanes.Table
 	system *kernel.System
 
 	prepare kernel.Ref[prepare.Message]
@@ -70,15 +73,12 @@ type Host struct {
 	programs *programs
 	mismatch chan *fault.Error // a worker of another build was met
 
-	mu       sync.Mutex
-	draining bool
-	calls    int           // requests under way
-	idle     chan struct{} // closed when draining and calls is 0
-	closing  sync.Once
-	leaving  sync.Once
-	left     chan struct{} // closed: no job is waited for
-	done     chan struct{}
-	err      error // why the host ended; valid once done is closed
+	gate    *gate // of requests; shut when the host drains
+	closing sync.Once
+	leaving sync.Once
+	left    chan struct{} // closed: no job is waited for
+	done    chan struct{}
+	err     error // why the host ended; valid once done is closed
 }
 
 // Owner is who holds a data directory.
@@ -110,8 +110,9 @@ func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 		return nil, err
 	}
 	h := &Host{cfg: cfg, started: time.Now(), health: newHealth(time.Now), metrics: metrics.New(),
-		codes: newCodeTable(idleCodeBytes, openFiles()/8), parts: newHandoff(), runs: newRunTable(),
-		idle: make(chan struct{}), left: make(chan struct{}), done: make(chan struct{}), mismatch: make(chan *fault.Error, 1)}
+		codes: newCodeTable(idleCodeBytes, openFiles()/8), parts: newHandoff(), runs: newRunTable(), terms: newTermTable(),
+		gate: newGate(), left: make(chan struct{}), done: make(chan struct{}), mismatch: make(chan *fault.Error, 1)}
+	h.lanes = lanes.New(lanes.Config{Depth: 1, Report: h.reportUse})
 	h.life, h.end = context.WithCancel(context.WithoutCancel(ctx))
 	h.log = cfg.Log.With().Str("host", cfg.Name).Logger()
 	defer func() {
@@ -167,6 +168,7 @@ func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 	h.checks = newCrossChecks(h)
 	h.beside.Go(func() { h.checks.keep(h.life) })
 	h.beside.Go(func() { h.watchDisk(h.life) })
+	h.beside.Go(func() { h.lanes.Keep(h.life) })
 	h.beside.Go(func() { h.warm.keep(h.life) })
 	h.beside.Go(func() { h.pool.KeepSpares(h.life) })
 	go h.watchActors()
@@ -186,7 +188,7 @@ func (h *Host) startActors() (err error) {
 	if err != nil {
 		return err
 	}
-	h.execute, err = execute.Spawn(h.system, execute.Config{Workers: h.pool, Observe: executeMetrics{h.metrics},
+	h.execute, err = execute.Spawn(h.system, execute.Config{Workers: h.pool, Leases: h.lanes, Observe: executeMetrics{h.metrics},
 		Limits: execute.Limits{Queue: cfg.ExecuteQueue, Soft: cfg.ExecuteWorkers, Hard: cfg.ExecuteWorkersCritical, Idle: cfg.WorkerIdle}})
 	if err != nil {
 		return err
@@ -260,12 +262,7 @@ func (h *Host) shut(why error, drain bool) {
 	h.closing.Do(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), h.cfg.StopTimeout)
 		defer cancel()
-		h.mu.Lock()
-		h.draining = true
-		if h.calls == 0 {
-			close(h.idle)
-		}
-		h.mu.Unlock()
+		h.gate.shut()
 		h.end() // announcements are given up
 		if drain {
 			drained := make(chan struct{})
@@ -273,7 +270,7 @@ func (h *Host) shut(why error, drain bool) {
 				h.log.Debug().Err(err).Msg("the jobs have stopped already") // and have answered
 			}
 			select {
-			case <-h.idle:
+			case <-h.gate.empty:
 			case <-ctx.Done():
 			}
 			select {
@@ -318,27 +315,18 @@ func (h *Host) release(ctx context.Context) error {
 
 // enter admits a request.
 func (h *Host) enter() error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.draining {
-		select {
-		case <-h.done:
-			return fault.New(fault.CallerClosed, "host", h.cfg.Name, h.err)
-		default:
-			return fault.New(fault.BusyDraining, "host", h.cfg.Name, nil).WithRetryAfter(h.cfg.StopTimeout)
-		}
+	if h.gate.enter() {
+		return nil
 	}
-	h.calls++
-	return nil
+	select {
+	case <-h.done:
+		return fault.New(fault.CallerClosed, "host", h.cfg.Name, h.err)
+	default:
+		return fault.New(fault.BusyDraining, "host", h.cfg.Name, nil).WithRetryAfter(h.cfg.StopTimeout)
+	}
 }
 
-func (h *Host) leave() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.calls--; h.calls == 0 && h.draining {
-		close(h.idle)
-	}
-}
+func (h *Host) leave() { h.gate.leave() }
 
 func release(parts map[string]*sealed.File) {
 	for _, f := range parts {

@@ -68,7 +68,7 @@ type JobFilter struct {
 // caller.invalid_request, caller.params_too_large, caller.conflict, caller.not_found, caller.quota, canceled.*,
 // busy.queue_full, busy.draining, busy.disk_space, host.disk_full, host.disk_io, guest.code_too_large.
 func (h *Host) Submit(ctx context.Context, r JobRequest) (run.Job, error) {
-	if err := r.validate(h.cfg); err != nil {
+	if err := r.validate(&h.cfg); err != nil {
 		return run.Job{}, err
 	}
 	if err := h.enter(); err != nil {
@@ -151,7 +151,7 @@ func (h *Host) jobCode(ctx context.Context, code []byte, hash string, body *jobs
 	return c, none, nil
 }
 
-func (r JobRequest) validate(cfg Config) error {
+func (r *JobRequest) validate(cfg *Config) error {
 	bad := func(what string) error {
 		return fault.New(fault.CallerInvalid, "job", "", nil).WithHint(what)
 	}
@@ -161,7 +161,7 @@ func (r JobRequest) validate(cfg Config) error {
 	switch {
 	case r.Stdin != nil, r.Stdout != nil, r.Stderr != nil:
 		return bad("a job has no streams: pass StdinBytes, and find the output in the receipt")
-	case int64(len(r.StdinBytes)) > cfg.withDefaults().MaxInputBytes:
+	case int64(len(r.StdinBytes)) > cfg.MaxInputBytes:
 		return fault.New(fault.CallerParamsTooBig, "job", "", nil)
 	case r.Limits.OutputBytes > MaxJobOutputBytes:
 		return bad("the output of a job is kept: its limit is at most 32MiB")

@@ -37,9 +37,7 @@ func (h *Host) Inspect(ctx context.Context) (inspect.Host, error) {
 func (h *Host) inspect(ctx context.Context) (inspect.Host, error) {
 	out := inspect.Host{Version: Version, BuildID: h.pool.Facts().BuildID, Name: h.cfg.Name, StartedAt: h.started, DataDir: h.cfg.DataDir,
 		Sandbox: h.pool.Facts().Sandbox, Health: h.health.list(), Workers: h.pool.Workers(), Store: h.storeState()}
-	h.mu.Lock()
-	out.Draining, out.Requests = h.draining, h.calls
-	h.mu.Unlock()
+	out.Draining, out.Requests = h.gate.look()
 	out.Ready = !out.Draining
 	out.Actors = h.system.Inspect()
 	p, err := kernel.Ask(ctx, h.prepare, func(r kernel.Reply[inspect.Queue]) prepare.Message { return prepare.Inspect{Reply: r} })

@@ -13,8 +13,8 @@ import (
 // runTable finds the input and output of a run by its id, since these never travel in a message. A run whose output was
 // seen, or whose input was read, is not started a second time, whoever asks for it.
 type runTable struct {
+	last atomic.Uint64 // newest id
 	mu   sync.Mutex
-	next uint64
 	runs map[uint64]*runEntry
 }
 
@@ -33,9 +33,18 @@ type runEntry struct {
 
 func newRunTable() *runTable { return &runTable{runs: map[uint64]*runEntry{}} }
 
+// newID names a run.
+func (t *runTable) newID() uint64 { return t.last.Add(1) }
+
+// add puts a run into the table.
 func (t *runTable) add(r pool.RunIO) uint64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	id := t.newID()
+	t.put(id, t.gated(r))
+	return id
+}
+
+// gated returns the streams of a run that is not in the table so far, behind gates.
+func (t *runTable) gated(r pool.RunIO) *runEntry {
 	e := &runEntry{io: r, unused: make(chan struct{}), writing: make(chan struct{}, 1)}
 	if r.Stdin != nil {
 		e.io.Stdin = gatedReader{e, r.Stdin}
@@ -47,9 +56,13 @@ func (t *runTable) add(r pool.RunIO) uint64 {
 		e.io.Stderr = gatedWriter{e, r.Stderr}
 	}
 	e.io.Release = func() { t.release(e) }
-	t.next++
-	t.runs[t.next] = e
-	return t.next
+	return e
+}
+
+func (t *runTable) put(id uint64, e *runEntry) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.runs[id] = e
 }
 
 func (t *runTable) release(e *runEntry) {
@@ -72,22 +85,40 @@ func (t *runTable) remove(id uint64, grace time.Duration) bool {
 		close(e.unused)
 	}
 	t.mu.Unlock()
-	timer := time.NewTimer(grace)
-	defer timer.Stop()
 	defer e.close()
 	select {
 	case <-e.unused:
+		return e.settle(grace)
+	default:
+	}
+	begin := time.Now()
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case <-e.unused:
+		return e.settle(grace - time.Since(begin))
 	case <-timer.C:
 		return false
 	}
+}
+
+// settle closes the streams once no call of the caller's writers is under way, and waits for that for up to grace.
+func (e *runEntry) settle(grace time.Duration) bool {
+	defer e.close()
 	select {
 	case e.writing <- struct{}{}:
-		e.close() // before the token is given back
-		<-e.writing
-		return true
-	case <-timer.C:
-		return false
+	default:
+		timer := time.NewTimer(grace)
+		defer timer.Stop()
+		select {
+		case e.writing <- struct{}{}:
+		case <-timer.C:
+			return false
+		}
 	}
+	e.close() // before the token is given back
+	<-e.writing
+	return true
 }
 
 // Open implements pool.Runs.

@@ -245,7 +245,7 @@ func TestWordsOfGuestsAreQuoted(t *testing.T) {
 			section(secCode, body(opCall, 0)),
 		), 64<<20, Options{}); err != nil {
 			quoted(t, fault.From(err))
-		} else if app, err := Load(context.Background(), a.Skeleton, a.Code); err != nil {
+		} else if app, err := Load(context.Background(), a.Contents()); err != nil {
 			quoted(t, fault.From(err))
 		} else {
 			s := invoked("f")

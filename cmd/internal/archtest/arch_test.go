@@ -44,10 +44,11 @@ var allowed = map[string][]string{
 	"host/abi":              {"leaves"},
 	"host/engine":           {"leaves", "host/abi", "artifacts/wasm", "host/wire"}, // wire: the versions that it must agree on
 	"host/worker":           {"leaves", "host/wire", "host/sandbox", "host/engine", "host/abi"},
+	"host/internal/lanes":   {"leaves", "actors/execute"},
 	"host/internal/metrics": {"leaves"},
 	"host/internal/pool":    {"leaves", "host/wire", "artifacts/wasm", "host/sandbox", "actors/prepare", "actors/execute"},
 	"host": {"leaves", "actors/kernel", "actors/prepare", "actors/execute", "actors/cache", "actors/jobs", "artifacts/blob", "artifacts/db", "artifacts/store",
-		"artifacts/wasm", "host/wire", "host/sandbox", "host/abi", "host/internal/metrics", "host/internal/pool"},
+		"artifacts/wasm", "host/wire", "host/sandbox", "host/abi", "host/internal/lanes", "host/internal/metrics", "host/internal/pool"},
 
 	"host/control/api":    {"leaves", "host"},
 	"host/control/client": {"leaves", "host/control/api", "host"},
