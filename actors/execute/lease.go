@@ -87,7 +87,7 @@ func (s *State) returned(now time.Time, m returned) []Effect {
 	}
 	switch {
 	case !m.Alive:
-		return []Effect{s.close(now, w, closedSpoiled)}
+		return []Effect{s.close(now, w, cmp.Or(m.Retired, closedSpoiled))}
 	case w.leaves:
 		return []Effect{s.close(now, w, closedStopped)}
 	}

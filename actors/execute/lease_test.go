@@ -62,8 +62,8 @@ func TestWorkersAreLentWhileNobodyWaits(t *testing.T) {
 	b.enqueue(lendable(5, run.Normal, 3))
 	b.leases("a claim", map[uint64]bool{two: true})
 	b.giveBack(two, Returned{Alive: true, Runs: 7})
-	if b.on(5) == 0 && len(b.closing) == 0 {
-		t.Error("there is no room for run 5")
+	if b.s.parked() != 1 || len(b.closing) == 0 {
+		t.Errorf("there is no room for run 5: %d parked, closing %v", b.s.parked(), b.closing)
 	}
 }
 

@@ -33,7 +33,7 @@ type Job struct {
 
 // IO is the input and output of one run that a caller brings itself. A nil Stdin is at its end; a nil writer means: capture.
 type IO struct {
-	Input          []byte
+	Input          []byte // of a Bytes entry
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 }
@@ -110,5 +110,6 @@ type Returned struct {
 	Runs     uint64
 	LastUsed time.Time // zero: never
 	Alive    bool      // false: it must not be used again
+	Retired  string    // why, if its last run left it in good order: see run.Outcome
 	Sandbox  string    // of the last run
 }
