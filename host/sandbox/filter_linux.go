@@ -116,7 +116,7 @@ func firstFilter(pid int, cgo bool) program {
 	}
 	p.judge(unix.SYS_TGKILL, kill, func(p *program) { p.when(0, allow, uint32(pid)) })
 	p.judge(unix.SYS_FCNTL, kill, func(p *program) {
-		p.when(1, allow, unix.F_GETFD, unix.F_GETFL, unix.F_GET_SEALS)
+		p.when(1, allow, unix.F_GETFD, unix.F_GETFL, unix.F_GET_SEALS, unix.F_DUPFD_CLOEXEC)
 	})
 	flags := []uint32{threadGo, threadGo | unix.CLONE_SETTLS}
 	if cgo {
@@ -173,7 +173,7 @@ func always() []uintptr {
 		unix.SYS_READ, unix.SYS_WRITE, unix.SYS_MADVISE, unix.SYS_MUNMAP, unix.SYS_PWRITE64, unix.SYS_RECVMSG, unix.SYS_CLOSE,
 		unix.SYS_FSTAT, unix.SYS_TIMER_SETTIME,
 		// of the runtime
-		unix.SYS_CLOCK_GETTIME, unix.SYS_CLOCK_NANOSLEEP, unix.SYS_NANOSLEEP, unix.SYS_SCHED_YIELD, unix.SYS_EPOLL_PWAIT,
+		unix.SYS_CLOCK_GETTIME, unix.SYS_CLOCK_NANOSLEEP, unix.SYS_NANOSLEEP, unix.SYS_SCHED_YIELD, unix.SYS_EPOLL_PWAIT, unix.SYS_EPOLL_CTL,
 		unix.SYS_RT_SIGRETURN, unix.SYS_RT_SIGPROCMASK, unix.SYS_RT_SIGACTION, unix.SYS_SIGALTSTACK, unix.SYS_RESTART_SYSCALL,
 		unix.SYS_GETPID, unix.SYS_GETTID, unix.SYS_GETRANDOM, unix.SYS_EXIT, unix.SYS_EXIT_GROUP,
 	}

@@ -471,10 +471,24 @@ func TestConfinedProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	k, cmd := reexec(t, func(c *exec.Cmd) { c.ExtraFiles = append(c.ExtraFiles, w) })
+	program, err := os.Stat("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, cmd := reexec(t, func(c *exec.Cmd) {
+		c.ExtraFiles = append(c.ExtraFiles, w)
+		c.Path = "/proc/self/exe" // whose directories another user need not enter
+		c.Args, c.SysProcAttr = append(c.Args, sandbox.Outside()), sandbox.Plans(program)[0].Attr(nil)
+	})
 	_ = w.Close()
 	ready := k.hello()
-	want := []string{sandbox.Env, sandbox.Files, sandbox.DeathSig, sandbox.NoNewPrivs, sandbox.Undumpable, sandbox.Rlimits}
+	want := slices.DeleteFunc(sandbox.Layers(), func(l string) bool { return l == sandbox.NoExec || l == sandbox.Cgroup })
+	for _, g := range ready.Gaps {
+		if g.Layer != sandbox.Landlock && g.Layer != sandbox.Caps || !strings.Contains(g.Why, "cgo") {
+			t.Errorf("%+v", g)
+		}
+		want = slices.DeleteFunc(want, func(l string) bool { return l == g.Layer })
+	}
 	if !slices.Equal(ready.Held, want) || ready.BuildID != wire.BuildID() || ready.CPU != "" {
 		t.Errorf("%+v", ready)
 	}
@@ -485,7 +499,7 @@ func TestConfinedProcess(t *testing.T) {
 		t.Errorf("the worker holds a descriptor that is not its own: %v", err)
 	}
 	status, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(cmd.Process.Pid), "status"))
-	if err != nil || !strings.Contains(string(status), "NoNewPrivs:\t1\n") {
+	if err != nil || !strings.Contains(string(status), "NoNewPrivs:\t1\n") || !strings.Contains(string(status), "Seccomp:\t2\n") {
 		t.Errorf("no new privileges: %v\n%s", err, status)
 	}
 	for what, limit := range map[int]uint64{unix.RLIMIT_CORE: 0, unix.RLIMIT_NOFILE: 64, unix.RLIMIT_FSIZE: maxOutputFile} {
