@@ -197,8 +197,8 @@ func TestRingTakesTurns(t *testing.T) {
 	stop := time.AfterFunc(2*time.Minute, func() { panic("a wake-up was lost") })
 	defer stop.Stop()
 	delay := func(r *rand.Rand) {
-		most := 2000 // ns
-		if r.IntN(100) == 0 {
+		most := 600 // ns
+		if r.IntN(300) == 0 {
 			most = 200_000
 		}
 		d := time.Duration(r.IntN(most))

@@ -24,15 +24,21 @@ const (
 	keptInput = 64 << 10
 )
 
+// app is what runs.
+type app interface {
+	Run(ctx context.Context, s engine.Spec, streams engine.IO) engine.Outcome
+}
+
 // runner serves the calls of an execute worker, one after the other.
 type runner struct {
 	ring  *wire.WorkerRing
-	app   *engine.App
+	app   app
 	clock *clock // nil: none
 	heap  *collector
 	out   *output
 	stdin stdin
 	io    engine.IO
+	hear  func() error // long, made once
 
 	in    wire.Frame
 	terms wire.Terms
@@ -44,9 +50,10 @@ type runner struct {
 	owed  time.Time // when the first answer was sent that the host has not been woken for; zero: there is none
 }
 
-func newRunner(ring *wire.WorkerRing, app *engine.App, c *clock, whole bool) *runner {
-	r := &runner{ring: ring, app: app, clock: c, out: newOutput(ring)}
-	r.stdin = stdin{ring: ring, out: r.out, long: r.long}
+func newRunner(ring *wire.WorkerRing, a app, c *clock, whole bool) *runner {
+	r := &runner{ring: ring, app: a, clock: c, out: newOutput(ring)}
+	r.hear = r.long
+	r.stdin = stdin{ring: ring, out: r.out, long: r.hear}
 	r.io = engine.IO{Stdin: r.stdin.read, Output: r.out.write, Result: r.out.result}
 	if whole {
 		r.heap = newCollector()
@@ -117,7 +124,7 @@ func (r *runner) run(c *wire.Call) error {
 	spec := engine.Spec{
 		Entry: t.Entry, MemoryBytes: t.MemoryBytes, OutputBytes: t.OutputBytes,
 		Imports: t.Imports, Determinism: t.Determinism, Input: input,
-		Gas: t.Gas, InitGas: t.InitGas, StackValues: t.StackValues, Slice: slice, Long: r.long, ClockStep: t.ClockStep,
+		Gas: t.Gas, InitGas: t.InitGas, StackValues: t.StackValues, Slice: slice, Long: r.hear, ClockStep: t.ClockStep,
 	}
 	if !r.owed.IsZero() {
 		spec.Slice = shortSlice
