@@ -166,19 +166,27 @@ func (a *App) judge(s *Spec) *fault.Error {
 		if f := judgeStrings(s.Entry); f != nil {
 			return f
 		}
-		ok = len(def.ParamTypes()) == 0 && len(def.ResultTypes()) == 0
+		ok = len(def.params) == 0 && len(def.results) == 0
 	case run.Bytes:
-		p, r := def.ParamTypes(), def.ResultTypes()
+		p, r := def.params, def.results
 		ok = len(p) == 2 && p[0] == api.ValueTypeI32 && p[1] == api.ValueTypeI32 && len(r) == 1 && r[0] == api.ValueTypeI64
 	case run.Invoke:
-		for _, t := range append(append([]api.ValueType{}, def.ParamTypes()...), def.ResultTypes()...) {
-			ok = ok && t >= api.ValueTypeF64 && t <= api.ValueTypeI32
-		}
+		ok = numbers(def.params) && numbers(def.results)
 	}
 	if !ok {
 		return fault.New(fault.GuestBadSignature, "link", fault.Quote(name), nil)
 	}
 	return nil
+}
+
+// numbers reports whether all types are those of numbers, which arguments can be.
+func numbers(types []api.ValueType) bool {
+	for _, t := range types {
+		if t < api.ValueTypeF64 || t > api.ValueTypeI32 {
+			return false
+		}
+	}
+	return true
 }
 
 // judgeStrings refuses what WASI cannot say: it ends strings with a NUL.

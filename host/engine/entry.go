@@ -14,9 +14,9 @@ import (
 // invoke calls a function over numbers; judge has looked at its types.
 func (a *App) invoke(s *Spec) Outcome {
 	args, fn := s.Entry.Args, a.exports[s.Entry.Name]
-	params, results := fn.ParamTypes(), fn.ResultTypes()
+	params, results := fn.params, fn.results
 	if len(args) != len(params) {
-		what := fmt.Sprintf("%s takes %d numbers, not %d", fn.ExportNames()[0], len(params), len(args))
+		what := fmt.Sprintf("%s takes %d numbers, not %d", s.Entry.Name, len(params), len(args))
 		return Outcome{Fault: fault.New(fault.CallerInvalid, "invoke", fault.Quote(what), nil)}
 	}
 	for i, t := range params {

@@ -167,7 +167,7 @@ func (a *App) fresh(s *Spec) *Outcome {
 	st.meter.bind(a.live.mod)
 	st.heap, st.ready = *newHeap(a.live.mod), true
 	if a.initialises(s) {
-		if d := a.exports["_initialize"]; len(d.ParamTypes()) > 0 || len(d.ResultTypes()) > 0 {
+		if d := a.exports["_initialize"]; len(d.params) > 0 || len(d.results) > 0 {
 			return end(fault.New(fault.GuestBadSignature, "link", "_initialize", nil))
 		}
 		if err := a.call("_initialize"); err != nil {

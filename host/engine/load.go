@@ -24,7 +24,7 @@ type App struct {
 	module   *wasm.Module
 	symbols  *wasm.Symbols
 	original functions // those of the code as it was given
-	exports  map[string]api.FunctionDefinition
+	exports  map[string]*export
 
 	twice    string                // a function that is imported with two types, which nobody can offer; "" if there is none
 	unknown  map[bool]*wasm.Import // the first import that is refused, without and with traps for what is missing
@@ -55,6 +55,9 @@ type App struct {
 	taken   int // snapshots
 	next    int // the run from which on another one may be taken
 }
+
+// export is the type of an exported function. The engine makes it anew whenever it is asked.
+type export struct{ params, results []api.ValueType }
 
 // Parts are what an app is made of; see package artifacts. The app reads all of them as long as it lives.
 type Parts struct {
@@ -182,7 +185,10 @@ func (b *Blank) load(ctx context.Context, parts Parts) (*App, error) {
 
 // newApp returns an app whose imports are not linked yet.
 func newApp(rt wazero.Runtime, c wazero.CompiledModule, m *wasm.Module, s *wasm.Symbols, resets wasm.Resets) *App {
-	a := &App{rt: rt, compiled: c, module: m, symbols: s, original: originalOf(m), exports: c.ExportedFunctions(), resets: resets}
+	a := &App{rt: rt, compiled: c, module: m, symbols: s, original: originalOf(m), exports: map[string]*export{}, resets: resets}
+	for name, d := range c.ExportedFunctions() {
+		a.exports[name] = &export{d.ParamTypes(), d.ResultTypes()}
+	}
 	a.mem.keep = true
 	a.ctx = context.WithValue(context.Background(), runKey{}, &a.state)
 	a.survey()
@@ -266,7 +272,7 @@ func (a *App) survey() {
 	_, a.starts = a.exports[wasm.StartExport]
 	most := 2
 	for _, d := range a.exports {
-		most = max(most, len(d.ParamTypes()), len(d.ResultTypes()))
+		most = max(most, len(d.params), len(d.results))
 	}
 	a.stack = make([]uint64, most)
 }
