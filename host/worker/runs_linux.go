@@ -27,6 +27,7 @@ const (
 // app is what runs.
 type app interface {
 	Run(ctx context.Context, s engine.Spec, streams engine.IO) engine.Outcome
+	Settle()
 }
 
 // runner serves the calls of an execute worker, one after the other.

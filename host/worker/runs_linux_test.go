@@ -18,6 +18,8 @@ import (
 // pretender is an app that does what a test says.
 type pretender func(engine.Spec, engine.IO) engine.Outcome
 
+func (p pretender) Settle() {}
+
 func (p pretender) Run(_ context.Context, s engine.Spec, io engine.IO) engine.Outcome {
 	return p(s, io)
 }
@@ -219,7 +221,7 @@ func TestTheWorkerLeavesWithItsHost(t *testing.T) {
 	parts, _ := prepared(t, guest(t, "loop"))
 	k, _ := reexec(t, nil)
 	k.hello()
-	k.load(parts[artifacts.PartModule], parts[artifacts.PartCode])
+	k.load(parts)
 	receive[wire.Loaded](k)
 	k.call(command(), wire.Call{Run: 1}) // which computes for ever, under no clock
 	_ = k.conn.Close()

@@ -14,6 +14,7 @@ import (
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/inspect"
 	"github.com/troupehost/troupe/artifacts"
+	"github.com/troupehost/troupe/artifacts/sealed"
 	"github.com/troupehost/troupe/host/sandbox"
 	"github.com/troupehost/troupe/host/wire"
 )
