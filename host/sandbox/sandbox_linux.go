@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -53,7 +54,6 @@ type confinement struct {
 func Apply(cfg Config) (held []string, gaps []Gap) {
 	c := &confinement{cfg: cfg}
 	settle()
-	outer, probed := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	c.layer(Env, func() error {
 		if n := len(os.Environ()); n > 0 {
 			return fmt.Errorf("the environment has %d entries", n)
@@ -61,6 +61,7 @@ func Apply(cfg Config) (held []string, gaps []Gap) {
 		return nil
 	})
 	c.layer(Files, func() error { return closeInherited(cfg.Keep) })
+	outer, probed := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	for _, n := range namespaces() {
 		c.layer(n.layer, func() error { return c.isOwn(n) })
 	}
@@ -183,8 +184,9 @@ func limit(resource int, most uint64) error {
 	return nil
 }
 
-// closeInherited closes what came through exec. The runtime of this process has descriptors too (epoll, eventfd, cgroup
-// files) and aborts without them; it opens all of them close-on-exec, which is what nothing that came through exec is.
+// closeInherited closes what came through exec: nothing of it is close-on-exec. What this process has opened since is so.
+// Of that, the runtime aborts without its poller; in the place of files, such as those of control groups, which it does not
+// read again after settle, comes descriptor 0. Their numbers stay taken, since whoever opened them may close them yet.
 func closeInherited(keep int) error {
 	open, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
@@ -196,8 +198,15 @@ func closeInherited(keep int) error {
 			continue
 		}
 		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
-		if err == nil && flags&unix.FD_CLOEXEC == 0 {
+		if err != nil {
+			continue
+		}
+		if flags&unix.FD_CLOEXEC == 0 {
 			_ = unix.Close(fd)
+			continue
+		}
+		if to, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil && strings.HasPrefix(to, "/") {
+			_ = unix.Dup3(0, fd, unix.O_CLOEXEC)
 		}
 	}
 	return nil

@@ -437,12 +437,12 @@ func TestWorkerIsAlone(t *testing.T) {
 		to, _ := os.Readlink(l)
 		switch filepath.Base(l) {
 		case "0", "1":
-			if to != os.DevNull {
+			if !strings.HasSuffix(to, "/null") { // its mount is gone from the worker's view
 				t.Errorf("descriptor %s is %s", l, to)
 			}
 		case "2", "3":
 		default:
-			if !strings.HasPrefix(to, "anon_inode:") && !strings.HasPrefix(to, "/sys/fs/cgroup/") { // its own runtime's
+			if !strings.HasPrefix(to, "anon_inode:") && !strings.HasSuffix(to, "/null") { // its own runtime's poller, and what stands in for files
 				t.Errorf("descriptor %s is %s", l, to)
 			}
 		}
