@@ -59,17 +59,22 @@ func NewRing() (*HostRing, *os.File, *os.File, error) {
 	if err != nil {
 		return failed(os.NewSyscallError("eventfd", err))
 	}
-	mine, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
-	theirs := os.NewFile(uintptr(fd), "event")
-	if err != nil {
-		_ = theirs.Close()
-		return failed(os.NewSyscallError("fcntl", err))
-	}
+	mine := os.NewFile(uintptr(fd), "event") // in the poller, since it does not block
 	h := &HostRing{mem: mem, end: make(chan struct{})}
-	if err := h.park.open(os.NewFile(uintptr(mine), "event"), h); err != nil {
-		_ = theirs.Close()
+	if err := h.park.open(mine, h); err != nil {
 		return failed(err)
 	}
+	// From here on it blocks, for both sides, or the worker's runtime would want a poller, which its sandbox does not have.
+	err = unix.SetNonblock(fd, false)
+	other := -1
+	if err == nil {
+		other, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	}
+	if err != nil {
+		_ = mine.Close()
+		return failed(os.NewSyscallError("fcntl", err))
+	}
+	theirs := os.NewFile(uintptr(other), "event")
 	h.in.direction, h.out.out.direction = directionOf(mem, fromWorker), directionOf(mem, fromHost)
 	h.reader.fill, h.out.wait, h.out.wake = h.fill, h.awaitRoom, h.wakeReader
 	return h, file, theirs, nil

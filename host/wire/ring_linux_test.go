@@ -87,6 +87,9 @@ func TestRingIsSealed(t *testing.T) {
 	defer h.Close()
 	defer event.Close()
 	defer file.Close()
+	if flags, err := unix.FcntlInt(event.Fd(), unix.F_GETFL, 0); err != nil || flags&unix.O_NONBLOCK != 0 {
+		t.Errorf("the worker would need a poller: %#x, %v", flags, err)
+	}
 	for _, size := range []int64{0, ringFile - 1, ringFile + 1} {
 		if err := file.Truncate(size); !errors.Is(err, unix.EPERM) {
 			t.Errorf("truncate to %d: %v", size, err)
