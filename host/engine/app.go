@@ -111,6 +111,15 @@ func (a *App) run(s *Spec) Outcome {
 		}
 	}
 	a.state.meter.begin(s.Gas)
+	if a.pages.measures() {
+		begin := time.Now()
+		defer func() { a.took = time.Since(begin) }()
+	}
+	return a.enter(s)
+}
+
+// enter calls what the run is of.
+func (a *App) enter(s *Spec) Outcome {
 	switch s.Entry.Mode {
 	case run.Command:
 		if err := a.call("_start"); err != nil {
@@ -125,13 +134,7 @@ func (a *App) run(s *Spec) Outcome {
 
 // call calls a function over the values in the app's stack.
 func (a *App) call(name string) error {
-	if a.state.meter.init || !a.pages.measures() {
-		return a.live.function(name).CallWithStack(a.ctx, a.stack[:])
-	}
-	begin := time.Now()
-	err := a.live.function(name).CallWithStack(a.ctx, a.stack[:])
-	a.took = time.Since(begin)
-	return err
+	return a.live.function(name).CallWithStack(a.ctx, a.stack)
 }
 
 // judge refuses what cannot be run as asked, before anything of the guest runs, and settles the mode.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -51,7 +52,7 @@ func smallGuest(memory, dirty int) []byte {
 func smallCall(t testing.TB, memory, dirty int) (*App, Spec, IO) {
 	t.Helper()
 	a := loadCode(t, smallGuest(memory, dirty))
-	s := Spec{Entry: run.Entry{Mode: run.Bytes, Name: "run"}, MemoryBytes: 32 << 20, OutputBytes: 1 << 20, Input: make([]byte, 512)}
+	s := Spec{Entry: run.Entry{Mode: run.Bytes, Name: "run"}, MemoryBytes: 32 << 20, OutputBytes: 1 << 20, Input: bytes.Repeat([]byte("troupe! "), 64)}
 	streams := IO{
 		Stdin:  func([]byte) (int, error) { return 0, io.EOF },
 		Output: func(bool, []byte) error { return nil },

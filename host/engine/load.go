@@ -50,7 +50,7 @@ type App struct {
 	spoiled bool // the instance is not to be used again
 	snap    *snapshot
 	initGas int64
-	took    time.Duration // of the last call, if somebody wants to know
+	took    time.Duration // of the last run without its beginning, if somebody wants to know
 	runs    int
 	taken   int // snapshots
 	next    int // the run from which on another one may be taken
