@@ -73,7 +73,7 @@ func main() {
 	rounds := flag.Int("rounds", 15, "calls of each kernel on each engine, and turns of small calls")
 	span := flag.Duration("time", 2*time.Second, "how long small calls are measured in each way")
 	only := flag.String("engines", "", "for kernels: names joined by commas (default all)")
-	parts := flag.String("only", "kernels,small,compile", "what to measure")
+	parts := flag.String("only", "kernels,small,starts,compile", "what to measure")
 	rows := flag.String("rows", "", "write the results to this file, for the command table")
 	flag.Parse()
 	if err := measureAll(*guests, *bin, *only, *parts, *rows, *rounds, *span); err != nil {
@@ -93,6 +93,8 @@ func measureAll(guests, bin, only, parts, file string, rounds int, span time.Dur
 			got, err = measureKernels(filepath.Join(guests, "kernels.wasm"), rounds, only)
 		case "small":
 			got, err = reportSmall(bin, guests, rounds, span)
+		case "starts":
+			got, err = reportStarts(guests, rounds)
 		case "compile":
 			got, err = reportCompile(bin, min(rounds, 3))
 		default:

@@ -41,7 +41,7 @@ func (r *rig) memory() (rows []report.Row) {
 	mega("PSS, 10,000 idle actors", 100, r.actors)
 	var pool float64
 	var workers int
-	mega("PSS, idle host process", 40, func() (own float64, err error) { own, pool, workers, err = r.idleHost(); return own, err })
+	mega("PSS, idle host process (published: workerd 67 MB, Bacalhau 74 MB)", 40, func() (own float64, err error) { own, pool, workers, err = r.idleHost(); return own, err })
 	return append(rows, report.Row{What: fmt.Sprintf("PSS, the pool of an idle host, %d processes", workers), Measured: report.Mega(pool)})
 }
 

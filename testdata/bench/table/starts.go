@@ -46,6 +46,14 @@ func module(from, file string) ([]byte, error) {
 	return read(filepath.Join(dir, file))
 }
 
+// copies is how many copies of a code are prepared to be started; a large one takes seconds each.
+func (r *rig) copies(s subject) int {
+	if len(s.code) > 1<<20 {
+		return r.times(5)
+	}
+	return r.times(20)
+}
+
 // settle waits until a spare worker is there.
 func (r *rig) settle(h *host.Host) error {
 	for begin := time.Now(); ; <-time.After(time.Millisecond) {
@@ -94,13 +102,13 @@ func (r *rig) starts() (rows []report.Row) {
 		rows = append(rows, report.AtMost(what, float64(goal.Microseconds()), took.At(0.5), report.Micros))
 	}
 	const idle = "cached start in an idle worker"
-	inIdle := func(s subject) (report.Samples, error) { return r.cached(s, r.times(20), 1) }
+	inIdle := func(s subject) (report.Samples, error) { return r.cached(s, r.copies(s), 1) }
 	row(idle, tiny, time.Millisecond, inIdle)
 	row(idle, reactor, 10*time.Millisecond, inIdle)
 	restart := func(s subject) (report.Samples, error) { return r.restarted(s, r.times(8)) }
 	row("first after a host restart", contract, 1500*time.Microsecond, restart)
 	row("first after a host restart", reactor, 60*time.Millisecond, restart)
-	fresh := func(s subject) (report.Samples, error) { return r.cached(s, r.times(20), host.NoLimit) }
+	fresh := func(s subject) (report.Samples, error) { return r.cached(s, r.copies(s), host.NoLimit) }
 	row("cached start in a new process", tiny, 15*time.Millisecond, fresh)
 	row("cached start in a new process", reactor, 15*time.Millisecond, fresh)
 	return rows
