@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/troupehost/troupe/actors/run"
-	"github.com/troupehost/troupe/artifacts"
 	"github.com/troupehost/troupe/host/engine"
 	"github.com/troupehost/troupe/host/wire"
 )
