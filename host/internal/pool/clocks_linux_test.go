@@ -12,6 +12,7 @@ import (
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/prepare"
 	"github.com/troupehost/troupe/actors/run"
+	"github.com/troupehost/troupe/host/wire"
 )
 
 // large is code whose compilation takes a good part of a second.
@@ -92,11 +93,14 @@ func TestWallLimitOfTheWorkerItself(t *testing.T) {
 	limits := run.Limits{CPU: time.Minute, Wall: 300 * time.Millisecond}
 	x := w.(*executor)
 	s := &session{x: x, job: r.job(b, invoke("spin"), limits, RunIO{}), limits: limits.WithDefaults()}
+	x.line.stop()
 	s.watch = x.watch(t.Context(), opRun, bounds{cpu: time.Minute, wall: time.Minute, cpuCode: fault.GuestCPULimit, wallCode: fault.SuspectWallLimit})
-	_ = x.idle.end()
 	begin := time.Now()
-	if err := s.talk(); err == nil || !x.diesOfItself(err) {
-		t.Fatalf("talk: %v", err)
+	if err := x.line.write(s); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := x.line.ring.Receive(); err == nil || !x.diesOfItself(err) {
+		t.Fatalf("answered: %v", err)
 	}
 	if took := time.Since(begin); took < mostWall(limits.Wall) {
 		t.Errorf("struck after %v", took)
@@ -106,7 +110,7 @@ func TestWallLimitOfTheWorkerItself(t *testing.T) {
 		t.Fatal(reason)
 	}
 	wantFault(t, s.watch.autopsy(fault.SuspectWorkerDied, fault.GuestMemory), fault.SuspectWallLimit)
-	if s.watch.struck() != run.ClockWorker || x.proc.status.Signal() != unix.SIGALRM {
+	if s.watch.struck() != run.ClockWorker || x.proc.status.ExitStatus() != wire.ClockExit {
 		t.Errorf("clock %q, %v", s.watch.struck(), x.proc.epitaph())
 	}
 }

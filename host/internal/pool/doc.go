@@ -12,6 +12,15 @@
 // threads, by that of its session, and by a group of processes of its own where a subtree of cgroups is delegated to the
 // host. None of it needs privilege. Time for which it is held back is not wall time.
 //
+// Rides: runs reach an execute worker over a ring in shared memory, and several may stand there one behind the other. Each
+// caller writes its own; one of them reads the answers for all, and hands that on when its own is there. A run that is not over
+// within a millisecond has a watch of its own; a shorter one costs one reading of the clock of the process, and those that
+// are answered together share one by their gas. When a worker is lost, the run that it had is judged; those behind it have not
+// begun. A run with the streams of its caller is alone in the ring.
+//
+// Spares: [Pool.KeepSpares] keeps blank execute workers ready, which have confined themselves and have limits when they become
+// somebody's. A worker ends in good order when each run has a process of its own, or when its life has used its CPU time.
+//
 // Concurrency: every method may be called from any goroutine; a worker runs one job at a time. Calls into the caller's
 // reader and writers are made from goroutines of their own: one that blocks past the end of its run is left behind.
 //

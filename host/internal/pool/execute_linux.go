@@ -5,14 +5,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"os"
-	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/troupehost/troupe/actors/execute"
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/run"
-	"github.com/troupehost/troupe/artifacts"
 	"github.com/troupehost/troupe/host/wire"
 )
 
@@ -47,15 +44,23 @@ func (p *Pool) Start(ctx context.Context, b execute.Binding) (execute.Worker, er
 		return nil, err
 	}
 	w.assign(b.Tenant, b.Key)
-	m, err := w.ask(ctx, loadWall, wire.Load{Files: files.names}, files.fds...)
+	ring, memory, event, err := wire.NewRing()
+	if err != nil {
+		w.bury()
+		return nil, fault.New(fault.HostSpawnFailed, opLoad, w.id, err)
+	}
+	w.ring.Store(ring)
+	m, err := w.ask(ctx, loadWall, wire.Load{Files: files.names}, append(files.fds, memory.Fd(), event.Fd())...)
+	_, _ = memory.Close(), event.Close()
 	if err := w.judgeLoad(ctx, m, err); err != nil {
 		w.bury()
 		w.killed(fault.From(err))
 		return nil, err
 	}
 	w.setState("idle")
-	x := &executor{worker: w, binding: b, longest: run.DefaultCPU, idle: idleWatch{w: w, grace: graceOf(files.all)}}
-	x.idle.begin()
+	x := &executor{worker: w, binding: b, longest: run.DefaultCPU, grace: graceOf(files.all)}
+	x.line = newLine(x, ring)
+	p.addLine(x.line)
 	return x, nil
 }
 
@@ -92,9 +97,9 @@ const maxInput = 1 << 30
 type executor struct {
 	*worker
 	binding execute.Binding
-	busy    atomic.Bool
-	longest time.Duration // the CPU limit of a run that its life has room for
-	idle    idleWatch
+	line    *line
+	grace   time.Duration // see idleCPU
+	longest time.Duration // the CPU limit of a run that its life has room for; guarded by line.sending
 }
 
 // ID implements execute.Worker.
@@ -108,8 +113,9 @@ func (x *executor) Dead() <-chan struct{} { return x.proc.dead }
 
 // Close implements execute.Worker: it kills the process and waits until it is reaped.
 func (x *executor) Close() {
-	_ = x.idle.stop()
+	x.line.stop()
 	x.bury()
+	x.pool.removeLine(x.line)
 }
 
 // Run implements execute.Worker. It returns when the run is over, whatever the caller's reader and writers do.
@@ -129,117 +135,22 @@ func (x *executor) refuse(err error) run.Outcome {
 	return run.Outcome{Fault: fault.From(err), Sandbox: x.pool.facts.Sandbox}
 }
 
-// Ride implements execute.Worker.
-func (x *executor) Ride(ctx context.Context, j execute.Job, io execute.IO) (run.Outcome, bool) {
-	refuse := func(err error, alive bool) (run.Outcome, bool) { return x.refuse(err), alive }
-	if err := x.pool.enter(); err != nil {
-		return refuse(err, false)
-	}
-	defer x.pool.calls.Done()
-	limits := j.Limits.WithDefaults()
-	switch {
-	case j.Binding != x.binding:
-		return refuse(fault.New(fault.BugProtocol, opRun, x.id, worded("another binding")), true)
-	case limits.MemoryBytes > x.binding.MemoryBytes:
-		return refuse(fault.New(fault.BugProtocol, opRun, x.id, worded("more memory than the worker may have")), true)
-	case int64(len(io.Input)) > min(limits.MemoryBytes, maxInput) && j.Entry.Mode == run.Bytes:
-		return refuse(fault.New(fault.GuestMemory, opRun, "no room for the input", nil), true)
-	case !fits(j.Entry):
-		return refuse(fault.New(fault.CallerInvalid, opRun, "", nil).WithHint("pass fewer or shorter arguments"), true)
-	case !x.busy.CompareAndSwap(false, true):
-		return refuse(fault.New(fault.BugProtocol, opRun, x.id, worded("busy")), true)
-	}
-	defer x.busy.Store(false)
-	if err := x.idle.end(); err != nil {
-		x.bury()
-		return refuse(fault.New(fault.SuspectWorkerDied, opRun, x.id, err), false)
-	}
-	if !x.outlives(limits.CPU) {
-		x.bury()
-		return run.Outcome{NotBegun: true, Retired: run.RetiredRecycled, Fault: fault.New(fault.SuspectWorkerDied, opRun, x.id, worded("its life is too short for this run"))}, false
-	}
-	x.begin()
-	s := &session{x: x, job: j, limits: limits, io: io, left: limits.OutputBytes}
-	return s.run(ctx)
-}
-
 // fits reports whether the worker can be told the entry: within the limits of the wire, and all in one frame.
 func fits(e run.Entry) bool {
 	if len(e.Args) > wire.MaxList || len(e.Env) > wire.MaxList || len(e.Name) > wire.MaxName {
 		return false
 	}
 	total := len(e.Name)
-	for _, s := range slices.Concat(e.Args, e.Env) {
-		if len(s) > wire.MaxName {
-			return false
+	for _, list := range [...][]string{e.Args, e.Env} {
+		for _, s := range list {
+			if len(s) > wire.MaxName {
+				return false
+			}
+			total += len(s) + binary.MaxVarintLen64
 		}
-		total += len(s) + binary.MaxVarintLen64
 	}
 	return total < wire.MaxFrame-runOverhead
 }
 
-// runOverhead is more than the numbers of a Run frame take.
+// runOverhead is more than the numbers of a Terms frame take.
 const runOverhead = 1 << 10
-
-func (w *worker) begin() {
-	w.pool.mu.Lock()
-	defer w.pool.mu.Unlock()
-	w.state = "busy"
-	w.runs++
-}
-
-// run drives the session to its end.
-func (s *session) run(ctx context.Context) (run.Outcome, bool) {
-	x := s.x
-	s.watch = x.watch(ctx, opRun, bounds{
-		cpu: s.limits.CPU, wall: s.limits.Wall,
-		cpuCode: fault.GuestCPULimit, wallCode: fault.SuspectWallLimit,
-		waits: s.waits, waitCode: fault.GuestWallLimit,
-	})
-	err := s.talk()
-	own := true
-	if f, ok := errors.AsType[*fault.Error](err); ok {
-		s.watch.stop(f)
-	} else if err != nil {
-		own = x.diesOfItself(err)
-		x.halt() // so that nobody is stuck in a write to it
-	}
-	s.close()
-	reason := s.watch.end()
-	wall := time.Since(s.watch.begin)
-	well := err == nil && reason == nil
-	out := &s.out
-	out.Sandbox = x.pool.facts.Sandbox
-	if !well {
-		x.bury()
-	}
-	out.Usage.CPU, out.Usage.Wall = s.watch.used(), wall
-	if well {
-		out.Retired = x.after()
-	}
-	out.Clock = s.watch.struck()
-	switch {
-	case reason != nil:
-		out.Fault = reason
-	case !own:
-		out.Fault = s.watch.fault(fault.SuspectBadReply, err)
-	case err != nil:
-		out.Fault = s.watch.autopsy(fault.SuspectWorkerDied, fault.GuestMemory)
-	case out.Usage.CPU >= s.limits.CPU: // the account counts, not the luck of the clock that we looked at
-		out.Fault = s.watch.overCPU(out.Usage.CPU)
-	}
-	x.timedOut(out.Fault, out.Clock)
-	if !well {
-		x.killed(out.Fault)
-	}
-	if out.Fault != nil {
-		out.Result = nil
-		if out.Fault.Code == fault.GuestMemory && s.limits.MemoryBytes >= run.MaxMemoryBytes {
-			out.Fault = out.Fault.WithHint(hintMaxMemory)
-		}
-	}
-	if out.Fault != nil && out.Fault.Code != fault.GuestExit && out.Fault.Code != fault.GuestMemory { // see finish
-		out.Exited, out.GuestExit = false, 0
-	}
-	return *out, well && out.Retired == ""
-}

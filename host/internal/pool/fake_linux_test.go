@@ -5,7 +5,13 @@ import (
 	"math"
 	"os"
 	"os/exec"
+	"os/signal"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync/atomic"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -17,8 +23,13 @@ import (
 
 // liar is a worker that is honest as a probe and breaks the protocol in one way afterwards.
 type liar struct {
-	mode string
-	conn *wire.WorkerConn
+	mode  string
+	conn  *wire.WorkerConn
+	ring  *wire.WorkerRing // once it has loaded
+	mem   []byte           // of the ring
+	terms wire.Terms
+	runs  int // how many came
+	begin chan os.Signal
 }
 
 func fake(mode string) int {
@@ -30,7 +41,8 @@ func fake(mode string) int {
 		_, _ = os.NewFile(wire.Socket, "socket").Read(make([]byte, 1)) // until the host closes its end
 		return 0
 	}
-	l := &liar{mode: mode, conn: wire.NewWorkerConn(wire.Socket)}
+	l := &liar{mode: mode, conn: wire.NewWorkerConn(wire.Socket), begin: make(chan os.Signal, 1)}
+	signal.Notify(l.begin, unix.SIGUSR1)
 	hello, ok := l.next().(wire.Hello)
 	if !ok {
 		return 1
@@ -48,18 +60,26 @@ func fake(mode string) int {
 	case wire.Load:
 		l.load()
 		for {
-			r, ok := l.next().(wire.Run)
-			if !ok {
+			switch m := l.next().(type) {
+			case wire.Terms:
+				l.terms = m
+			case wire.Call:
+				l.runs++
+				l.run(m)
+			default:
 				return 1
 			}
-			l.run(r)
 		}
 	}
 	return 0
 }
 
 func (l *liar) next() wire.Message {
-	m, err := l.conn.Receive()
+	receive := l.conn.Receive
+	if l.ring != nil {
+		receive = l.ring.Receive
+	}
+	m, err := receive()
 	if err != nil {
 		os.Exit(0)
 	}
@@ -67,25 +87,78 @@ func (l *liar) next() wire.Message {
 }
 
 func (l *liar) say(m wire.Message) {
-	if err := l.conn.Send(m); err != nil {
+	if l.ring == nil {
+		if err := l.conn.Send(m); err != nil {
+			os.Exit(0)
+		}
+		return
+	}
+	if err := l.ring.Send(m); err != nil {
 		os.Exit(0)
 	}
+	l.ring.Flush()
 }
 
 // raw writes bytes that are no frame, or half of one.
-func (l *liar) raw(b ...byte) { _, _ = unix.Write(wire.Socket, b) }
+func (l *liar) raw(b ...byte) {
+	if l.ring == nil {
+		_, _ = unix.Write(wire.Socket, b)
+		return
+	}
+	at := atomic.LoadUint64(l.tail())
+	for n, c := range b {
+		l.mem[ringBegin+(int(at)+n)%ringBytes] = c
+	}
+	atomic.StoreUint64(l.tail(), at+uint64(len(b)))
+	l.ring.Flush()
+}
+
+// The shape of the ring, by which it is written to without the pains of wire: the position of the worker, and its bytes.
+const (
+	ringTail  = 512
+	ringHead  = ringTail + 128 // of the host
+	ringBegin = 4<<10 + ringBytes
+	ringBytes = 256 << 10
+)
+
+func (l *liar) tail() *uint64 { return (*uint64)(unsafe.Pointer(&l.mem[ringTail])) }
+
+// untilRead waits until the host has read all.
+func (l *liar) untilRead() {
+	for atomic.LoadUint64(l.tail()) != atomic.LoadUint64((*uint64)(unsafe.Pointer(&l.mem[ringHead]))) {
+		runtime.Gosched()
+	}
+}
 
 // dense writes the same frames for ever, as many at once as fit.
 func (l *liar) dense(frames ...wire.Message) {
-	var b []byte
-	for len(b) < wire.MaxFrame/2 {
+	for {
 		for _, m := range frames {
-			b, _ = wire.AppendFrame(b, m)
+			if l.ring.Send(m) != nil {
+				os.Exit(0)
+			}
 		}
 	}
-	for {
-		l.raw(b...)
+}
+
+// open takes over the ring.
+func (l *liar) open() {
+	files, err := l.conn.TakeFiles(4)
+	if err == nil {
+		l.mem, err = unix.Mmap(int(files[2].Fd()), 0, wire.RingFile, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	}
+	if err == nil {
+		l.ring, err = wire.OpenWorkerRing(files[2], files[3])
+	}
+	if err != nil {
+		os.Exit(1)
+	}
+	go func() { // the host is gone
+		_, _ = l.conn.Receive()
+		if l.mode != "closed socket" {
+			os.Exit(0)
+		}
+	}()
 }
 
 // sleep never returns; a select without cases would be a deadlock to the runtime.
@@ -245,13 +318,117 @@ func (l *liar) load() {
 		l.say(wire.Finished{})
 	}
 	l.say(wire.Loaded{})
+	l.open()
+	if l.mode == "quick" {
+		runtime.LockOSThread()
+		l.quick()
+	}
 	if l.mode == "load: goes on" {
 		l.spin()
 	}
 }
 
-func (l *liar) run(r wire.Run) {
+// third is a worker that has five runs before it begins, and does well but for the third.
+func (l *liar) third(c wire.Call) {
+	if l.runs == 1 {
+		<-l.begin
+	}
+	mode, _ := strings.CutPrefix(l.mode, "third: ")
+	done := wire.Finished{Run: c.Run}
+	if l.mode == "slow then spin" {
+		if l.runs == 2 {
+			l.ring.Flush()
+			l.spin()
+		}
+	} else if l.runs == 3 {
+		l.ring.Flush()
+		switch mode {
+		case "another run":
+			done.Run += 100
+		case "the next first":
+			done.Run++
+		case "an old one":
+			done.Run--
+		case "twice":
+			l.say(wire.Result{Data: []byte("3")})
+			l.say(done)
+		case "result twice":
+			l.say(wire.Result{Data: []byte("3")})
+		case "exit":
+			os.Exit(3)
+		case "garbage":
+			l.mode = "garbage"
+			l.anywhere()
+		case "half a frame":
+			l.mode = "half a frame, then exit"
+			l.anywhere()
+		case "stdin":
+			l.say(wire.NeedStdin{Max: 1})
+			l.sleep()
+		case "sleeps":
+			l.sleep()
+		case "spins":
+			l.spin()
+		case "stops":
+			_ = unix.Kill(os.Getpid(), unix.SIGSTOP)
+			l.sleep() // another thread may be the first to stop
+		case "floods":
+			for {
+				l.say(wire.Output{Data: make([]byte, wire.MaxChunk)})
+			}
+		case "crumbs":
+			l.dense(wire.Output{Data: []byte("a")}, wire.Output{Stderr: true, Data: []byte("b")})
+		case "position back":
+			l.untilRead()
+			atomic.AddUint64(l.tail(), ^uint64(0))
+			l.ring.Flush()
+			l.sleep()
+		case "position ahead":
+			l.untilRead()
+			atomic.AddUint64(l.tail(), 1<<40)
+			l.ring.Flush()
+			l.sleep()
+		}
+	}
+	if l.ring.Send(wire.Result{Data: []byte(strconv.Itoa(l.runs))}) != nil || l.ring.Send(done) != nil {
+		os.Exit(0)
+	}
+	if !l.ring.Buffered() {
+		l.ring.Flush()
+	}
+}
+
+// quick is an honest worker that does nothing else.
+func (l *liar) quick() {
+	var f wire.Frame
+	var done wire.Finished
+	for {
+		if l.ring.Next(&f) != nil {
+			os.Exit(0)
+		}
+		if f.Type != wire.TypeCall {
+			continue
+		}
+		done.Run = f.Call.Run
+		if l.ring.Send(&done) != nil {
+			os.Exit(0)
+		}
+		if !l.ring.Buffered() {
+			l.ring.Flush()
+		}
+	}
+}
+
+func (l *liar) run(c wire.Call) {
+	if strings.HasPrefix(l.mode, "third: ") || l.mode == "slow then spin" {
+		l.third(c)
+		return
+	}
 	l.anywhere()
+	r := struct {
+		wire.Terms
+		Run uint64
+	}{l.terms, c.Run}
 	done := wire.Finished{Run: r.Run}
 	switch l.mode {
 	case "run: another run":

@@ -95,7 +95,7 @@ func TestHostileExecuteWorkers(t *testing.T) {
 		"exit":                     fault.SuspectWorkerDied,
 		"abort":                    fault.SuspectWorkerDied,
 		"noise":                    fault.SuspectWorkerDied,
-		"closed socket":            fault.SuspectBadReply,
+		"closed socket":            fault.GuestWallLimit, // nothing is said there any more
 		"stopped":                  fault.SuspectWallLimit,
 		"silence":                  fault.GuestWallLimit, // it sleeps of its own accord
 		"spin":                     fault.GuestCPULimit,
@@ -137,7 +137,7 @@ func hostileExecute(t *testing.T, mode string, want fault.Code) {
 	l := run.Limits{CPU: 10 * time.Second, Wall: 20 * time.Second}
 	io := RunIO{Stdin: stall(t)}
 	switch mode {
-	case "stopped", "silence":
+	case "stopped", "silence", "closed socket":
 		l.Wall = 100 * time.Millisecond
 	case "run: deaf":
 		l.Wall, io.Stdin = 100*time.Millisecond, endless{}
@@ -241,10 +241,10 @@ func TestIdleWorkersIdle(t *testing.T) {
 	b := r.pretended(t)
 	w := r.worker(t, b)
 	x := w.(*executor)
-	x.idle.mu.Lock()
-	x.idle.timer.Reset(time.Hour) // the next run comes first
-	x.idle.mu.Unlock()
-	for x.proc.cpu() < 2*x.idle.grace {
+	x.line.mu.Lock()
+	x.line.timer.Reset(time.Hour) // the next run comes first
+	x.line.mu.Unlock()
+	for x.proc.cpu() < 2*x.grace {
 		runtime.Gosched()
 	}
 	o, alive := w.Run(t.Context(), r.job(b, run.Entry{Mode: run.Command}, run.Limits{}, RunIO{}))

@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"sync"
 	"time"
 
 	"github.com/troupehost/troupe/actors/inspect"
@@ -17,18 +16,6 @@ const (
 	idleShare     = 1000
 )
 
-// idleWatch looks after a worker between its runs. Whoever has taken it over could go on for ever there, at nobody's
-// expense.
-type idleWatch struct {
-	w     *worker
-	grace time.Duration // see idleCPU
-
-	mu     sync.Mutex
-	timer  *time.Timer // nil: not idle
-	since  time.Time
-	before time.Duration // CPU time of the process when it became idle
-}
-
 // graceOf is the CPU time that a worker of an artifact of so many bytes may use after it answered.
 func graceOf(artifact int64) time.Duration {
 	if raceDetector { // which makes all of it many times slower
@@ -37,59 +24,16 @@ func graceOf(artifact int64) time.Duration {
 	return idleCPU + time.Duration(artifact>>20)*idleCPUPerMiB
 }
 
-// begin says that the worker is idle from now on.
-func (i *idleWatch) begin() {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.since, i.before = time.Now(), i.w.proc.cpu()
-	i.timer = time.AfterFunc(idleLook, i.look)
-}
-
-// end says that the worker is not idle any more, and returns what is wrong with what it did meanwhile, or nil.
-func (i *idleWatch) end() error {
-	if !i.stop() || i.w.proc.isReaped() {
-		return nil
-	}
-	return i.judge()
-}
-
-// stop reports whether the worker was watched until now.
-func (i *idleWatch) stop() bool {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	watched := i.timer != nil
-	if watched {
-		i.timer.Stop()
-		i.timer = nil
-	}
-	return watched
-}
-
-func (i *idleWatch) look() {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	switch {
-	case i.timer == nil:
-	case i.w.proc.isReaped():
-		i.timer = nil
-	case i.judge() != nil:
-		i.timer = nil
-		i.w.halt() // its owner waits for its death
-	default:
-		i.timer.Reset(idleLook)
-	}
-}
-
-// judge warns if it returns an error.
-func (i *idleWatch) judge() error {
-	idle, used := time.Since(i.since), i.w.proc.cpu()-i.before
-	if used <= i.grace+idle/idleShare {
+// idleFault returns what is wrong with a worker that used so much CPU time while it had no run, or nil. Whoever has taken it
+// over could go on for ever there, at nobody's expense. It warns if it returns an error.
+func (x *executor) idleFault(idle, used time.Duration) error {
+	if used <= x.grace+idle/idleShare || x.proc.isReaped() {
 		return nil
 	}
 	what := "used " + used.String() + " of CPU time while it was idle for " + idle.String()
-	i.w.pool.cfg.Observe.Killed(i.w.kind, "idle_cpu")
-	if warn := i.w.pool.cfg.Warn; warn != nil {
-		warn(i.w.snapshot(), what)
+	x.pool.cfg.Observe.Killed(x.kind, "idle_cpu")
+	if warn := x.pool.cfg.Warn; warn != nil {
+		warn(x.snapshot(), what)
 	}
 	return worded(what)
 }

@@ -1,10 +1,6 @@
 package pool
 
-import (
-	"time"
-
-	"github.com/troupehost/troupe/actors/run"
-)
+import "time"
 
 // lifeCPU is the CPU time after which an execute worker is recycled. The operating system holds it to that and one run more.
 const lifeCPU = time.Hour
@@ -29,21 +25,4 @@ func (x *executor) outlives(cpu time.Duration) bool {
 	}
 	x.longest = cpu
 	return true
-}
-
-// after lets the worker wait for its next run, or ends it in good order and says why.
-func (x *executor) after() (retired string) {
-	switch {
-	case x.binding.Isolation == run.Process:
-		retired = run.RetiredUsed
-	case x.proc.cpu() >= x.pool.cfg.lifeCPU:
-		retired = run.RetiredRecycled
-	default:
-		x.setState("idle")
-		x.idle.begin()
-		return ""
-	}
-	x.setState("ending")
-	x.halt() // its owner waits for its death
-	return retired
 }

@@ -23,6 +23,9 @@ func (w *worker) gone(orphans bool) {
 	greeted := w.greeted
 	w.reaped = true
 	w.pool.mu.Unlock()
+	if l := w.line.Load(); l != nil {
+		l.hangup()
+	}
 	if w.pool.spares.remove(w) {
 		_ = w.conn.Close()
 	}

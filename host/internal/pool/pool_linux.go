@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/troupehost/troupe/actors/fault"
@@ -56,6 +57,7 @@ type Pool struct {
 	mismatch *fault.Error // once seen, no more workers are started
 	seq      map[string]int
 	workers  map[*worker]struct{}
+	lines    map[*line]struct{}
 	calls    sync.WaitGroup // Prepare, Start and Run under way
 	closing  chan struct{}  // closed when Close begins
 	stopped  chan struct{}  // closed when Close is through
@@ -94,7 +96,7 @@ func New(ctx context.Context, cfg Config) (*Pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Pool{cfg: cfg, spawn: s, program: program, seq: map[string]int{}, workers: map[*worker]struct{}{},
+	p := &Pool{cfg: cfg, spawn: s, program: program, seq: map[string]int{}, workers: map[*worker]struct{}{}, lines: map[*line]struct{}{},
 		brake: newBrake("/proc", "/sys/fs/cgroup", isDelegated), groups: newGroups("/proc/self/cgroup", "/sys/fs/cgroup", isDelegated),
 		spares: spares{low: make(chan struct{}, 1)}, closing: make(chan struct{}), stopped: make(chan struct{})}
 	if err := p.probe(ctx); err != nil {
@@ -155,6 +157,9 @@ func (p *Pool) Close() error {
 	go func() {
 		defer close(done)
 		p.calls.Wait()
+		for _, l := range p.allLines() {
+			l.calls.Wait()
+		}
 		for _, w := range all {
 			<-w.proc.dead
 		}
@@ -169,6 +174,31 @@ func (p *Pool) Close() error {
 	p.spawn.close()
 	p.brake.close()
 	return p.stopErr
+}
+
+// addLine notes whose rides Close waits for.
+func (p *Pool) addLine(l *line) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lines[l] = struct{}{}
+	l.x.worker.line.Store(l)
+}
+
+func (p *Pool) removeLine(l *line) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.lines, l)
+}
+
+// allLines stops all lines and returns them. The pool is closed.
+func (p *Pool) allLines() []*line {
+	p.mu.Lock()
+	all := slices.Collect(maps.Keys(p.lines))
+	p.mu.Unlock()
+	for _, l := range all {
+		l.stop()
+	}
+	return all
 }
 
 // enter counts a call that Close waits for; its caller must do p.calls.Done.
@@ -197,6 +227,8 @@ type worker struct {
 	kind string
 	proc *process
 	conn *wire.HostConn
+	ring atomic.Pointer[wire.HostRing] // of an execute worker that is somebody's
+	line atomic.Pointer[line]          // the same, once it has loaded
 	born time.Time
 
 	ready wire.Ready // believed of a probe only
@@ -205,7 +237,6 @@ type worker struct {
 	state    string
 	tenant   string
 	artifact string
-	runs     uint64
 	greeted  bool // it is counted as spawned
 	reaped   bool
 }
@@ -373,6 +404,9 @@ func canceled(ctx context.Context) *fault.Error {
 func (w *worker) halt() {
 	w.proc.kill()
 	_ = w.conn.SetDeadline(time.Unix(1, 0))
+	if r := w.ring.Load(); r != nil {
+		r.Interrupt()
+	}
 }
 
 // bury kills the process, waits until it is reaped, and closes the socket.
@@ -385,6 +419,9 @@ func (w *worker) bury() {
 	case <-timeout.C:
 	}
 	_ = w.conn.Close()
+	if r := w.ring.Load(); r != nil {
+		_ = r.Close()
+	}
 }
 
 // diesOfItself waits a moment for the death of a worker whose conversation failed with err, so that its own end can be
@@ -424,8 +461,15 @@ func (w *worker) level() string {
 }
 
 func (w *worker) snapshotLocked() inspect.Worker {
+	state, runs := w.state, uint64(0)
+	if l := w.line.Load(); l != nil {
+		runs = l.runs.Load()
+		if l.busy.Load() {
+			state = "busy"
+		}
+	}
 	return inspect.Worker{
-		ID: w.id, Kind: w.kind, PID: w.proc.pid, State: w.state, Tenant: fault.Quote(w.tenant), Artifact: w.artifact,
-		Runs: w.runs, Since: w.born, Sandbox: w.level(),
+		ID: w.id, Kind: w.kind, PID: w.proc.pid, State: state, Tenant: fault.Quote(w.tenant), Artifact: w.artifact,
+		Runs: runs, Since: w.born, Sandbox: w.level(),
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/host/wire"
 )
 
 // process is a child from its start until it was reaped. Its number means nothing once it is reaped, so everything that
@@ -317,6 +318,9 @@ func (r rested) starvedSince(before rested) (most time.Duration) {
 func (p *process) endedByClock() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.known && p.status.Exited() {
+		return p.status.ExitStatus() == wire.ClockExit
+	}
 	return p.known && p.status.Signaled() && (p.status.Signal() == unix.SIGXCPU || p.status.Signal() == unix.SIGALRM)
 }
 

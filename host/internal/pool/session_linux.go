@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"context"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -18,12 +19,25 @@ import (
 // ends first, such a goroutine is left behind and what it brings is dropped.
 type session struct {
 	x      *executor
+	ctx    context.Context // of its caller
 	job    execute.Job
 	limits run.Limits
 	io     execute.IO
-	watch  *watch
+	alone  bool // nothing else stands in the ring beside it
 	out    run.Outcome
+	alive  bool  // the worker may be used again; valid with out
 	left   int64 // bytes that the guest may still put out
+
+	signal chan word
+	drives bool      // from the beginning
+	id     uint64    // in the ring
+	asked  time.Time // when its frames were written
+
+	// below: guarded by line.mu
+	begun time.Time // since when the worker has it, as far as is known
+	watch *watch    // nil: it has not lived long enough. One with streams has it from the beginning
+	gone  bool      // nobody waits for it any more
+	heard bool      // its owner is told of its outcome, or will be
 
 	frames, bytes int64        // of output and results that came
 	pieces        chan piece   // to the goroutine that calls the writers; nil until the first
@@ -59,6 +73,7 @@ func (s *session) waits() bool { return s.reading.Load() || s.writing.Load() }
 func (s *session) close() {
 	if s.pieces != nil {
 		close(s.pieces)
+		s.pieces = nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -70,74 +85,56 @@ func (s *session) close() {
 
 // lie is the fault of a worker that breaks the protocol.
 func (s *session) lie(what string) error {
-	return s.watch.fault(fault.SuspectBadReply, worded(what))
+	return s.fault(fault.SuspectBadReply, worded(what))
 }
 
-// talk sends the run and serves the worker until it is finished. An error that is no *fault.Error is one of the socket.
-func (s *session) talk() error {
-	if s.io.Stdout == nil {
-		s.out.Stdout = []byte{}
-	}
-	if s.io.Stderr == nil {
-		s.out.Stderr = []byte{}
-	}
-	if err := s.send(); err != nil {
-		return err
-	}
-	for {
-		m, err := s.x.conn.Receive()
-		if err != nil {
-			return err
-		}
-		switch m := m.(type) {
-		case wire.Output:
-			m, more := s.x.conn.Gather(m)
-			if err = s.count(1+more, m.Data); err != nil {
-				return err
-			}
-			if m.Stderr {
-				err = s.output(s.io.Stderr, &s.out.Stderr, m.Data)
-			} else {
-				err = s.output(s.io.Stdout, &s.out.Stdout, m.Data)
-			}
-		case wire.Result:
-			if s.command() {
-				return s.lie("a command has no result")
-			}
-			if err = s.count(1, m.Data); err == nil {
-				err = s.output(nil, &s.out.Result, m.Data)
-			}
-		case wire.NeedStdin:
-			err = s.needStdin(m.Max)
-		case wire.Finished:
-			return s.finish(m)
-		default:
-			return s.lie("not an answer")
-		}
-		if err != nil {
-			return err
-		}
-	}
+func (s *session) fault(code fault.Code, cause error) *fault.Error {
+	return fault.New(code, opRun, s.x.id, cause)
 }
 
-func (s *session) send() error {
-	j, conn := s.job, s.x.conn
-	var in []byte
-	if j.Entry.Mode == run.Bytes { // nothing else has a place for it
-		in = s.io.Input
+// watchLocked has a watch look after the run from now on. before is the CPU time of the process when it began.
+func (s *session) watchLocked(before time.Duration) {
+	s.watch = s.x.watchSince(s.ctx, opRun, bounds{
+		cpu: s.limits.CPU, wall: s.limits.Wall,
+		cpuCode: fault.GuestCPULimit, wallCode: fault.SuspectWallLimit,
+		waits: s.waits, waitCode: fault.GuestWallLimit,
+	}, s.begun, before)
+}
+
+// gas returns what the worker said it used.
+func (s *session) gas() int64 {
+	if u := s.out.Usage; u.GasUsed != nil && u.InitGas != nil {
+		return *u.GasUsed + *u.InitGas
 	}
-	err := conn.Send(wire.Run{
-		Run: j.Run, Entry: j.Entry, MemoryBytes: s.limits.MemoryBytes, OutputBytes: s.limits.OutputBytes,
-		InputBytes: int64(len(in)), Imports: j.Imports, Determinism: j.Determinism,
-		Clock: s.x.pool.cfg.clocks.inWorker(s.limits.CPU, mostWall(s.limits.Wall)),
-		Gas:   s.limits.Gas, InitGas: s.limits.InitGas, StackValues: s.limits.StackValues, ClockStep: s.x.pool.cfg.ClockStep,
-	})
-	for err == nil && len(in) > 0 {
-		n := min(len(in), wire.MaxChunk)
-		err = conn.Send(wire.Input{Data: in[:n]})
-		in = in[n:]
+	return 0
+}
+
+// take takes what the worker says of the run. finished: that was the last.
+func (s *session) take(f *wire.Frame) (finished bool, err error) {
+	switch f.Type {
+	case wire.TypeOutput:
+		m, more := s.x.line.ring.Gather(f.Output)
+		if err = s.count(1+more, m.Data); err != nil {
+			return false, err
+		}
+		if m.Stderr {
+			return false, s.output(s.io.Stderr, &s.out.Stderr, m.Data)
+		}
+		return false, s.output(s.io.Stdout, &s.out.Stdout, m.Data)
+	case wire.TypeResult:
+		if s.command() {
+			return false, s.lie("a command has no result")
+		}
+		if err = s.count(1, f.Result.Data); err != nil {
+			return false, err
+		}
+		return false, s.output(nil, &s.out.Result, f.Result.Data)
+	case wire.TypeNeedStdin:
+		return false, s.needStdin(f.NeedStdin.Max)
+	case wire.TypeFinished:
+		return true, s.finish(f.Finished)
 	}
-	return err
+	return false, s.lie("not an answer")
 }
 
 // count bounds what the frames of a worker cost the host: their bytes have a limit of their own, which frames of few bytes
@@ -148,7 +145,7 @@ func (s *session) count(frames int64, p []byte) error {
 	switch {
 	case len(p) == 0:
 		return s.lie("an empty piece")
-	case s.frames > wire.Pieces(time.Since(s.watch.begin), s.bytes):
+	case s.frames > wire.Pieces(0, s.bytes) && s.frames > wire.Pieces(time.Since(s.begun), s.bytes):
 		return s.lie("too many small pieces")
 	}
 	return nil
@@ -165,7 +162,7 @@ func (s *session) output(w io.Writer, captured *[]byte, p []byte) error {
 		return err
 	}
 	if over {
-		return s.watch.fault(fault.GuestOutputLimit, nil)
+		return s.fault(fault.GuestOutputLimit, nil)
 	}
 	return nil
 }
@@ -200,14 +197,11 @@ func (s *session) write(w io.Writer, p []byte) error {
 
 // needStdin starts to serve a read of the guest.
 func (s *session) needStdin(most int64) error {
-	if most <= 0 || s.reading.Swap(true) {
+	if most <= 0 || s.io.Stdin == nil || s.reading.Swap(true) {
 		return s.lie("stdin asked for in vain")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.io.Stdin == nil && s.end == nil {
-		s.end = io.EOF
-	}
 	if s.end != nil {
 		if s.told {
 			return s.lie("stdin asked for after its end")
@@ -249,14 +243,14 @@ func (s *session) answerLocked(data []byte) error {
 	}
 	s.reading.Store(false) // before the worker can have the answer and ask again
 	s.told = len(data) == 0
-	return s.x.conn.Send(wire.Stdin{Data: data, EOF: s.told})
+	return s.x.line.ring.Send(wire.Stdin{Data: data, EOF: s.told})
 }
 
 // finish checks the end of a run.
 func (s *session) finish(m wire.Finished) error {
 	command := s.command()
 	switch {
-	case m.Run != s.job.Run:
+	case m.Run != s.id:
 		return s.lie("the end of another run")
 	case s.reading.Load():
 		return s.lie("finished while it reads")
@@ -271,8 +265,8 @@ func (s *session) finish(m wire.Finished) error {
 	}
 	out := &s.out
 	out.Exited, out.GuestExit = m.Exited, m.Exit
-	out.Usage.MemoryPeakBytes = new(min(m.MemoryPeakBytes, s.limits.MemoryBytes))
-	out.Usage.GasUsed, out.Usage.InitGas = new(m.GasUsed), new(m.InitGas)
+	told := &[3]int64{min(m.MemoryPeakBytes, s.limits.MemoryBytes), m.GasUsed, m.InitGas}
+	out.Usage.MemoryPeakBytes, out.Usage.GasUsed, out.Usage.InitGas = &told[0], &told[1], &told[2]
 	if m.Code != "" {
 		out.Fault = fault.New(m.Code, opRun, "", said(m.Message))
 		switch {

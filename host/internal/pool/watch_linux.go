@@ -51,9 +51,14 @@ type watch struct {
 // minTick bounds how often a clock is read, and so how far a job can go over its CPU limit: by this on each core.
 const minTick = time.Millisecond
 
-// watch starts a watch on w.
+// watch starts a watch on w, whose job begins now.
 func (w *worker) watch(ctx context.Context, op string, b bounds) *watch {
-	t := &watch{w: w, op: op, b: b, begin: time.Now(), before: w.proc.cpu(), ended: make(chan struct{})}
+	return w.watchSince(ctx, op, b, time.Now(), w.proc.cpu())
+}
+
+// watchSince starts a watch on w, whose job began then, when its process had used so much CPU time.
+func (w *worker) watchSince(ctx context.Context, op string, b bounds, begin time.Time, before time.Duration) *watch {
+	t := &watch{w: w, op: op, b: b, begin: begin, before: before, ended: make(chan struct{})}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.timer = time.AfterFunc(t.nextLocked(0), t.tick)
