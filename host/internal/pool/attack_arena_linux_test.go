@@ -32,15 +32,26 @@ func newArena(t testing.TB) *arena {
 		Dir: dir, Secret: filepath.Join(dir, "secret"), Program: filepath.Join(dir, "program"), Setuid: filepath.Join(dir, "setuid"),
 		Socket: filepath.Join(dir, "socket"), Hidden: "troupe-" + filepath.Base(dir), Host: os.Getpid(), Domain: "troupe.test",
 	}
-	must(os.Chmod(dir, 0o755))
-	must(os.WriteFile(a.Secret, []byte(secret), 0o644))
+	must(os.Chmod(dir, 0o777))
+	must(os.WriteFile(a.Secret, []byte(secret), 0o666))
+	must(os.Chmod(a.Secret, 0o666))
 	must(os.WriteFile(a.Program, program(false), 0o755))
 	must(os.WriteFile(a.Setuid, program(true), 0o755))
 	if os.Geteuid() == 0 {
 		must(os.Chown(a.Setuid, 65534, 65534))
-		must(os.Chmod(a.Setuid, 0o4755))
+		must(os.Chmod(a.Setuid, os.ModeSetuid|0o755))
 	}
 
+	must(os.Mkdir(dir+"/mnt", 0o777))
+	if os.Geteuid() == 0 { // a mount that is shared with nobody
+		must(unix.Mount("none", dir+"/mnt", "tmpfs", 0, ""))
+		must(unix.Mount("none", dir+"/mnt", "", unix.MS_PRIVATE, ""))
+		t.Cleanup(func() {
+			for a.mounts(t) > 0 {
+				must(unix.Unmount(dir+"/mnt", unix.MNT_DETACH))
+			}
+		})
+	}
 	tcp, err := net.Listen("tcp", "127.0.0.1:0")
 	must(err)
 	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -85,12 +96,25 @@ func (a *arena) check(t testing.TB) {
 		t.Errorf("the secret is %q, %v", b, err)
 	}
 	found, err := os.ReadDir(a.Dir)
-	if err != nil || len(found) != 4 {
+	if err != nil || len(found) != 5 {
 		t.Errorf("the arena has %v, %v", found, err)
+	}
+	if n := a.mounts(t); n > 1 {
+		t.Errorf("%d mounts in the arena", n)
 	}
 	if got := domain(t); got == a.Domain {
 		t.Errorf("the machine is of domain %s", got)
 	}
+}
+
+// mounts counts what is mounted in the arena.
+func (a *arena) mounts(t testing.TB) int {
+	t.Helper()
+	b, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Count(string(b), " "+a.Dir+"/mnt ")
 }
 
 func domain(t testing.TB) string {

@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
+	"testing"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -126,7 +129,7 @@ func fileAttacks() []attack {
 			_ = unix.Chroot("/tmp")
 			return opens(unix.AT_FDCWD, strings.Repeat("../", 20)+a.Secret)
 		}},
-		{name: "opens a file by its handle", root: true, stoppedBy: []string{"userns", "caps", "seccomp"}, try: func(a *arena) error {
+		{name: "opens a file by its handle", root: true, stoppedBy: []string{"userns", "root", "landlock", "caps", "seccomp"}, try: func(a *arena) error {
 			h, id, err := unix.NameToHandleAt(unix.AT_FDCWD, a.Secret, 0)
 			if err != nil {
 				return err
@@ -147,6 +150,11 @@ func fileAttacks() []attack {
 				return err
 			}
 			return unix.Unmount("/..", unix.MNT_DETACH)
+		}},
+		{name: "mounts what the host sees", root: true, try: func(a *arena) error {
+			return unix.Mount("none", a.Dir+"/mnt", "tmpfs", 0, "")
+		}, stoppedBy: []string{"mntns", "userns", "root", "caps", "landlock", "seccomp"}, seen: func(t testing.TB, a *arena) bool {
+			return a.mounts(t) > 1
 		}},
 		{name: "prepares a mount", stoppedBy: []string{"caps", "seccomp"}, root: true, try: func(*arena) error {
 			_, err := unix.Fsopen("tmpfs", 0)
@@ -201,7 +209,7 @@ func processAttacks() []attack {
 			_, err := unix.ProcessVMReadv(a.Sibling, local, []unix.RemoteIovec{{Base: siblingAt, Len: len(b)}}, 0)
 			return reveals(b, err)
 		}},
-		{name: "reads the files of a sibling", sibling: true, stoppedBy: append([]string{"root"}, prying...), try: func(a *arena) error {
+		{name: "reads the files of a sibling", sibling: true, stoppedBy: []string{"root", "userns", "landlock", "undumpable", "seccomp"}, try: func(a *arena) error {
 			_, err := unix.Open("/proc/"+strconv.Itoa(a.Sibling)+"/mem", unix.O_RDONLY, 0)
 			return err
 		}},
@@ -252,23 +260,21 @@ func processAttacks() []attack {
 		}},
 		{name: "leaves its session", stoppedBy: seccomp, try: call(unix.SYS_GETSID, 0)},
 		{name: "makes namespaces", stoppedBy: seccomp, try: call(unix.SYS_UNSHARE, unix.CLONE_FILES)},
-		{name: "enters a namespace", stoppedBy: []string{"seccomp", "root", "landlock"}, try: func(*arena) error {
+		{name: "enters a namespace", stoppedBy: []string{"root", "landlock", "caps", "seccomp"}, try: func(*arena) error {
 			fd, err := unix.Open("/proc/self/ns/uts", unix.O_RDONLY, 0)
 			if err != nil {
 				return err
 			}
 			return unix.Setns(fd, unix.CLONE_NEWUTS)
 		}, root: true},
-		{name: "raises its limits", root: true, stoppedBy: []string{"userns", "caps", "seccomp"}, try: func(*arena) error {
-			l := unix.Rlimit{Cur: 1 << 10, Max: 1 << 10}
-			return unix.Prlimit(0, unix.RLIMIT_NOFILE, &l, nil)
+		{name: "changes its limits", stoppedBy: seccomp, try: func(*arena) error {
+			return unix.Prlimit(0, unix.RLIMIT_STACK, &unix.Rlimit{Cur: 1 << 20, Max: 1 << 20}, nil)
 		}},
 		{name: "runs before all others", root: true, stoppedBy: []string{"userns", "caps", "seccomp"}, try: func(*arena) error {
 			return unix.Setpriority(unix.PRIO_PROCESS, 0, -5)
 		}},
 		{name: "lives on without its host", stoppedBy: seccomp, try: call(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, 0)},
 		{name: "can be read again", stoppedBy: seccomp, try: call(unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 1)},
-		{name: "has itself traced", stoppedBy: seccomp, try: call(unix.SYS_PTRACE, unix.PTRACE_TRACEME)},
 		{name: "loads a filter of its own", stoppedBy: []string{"noexec"}, try: func(*arena) error {
 			allow := unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW}
 			prog := unix.SockFprog{Len: 1, Filter: &allow}
@@ -331,7 +337,7 @@ func networkAttacks() []attack {
 		}},
 		{name: "renames the machine", root: true, stoppedBy: []string{"utsns", "userns", "caps", "seccomp"}, try: func(a *arena) error {
 			return unix.Setdomainname([]byte(a.Domain))
-		}},
+		}, seen: func(t testing.TB, a *arena) bool { return domain(t) == a.Domain }},
 	}
 }
 
@@ -406,6 +412,24 @@ func kernelAttacks() []attack {
 	}
 }
 
+// threads starts more threads than a worker needs.
+func threads(*arena) error {
+	const many = 1500
+	var started atomic.Int32
+	for range many {
+		go func() {
+			runtime.LockOSThread()
+			started.Add(1)
+			forever := unix.Timespec{Sec: 1 << 30}
+			_, _, _ = unix.Syscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&forever)), 0, 0)
+		}()
+	}
+	for started.Load() < many {
+		runtime.Gosched()
+	}
+	return nil
+}
+
 func memoryAttacks() []attack {
 	const readExec, all = unix.PROT_READ | unix.PROT_EXEC, unix.PROT_READ | unix.PROT_WRITE | unix.PROT_EXEC
 	fresh := func(prot int) ([]byte, error) {
@@ -443,8 +467,34 @@ func memoryAttacks() []attack {
 			_, _, errno := unix.RawSyscall(unix.SYS_MPROTECT, page, uintptr(os.Getpagesize()), all)
 			return orNil(errno)
 		}},
+		{name: "maps a gigabyte", stoppedBy: []string{"rlimits"}, try: func(*arena) error {
+			_, err := unix.Mmap(-1, 0, 1<<30, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
+			return err
+		}},
+		{name: "maps memory that no limit counts", stoppedBy: []string{"seccomp"}, try: func(*arena) error {
+			_, err := unix.Mmap(-1, 0, 1<<20, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANON)
+			return err
+		}},
+		{name: "starts threads without end", stoppedBy: []string{"rlimits"}, try: threads},
+		{name: "writes its artifact", stoppedBy: []string{"seals"}, try: func(a *arena) error {
+			_, err := unix.Pwrite(int(a.files[0].Fd()), []byte(secret), 0)
+			return err
+		}, seen: func(_ testing.TB, a *arena) bool { return a.changed() }},
+		{name: "maps its artifact to write it", stoppedBy: []string{"seals"}, try: func(a *arena) error {
+			b, err := unix.Mmap(int(a.files[0].Fd()), 0, 1, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+			if err == nil {
+				b[0]++
+			}
+			return err
+		}, seen: func(_ testing.TB, a *arena) bool { return a.changed() }},
+		{name: "cuts its artifact short", stoppedBy: []string{"seals", "seccomp"}, try: func(a *arena) error {
+			return unix.Ftruncate(int(a.files[0].Fd()), 0)
+		}},
+		{name: "punches a hole into its artifact", stoppedBy: []string{"seals", "seccomp"}, try: func(a *arena) error {
+			return unix.Fallocate(int(a.files[0].Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, 0, 4096)
+		}},
 		{name: "locks memory", stoppedBy: []string{"seccomp"}, try: call(unix.SYS_MUNLOCKALL)},
-		{name: "writes the artifact through a new name", stoppedBy: []string{"root", "landlock", "seccomp"}, try: func(a *arena) error {
+		{name: "opens the artifact by a new name", stoppedBy: []string{"root", "seccomp"}, try: func(a *arena) error {
 			if len(a.files) == 0 {
 				return errors.New("no file")
 			}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/artifacts/sealed"
 	"github.com/troupehost/troupe/host/sandbox"
 	"github.com/troupehost/troupe/host/wire"
 )
@@ -32,6 +33,8 @@ type attack struct {
 	root bool
 	// sibling: it is after another worker.
 	sibling bool
+	// seen says whether the host sees it. An attack without it knows by itself.
+	seen func(testing.TB, *arena) bool
 }
 
 // arena is what the attackers are after. It is passed on the command line.
@@ -50,7 +53,19 @@ type arena struct {
 	Leaked  int    // number of a descriptor that the host left open
 	Domain  string // domain name to set
 
-	files []*os.File // that came with Load
+	files    []*os.File              // that came with Load
+	artifact map[string]*sealed.File // the same files, in the host
+}
+
+// changed reports whether the artifact is another than what was handed over.
+func (a *arena) changed() bool {
+	for name, f := range a.artifact {
+		b := make([]byte, len(name))
+		if _, err := f.ReadAt(b, 0); err != nil || string(b) != name {
+			return true
+		}
+	}
+	return false
 }
 
 const (
@@ -71,22 +86,25 @@ func attackMain() int {
 	if err := json.Unmarshal([]byte(os.Args[2]), prey); err != nil {
 		return 1
 	}
-	held := confineAttacker()
+	held, _ := sandbox.Apply(attackerBox())
 	conn := wire.NewWorkerConn(wire.Socket)
 	l := &liar{conn: conn}
 	hello, ok := l.next().(wire.Hello)
 	if !ok {
 		return 1
 	}
-	l.say(wire.Ready{BuildID: wire.BuildID(), CPU: "attacker", Held: held})
-	if hello.Probe {
+	ready := wire.Ready{BuildID: wire.BuildID(), CPU: "attacker", Held: held}
+	if hello.Probe && sealAttacker(held) == nil {
+		ready.Held = append(ready.Held, sandbox.NoExec)
+	}
+	if l.say(ready); hello.Probe {
 		l.next()
 	}
 	if _, ok := l.next().(wire.Load); !ok {
 		return 1
 	}
 	prey.files = taken(conn)
-	if err := sealAttacker(); err != nil {
+	if err := sealAttacker(held); err != nil && !errors.Is(err, sandbox.ErrLeftOut) {
 		return 1
 	}
 	if os.Args[1] == lieStill {
@@ -125,12 +143,17 @@ func attacks() []attack {
 func assault(t testing.TB, a attack, prey *arena, without ...string) string {
 	t.Helper()
 	r := newRigConfig(t, "", attackerConfig(t, a.name, prey, without))
-	_, err := r.Start(t.Context(), r.pretended(t))
+	binding := r.pretended(t)
+	prey.artifact = r.shelf.keys[binding.Key]
+	_, err := r.Start(t.Context(), binding)
 	f := fault.From(err)
 	if f == nil {
 		t.Fatal("loaded")
 	}
 	text := f.Error()
+	if a.seen != nil && strings.Contains(text, verdictThrough) && !a.seen(t, prey) {
+		return verdictStopped + ": the host does not see it"
+	}
 	if _, tail, ok := strings.Cut(text, verdictStopped); ok {
 		return verdictStopped + tail
 	}
@@ -149,18 +172,22 @@ func attackerConfig(t testing.TB, part string, prey *arena, without []string) Co
 	if err != nil {
 		t.Fatal(err)
 	}
-	argv := []string{attackerArg0, part, string(told)}
-	if len(without) > 0 {
-		argv = append(argv, "without="+strings.Join(without, ","))
-	}
-	return Config{argv: argv}
+	leaveLayersOut(t, without)
+	return Config{argv: []string{attackerArg0, part, string(told)}}
 }
 
-// confineAttacker does what a real worker does first.
-func confineAttacker() []string { return sandbox.Apply(wire.Socket, 4<<30) }
+// attackerBox is how a real worker is confined.
+func attackerBox() sandbox.Config {
+	return sandbox.Config{Keep: wire.Socket, MaxFileBytes: 4 << 30, Args: os.Args[3:]}
+}
 
-// sealAttacker does what a real worker does once it is loaded.
-func sealAttacker() error { return nil }
+// sealAttacker does what a real worker does when it is loaded.
+func sealAttacker(held []string) error {
+	if !slices.Contains(held, sandbox.Seccomp) {
+		return sandbox.ErrLeftOut
+	}
+	return sandbox.Seal(attackerBox())
+}
 
 // taken returns the files that came with the last message, however many they are.
 func taken(conn *wire.WorkerConn) []*os.File {
