@@ -343,10 +343,13 @@ func (l *line) tick() {
 	}
 }
 
-// stop ends the looks.
+// stop ends all, since the owner of the worker wants it so: that blames no run.
 func (l *line) stop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if len(l.queue) > 0 {
+		l.failLocked(errStopped())
+	}
 	l.over = true
 	l.nextLocked()
 	l.timer.Stop()

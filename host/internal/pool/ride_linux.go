@@ -55,7 +55,7 @@ func (x *executor) Ride(ctx context.Context, j execute.Job, io execute.IO) (run.
 	} else {
 		ok = true
 	}
-	if ok && !s.alone { // nobody else knows it
+	if ok && !s.alone && s.watch == nil { // nobody else knows it
 		select {
 		case <-s.signal: // it was to try again, and had left
 		default:

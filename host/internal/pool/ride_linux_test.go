@@ -316,6 +316,21 @@ func TestCloseDuringRides(t *testing.T) {
 	}
 }
 
+// TestOwnersWhoClose blame no run.
+func TestOwnersWhoClose(t *testing.T) {
+	r := newRig(t, "")
+	b := r.prepared(t, adder())
+	w := r.worker(t, b)
+	spin := r.job(b, invoke("spin"), run.Limits{}, RunIO{})
+	ends := r.rides(t, w, spin, spin)
+	w.Close()
+	got(t, "the first", ends[0], fault.CanceledStopped, false, false)
+	got(t, "the second", ends[1], fault.SuspectWorkerDied, false, true)
+	if o, alive := w.Ride(t.Context(), spin, execute.IO{}); alive || !o.NotBegun {
+		t.Errorf("after Close: %+v", o)
+	}
+}
+
 // TestProcessIsolationTakesOneRide: the others are sent away.
 func TestProcessIsolationTakesOneRide(t *testing.T) {
 	r := newRig(t, "")
