@@ -52,22 +52,23 @@ func Sandbox(ctx context.Context, workerPath string) (inspect.Sandbox, error) {
 
 // confine applies the policy to what does not hold.
 func (h *Host) confine() error {
-	var gaps []sandbox.Gap
-	for _, g := range h.pool.Facts().Gaps {
-		if !sandbox.Optional(g.Layer) {
-			gaps = append(gaps, g)
-		}
-	}
-	if len(gaps) == 0 {
-		return nil
-	}
-	message, hint := gapsText(gaps)
-	if h.cfg.Sandbox == SandboxStrict {
-		return fault.New(fault.HostSandboxMissing, "start", message, nil).WithHint(hint + "; or start without --sandbox strict")
+	message, hint, err := judgeGaps(h.cfg.Sandbox, h.pool.Facts().Gaps)
+	if err != nil || message == "" {
+		return err
 	}
 	h.health.set("sandbox.partial", "workers are not confined by "+message, hint)
 	h.log.Warn().Str("code", "sandbox.partial").Str("hint", hint).Msg("workers are not confined by " + message)
 	return nil
+}
+
+// judgeGaps says what does not hold and should, "" for nothing, and how to mend it; an error if that is not enough to start.
+func judgeGaps(policy string, all []sandbox.Gap) (message, hint string, err error) {
+	gaps := slices.DeleteFunc(slices.Clone(all), func(g sandbox.Gap) bool { return sandbox.Optional(g.Layer) })
+	message, hint = gapsText(gaps)
+	if policy == SandboxStrict && len(gaps) > 0 {
+		err = fault.New(fault.HostSandboxMissing, "start", message, nil).WithHint(hint + "; or start without --sandbox strict")
+	}
+	return message, hint, err
 }
 
 // gapsText says what does not hold and why, and how to mend it: each hint once, with all the layers that it mends.

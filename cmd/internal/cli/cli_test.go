@@ -80,8 +80,9 @@ func newConsole(t *testing.T, h *fakeHost) *console {
 			h.once = sync.Once{}
 			return h, nil
 		},
-		owner:    func(string) (host.Owner, bool) { return host.Owner{}, false },
-		patience: 200 * time.Millisecond, reaction: time.Minute,
+		confinement: func(context.Context, string) (inspect.Sandbox, error) { return confinedBy(), nil },
+		owner:       func(string) (host.Owner, bool) { return host.Owner{}, false },
+		patience:    200 * time.Millisecond, reaction: time.Minute,
 	}
 	return c
 }
@@ -341,6 +342,7 @@ func TestJSONShapes(t *testing.T) {
 			Caps:    []wasm.CapUse{{Cap: "locals", Measured: 600, Limit: 512, Used: 1.1719, Function: &wasm.Function{Index: 1, Name: "f", Offset: 9}}, {Cap: "types"}},
 			Rewrite: &wasm.Rewrite{Resets: []string{"grows-memory"}}, Start: &wasm.StartGas{Gas: 7, Function: &wasm.Function{}},
 		}},
+		"sandbox.json": confinedBy(),
 		"judgement.json": host.Judgement{Verdict: "ok", CodeHash: "c", Artifact: "a", Cache: "miss", Module: artifacts.Module{
 			Imports: []artifacts.Import{{Module: "m", Name: "n", Kind: "func", Type: "()", Known: true}}, Exports: []artifacts.Export{{Name: "run", Kind: "func", Type: "()"}},
 		}},

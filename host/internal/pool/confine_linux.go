@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -109,6 +110,8 @@ func factsOf(ready wire.Ready, refused map[string]error) Facts {
 	for _, layer := range ready.Held {
 		f.Held = append(f.Held, fault.Quote(layer))
 	}
+	order := sandbox.Layers()
+	slices.SortStableFunc(f.Held, func(a, b string) int { return cmp.Compare(slices.Index(order, a), slices.Index(order, b)) })
 	f.Sandbox = level(f.Held)
 	f.Prepare = level(slices.DeleteFunc(slices.Clone(f.Held), func(l string) bool { return l == sandbox.NoExec }))
 	machine := sandbox.Look("/")

@@ -177,6 +177,8 @@ func (l *liar) greet(r *wire.Ready) {
 	switch l.mode {
 	case "greet: other build":
 		r.BuildID = "0123456789abcdef\x1b[2J"
+	case "greet: unconfined":
+		r.Held = nil
 	case "greet: garbage":
 		l.raw([]byte("GET / HTTP/1.1\r\n\r\n")...)
 	case "greet: silence":
