@@ -116,7 +116,6 @@ func TestMetricsCountWhatHappened(t *testing.T) {
 		`troupe_cache_bytes`:                                                got["troupe_store_bytes"],
 		`troupe_inspected`:                                                  1,
 		`troupe_ready`:                                                      1,
-		`troupe_health_warnings{code="sandbox.partial"}`:                    0,
 		`troupe_workers_spawning_total{kind="execute"}`:                     got[`troupe_execute_workers_ordered_total`],
 		`troupe_worker_orphans_total{kind="prepare"}`:                       0,
 		`troupe_cache_removed_total{reason="operator"}`:                     0,
