@@ -166,7 +166,7 @@ func live(collections int) {
 	r, err := func() (v any, err error) {
 		defer func() { v = recover() }()
 		var p *int
-		return *p, nil //nolint:govet // the fault is what is wanted: a signal of the processor reaches the runtime
+		return *p, nil // the fault is what is wanted: a signal of the processor reaches the runtime
 	}()
 	fmt.Println("recovered", r != nil, err, len(big))
 }
