@@ -1,9 +1,11 @@
 // Package engine runs WebAssembly with wazero, and is its only importer.
 //
-// Purpose: compile code into an artifact, load an artifact without compiling, and run it, each run in an instance of
-// its own.
+// Purpose: compile code into an artifact, load an artifact without compiling, and run it, so that no run sees anything of
+// another one.
 //
-// Lifecycle: [Compile] is pure. [Load] gives an [App]; [App.Run] runs it any number of times; [App.Close] frees it.
+// Lifecycle: [Compile] is pure. [Warm] makes what does not depend on an artifact; [Blank.Load], or [Load] at once, gives an
+// [App]; [App.Run] runs it any number of times, with [App.Settle] between, after the answer was sent; [App.Close] frees it.
+// An App makes nothing executable after it is loaded.
 //
 // Concurrency: an App runs one thing at a time.
 //
@@ -13,6 +15,9 @@
 //
 // Limits: linear memory and output are capped per run; CPU and wall time are the host's to judge.
 //
-// An artifact is wazero's own cache entry, got and given through the engine's cache interface in memory. wazero does
-// not export that interface; hook.go says how it is reached and SelfTest proves that it is.
+// An artifact holds wazero's own cache entry in two parts, machine code and frame, got and given through the engine's cache
+// interface in memory. wazero does not export that interface; hook.go says how it is reached and SelfTest proves that it is.
+//
+// An App keeps one instance. What initialisation made is its snapshot: linear memory lies over a private mapping of it, and after a run
+// what the run changed is brought back. living says what an instance is, and pages how memory is reset.
 package engine

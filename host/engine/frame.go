@@ -40,21 +40,9 @@ type facts struct {
 
 // split cuts an entry of the engine into code and frame.
 func split(entry []byte, f facts) (code, frame []byte, err error) {
-	const magic = 6
-	if len(entry) < magic+1 {
-		return nil, nil, errFrame
-	}
-	at := uint64(magic + 1 + int(entry[magic])) // behind the version of the engine
+	at, n, err := headOf(entry)
 	size := uint64(len(entry))
-	if at+4 > size {
-		return nil, nil, errFrame
-	}
-	at += 4 + 8*uint64(binary.LittleEndian.Uint32(entry[at:]))
-	if at+8 > size {
-		return nil, nil, errFrame
-	}
-	n := binary.LittleEndian.Uint64(entry[at:])
-	if at += 8; n > size-at || n == 0 {
+	if err != nil || n > size-at || n == 0 {
 		return nil, nil, errFrame
 	}
 	frame = make([]byte, frameHeader, frameHeader+size-n)
@@ -65,6 +53,25 @@ func split(entry []byte, f facts) (code, frame []byte, err error) {
 	return entry[at : at+n : at+n], frame, nil
 }
 
+// headOf reads the head of an entry: how long it is, and how long the code behind it. The number of functions, which the engine makes
+// room for at once, is one that the bytes are there for.
+func headOf(entry []byte) (head, code uint64, err error) {
+	const magic = 6
+	size := uint64(len(entry))
+	if size < magic+1 {
+		return 0, 0, errFrame
+	}
+	at := magic + 1 + uint64(entry[magic]) // behind the version of the engine
+	if at+4 > size {
+		return 0, 0, errFrame
+	}
+	at += 4 + 8*uint64(binary.LittleEndian.Uint32(entry[at:]))
+	if at+8 > size {
+		return 0, 0, errFrame
+	}
+	return at + 8, binary.LittleEndian.Uint64(entry[at:]), nil
+}
+
 // frameOf reads a frame, and returns the entry that the engine is to read.
 func frameOf(frame []byte, code Content) (f facts, e *entry, err error) {
 	if len(frame) < frameHeader || binary.LittleEndian.Uint64(frame) != frameVersion {
@@ -73,6 +80,9 @@ func frameOf(frame []byte, code Content) (f facts, e *entry, err error) {
 	n, head := binary.LittleEndian.Uint64(frame[16:]), binary.LittleEndian.Uint64(frame[24:])
 	rest := frame[frameHeader:]
 	if n == 0 || n != uint64(len(code.Bytes)) || head > uint64(len(rest)) {
+		return f, nil, errFrame
+	}
+	if at, coded, err := headOf(rest[:head]); err != nil || at != head || coded != n {
 		return f, nil, errFrame
 	}
 	f = facts{image: binary.LittleEndian.Uint64(frame[8:]), resets: wasm.Resets(binary.LittleEndian.Uint64(frame[32:]))}

@@ -252,24 +252,27 @@ func (l *liar) prepare() {
 	}
 	l.anywhere()
 	out := files[1]
-	_, _ = out.WriteAt([]byte("modulecode"), 0)
+	_, _ = out.WriteAt([]byte("frame"+"module"+"code"), 0)
 	m := wire.Prepared{Parts: []wire.PartRange{
-		{Name: artifacts.PartModule, Offset: 0, Bytes: 6}, {Name: artifacts.PartCode, Offset: 6, Bytes: 4},
+		{Name: artifacts.PartFrame, Offset: 0, Bytes: 5},
+		{Name: artifacts.PartModule, Offset: 5, Bytes: 6}, {Name: artifacts.PartCode, Offset: 11, Bytes: 4},
 	}}
-	code := &m.Parts[1]
+	code := &m.Parts[2]
 	switch l.mode {
 	case "prepare: offset behind the end":
-		code.Offset = 11
+		code.Offset = 16
 	case "prepare: longer than the file":
 		code.Bytes = 5
 	case "prepare: numbers that wrap":
 		code.Offset, code.Bytes = math.MaxInt64, math.MaxInt64
 	case "prepare: same bytes twice":
-		code.Offset, code.Bytes = 0, 10
+		code.Offset, code.Bytes = 5, 10
 	case "prepare: empty part":
 		code.Bytes = 0
 	case "prepare: one part":
 		m.Parts = m.Parts[:1]
+	case "prepare: no frame":
+		m.Parts = m.Parts[1:]
 	case "prepare: one part twice":
 		code.Name = artifacts.PartModule
 	case "prepare: unknown part":

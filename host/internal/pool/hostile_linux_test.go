@@ -44,6 +44,7 @@ func TestHostilePrepareWorkers(t *testing.T) {
 		"prepare: same bytes twice":      fault.SuspectBadReply,
 		"prepare: empty part":            fault.SuspectBadReply,
 		"prepare: one part":              fault.SuspectBadReply,
+		"prepare: no frame":              fault.SuspectBadReply,
 		"prepare: one part twice":        fault.SuspectBadReply,
 		"prepare: unknown part":          fault.SuspectBadReply,
 		"prepare: negative numbers":      fault.SuspectBadReply,

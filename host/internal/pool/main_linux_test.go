@@ -278,7 +278,7 @@ func (r *rig) pretended(t testing.TB) execute.Binding {
 
 func (r *rig) pretend() (execute.Binding, error) {
 	parts := map[string]*sealed.File{}
-	for _, name := range []string{artifacts.PartCode, artifacts.PartModule} {
+	for _, name := range []string{artifacts.PartCode, artifacts.PartModule, artifacts.PartFrame} {
 		f, err := sealed.FromBytes(name, []byte(name))
 		if err != nil {
 			return execute.Binding{}, err
