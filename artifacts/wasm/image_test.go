@@ -17,7 +17,7 @@ func segmentAt(at int, content string) []byte {
 			b = append(b, c|0x80)
 		}
 	}
-	return append(append(appendU32(append(b, opEnd), uint32(len(content))), content...))
+	return append(appendU32(append(b, opEnd), uint32(len(content))), content...)
 }
 
 func TestImage(t *testing.T) {
