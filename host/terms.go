@@ -84,7 +84,7 @@ func (h *Host) termsOf(r *Request, code string) (*terms, error) {
 	limits := r.Limits.WithDefaults()
 	t.param = run.Params{Tenant: t.tenant, Entry: r.Entry, Limits: limits, Imports: r.Imports, Determinism: r.Determinism, Isolation: r.Isolation}.Hash()
 	t.job = execute.Job{Entry: t.asked.Entry, Limits: limits, Imports: r.Imports, Determinism: r.Determinism,
-		Binding: execute.Binding{Tenant: t.tenant, Key: t.key, MemoryBytes: limits.MemoryBytes, Isolation: r.Isolation}}
+		Binding: execute.Binding{Tenant: t.tenant, Key: t.key, MemoryBytes: limits.MemoryBytes, Isolation: max(r.Isolation, run.Reset)}}
 	if t.job.Entry.Mode == 0 {
 		t.job.Entry.Mode = run.Command
 	}

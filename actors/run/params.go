@@ -25,9 +25,10 @@ func (p Params) Hash() string {
 		p.Entry.Mode = Command
 	}
 	l := p.Limits.WithDefaults()
-	h := sha256.New()
-	num := func(v int64) { h.Write(binary.LittleEndian.AppendUint64(nil, uint64(v))) }
-	text := func(s string) { num(int64(len(s))); h.Write([]byte(s)) }
+	var space [512]byte // enough for most
+	b := space[:0]
+	num := func(v int64) { b = binary.LittleEndian.AppendUint64(b, uint64(v)) }
+	text := func(s string) { num(int64(len(s))); b = append(b, s...) }
 	list := func(l []string) {
 		num(int64(len(l)))
 		for _, s := range l {
@@ -51,5 +52,6 @@ func (p Params) Hash() string {
 	num(int64(max(p.Imports, RefuseMissing)))
 	num(int64(max(p.Determinism, Deterministic)))
 	num(int64(max(p.Isolation, Reset)))
-	return hex.EncodeToString(h.Sum(nil))
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
 }

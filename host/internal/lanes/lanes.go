@@ -81,7 +81,9 @@ type Lane struct {
 	service atomic.Int64 // moving average of the time of a run, in ns; 0: none was seen
 	gone    atomic.Bool
 
-	ended, ok, well atomic.Uint64 // since the last report
+	ended    atomic.Uint64 // runs
+	reported atomic.Uint64 // of them
+	ok, well atomic.Bool   // since the last report, there was one
 }
 
 // lease is one worker that is lent. It implements execute.Lease.
@@ -169,6 +171,18 @@ func (t *Table) Rides(key artifacts.Key) bool {
 	return false
 }
 
+// Ended returns how many rides of an artifact have ended, as far as their lanes are remembered.
+func (t *Table) Ended(key artifacts.Key) (n uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for b, l := range t.lanes {
+		if b.Key == key {
+			n += l.ended.Load()
+		}
+	}
+	return n
+}
+
 // laneLocked returns the lane of a binding, a new one if there is none. Of too many, those without a worker go.
 func (t *Table) laneLocked(b execute.Binding) *Lane {
 	if l := t.lanes[b]; l != nil {
@@ -176,7 +190,7 @@ func (t *Table) laneLocked(b execute.Binding) *Lane {
 	}
 	if len(t.lanes) >= t.cfg.Lanes {
 		for b, l := range t.lanes {
-			if len(*l.leases.Load()) == 0 && l.ended.Load() == 0 {
+			if len(*l.leases.Load()) == 0 && !l.unreported() {
 				delete(t.lanes, b)
 				l.gone.Store(true)
 			}
@@ -306,11 +320,11 @@ func (l *Lane) learn(took int64) {
 
 // count takes note of a run for the next report.
 func (l *Lane) count(f *fault.Error) {
-	if f == nil {
-		l.ok.Add(1)
+	if f == nil && !l.ok.Load() {
+		l.ok.Store(true)
 	}
-	if f == nil || f.Class == fault.Guest {
-		l.well.Add(1)
+	if (f == nil || f.Class == fault.Guest) && !l.well.Load() {
+		l.well.Store(true)
 	}
 	l.ended.Add(1)
 	l.t.stir()

@@ -50,7 +50,7 @@ func (t *Table) report() (n int) {
 	t.mu.Lock()
 	var used []*Lane
 	for _, l := range t.lanes {
-		if l.ended.Load() > 0 || l.rides() {
+		if l.unreported() || l.rides() {
 			used = append(used, l)
 		}
 	}
@@ -61,9 +61,12 @@ func (t *Table) report() (n int) {
 	return len(used)
 }
 
+func (l *Lane) unreported() bool { return l.ended.Load() != l.reported.Load() }
+
 // Flush reports what a lane was used for, if it was.
 func (l *Lane) Flush() {
-	u := Use{Key: l.binding.Key, Tenant: l.binding.Tenant, Runs: l.ended.Swap(0), OK: l.ok.Swap(0) > 0, Well: l.well.Swap(0) > 0}
+	total := l.ended.Load()
+	u := Use{Key: l.binding.Key, Tenant: l.binding.Tenant, Runs: total - l.reported.Swap(total), OK: l.ok.Swap(false), Well: l.well.Swap(false)}
 	if u.Runs > 0 || l.rides() {
 		l.t.cfg.Report(u)
 	}
