@@ -112,7 +112,7 @@ func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 	h := &Host{cfg: cfg, started: time.Now(), health: newHealth(time.Now), metrics: metrics.New(),
 		codes: newCodeTable(idleCodeBytes, openFiles()/8), parts: newHandoff(), runs: newRunTable(), terms: newTermTable(),
 		gate: newGate(), left: make(chan struct{}), done: make(chan struct{}), mismatch: make(chan *fault.Error, 1)}
-	h.lanes = lanes.New(lanes.Config{Depth: 1, Report: h.reportUse})
+	h.lanes = lanes.New(lanes.Config{Report: h.reportUse})
 	h.life, h.end = context.WithCancel(context.WithoutCancel(ctx))
 	h.log = cfg.Log.With().Str("host", cfg.Name).Logger()
 	defer func() {
