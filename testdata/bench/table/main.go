@@ -13,10 +13,13 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/host"
@@ -83,6 +86,9 @@ func print(bin, guests, only, span, peers, out, revision string) (err error) {
 		return err
 	}
 	defer r.close()
+	var stop context.CancelFunc
+	r.ctx, stop = signal.NotifyContext(r.ctx, os.Interrupt, unix.SIGTERM) // what was measured until then is printed
+	defer stop()
 	began := time.Now()
 	before := report.SystemLoad()
 	var all []report.Section
