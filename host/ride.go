@@ -130,7 +130,7 @@ func own(captured []byte) run.Blob {
 func (h *Host) proved(t *terms, a *cache.Answer, mark uint64) {
 	o := &a.Outcome
 	if o.Sandbox != "" && !o.NotBegun && (o.Fault == nil || o.Fault.Class == fault.Guest) {
-		h.lanes.Prove(t.job.Binding, t.call, mark)
+		h.lanes.Prove(t.job.Binding, t.call, o.Usage.Wall, mark)
 	}
 }
 

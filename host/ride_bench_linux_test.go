@@ -48,7 +48,7 @@ func besideRide(tb testing.TB) (*Host, Request) {
 	w := &nothing{out: run.Outcome{Sandbox: "s", Result: r.Input, Stdout: []byte{}, Stderr: []byte{},
 		Usage: run.Usage{CPU: 3000, Wall: 5000, GasUsed: &gas, InitGas: &gas, MemoryPeakBytes: &gas}}}
 	h.lanes.Grant(w, t.job.Binding, func(execute.Returned) {})
-	h.lanes.Prove(t.job.Binding, lanes.Call{Mode: run.Bytes, Name: "echo"}, h.lanes.Mark())
+	h.lanes.Prove(t.job.Binding, lanes.Call{Mode: run.Bytes, Name: "echo"}, 0, h.lanes.Mark())
 	return h, r
 }
 

@@ -60,7 +60,7 @@ func BenchmarkStages(b *testing.B) {
 	w := &timed{Worker: inner}
 	h.lanes = lanes.New(lanes.Config{Report: h.reportUse})
 	h.lanes.Grant(w, t.job.Binding, func(execute.Returned) {})
-	h.lanes.Prove(t.job.Binding, t.call, h.lanes.Mark())
+	h.lanes.Prove(t.job.Binding, t.call, 0, h.lanes.Mark())
 	execute := func(r Request) time.Duration {
 		begin := time.Now()
 		receipt, err := h.Execute(b.Context(), r)

@@ -189,7 +189,7 @@ func TestWhatARideLeavesGoesOn(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := &refusing{out: c.out}
 			h.lanes.Grant(w, terms.job.Binding, func(execute.Returned) {})
-			h.lanes.Prove(terms.job.Binding, terms.call, h.lanes.Mark())
+			h.lanes.Prove(terms.job.Binding, terms.call, 0, h.lanes.Mark())
 			got, err := h.Execute(t.Context(), r)
 			if w.rides != 1 {
 				t.Fatalf("%d rides", w.rides)

@@ -10,8 +10,13 @@
 // A caller takes the worker with the fewest rides under way. If all have one, and the queue says that there is a slot for
 // another worker, it goes the ordinary way, which starts that worker. Else its run stands behind another one, as long as the
 // wait can be expected to stay below Config.Wait, by the moving average of the time of a run, and fewer than Config.Depth rides
-// are under way there. What is more goes the ordinary way, where it waits for its turn and has the leases revoked. A run with
-// streams does not stand behind another one, and none behind it: nobody knows how long its caller takes.
+// are under way there. A run with streams does not stand behind another one, and none behind it: nobody knows how long its
+// caller takes; it goes the ordinary way, where it waits for its turn and has the leases revoked.
+//
+// What is more waits before the lane for up to Config.Patience, if runs are short on average: in the queue, its callers would be
+// a backlog that keeps their own workers from being lent, for as long as there are so many of them. If the workers are asked
+// back, since others wait, all go to the queue at once, and the shares decide. Now and then those who come wait a moment for
+// workers that were asked back, so that those in the queue can be served and the workers be lent again, if nobody else waits.
 //
 // # Proof
 //

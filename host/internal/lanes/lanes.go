@@ -14,14 +14,15 @@ import (
 	"github.com/troupehost/troupe/artifacts"
 )
 
-// Config is what a Table needs. Zero fields mean 64 rides, 500 µs, 1 s, 1024 lanes, the time of the machine and no report.
+// Config is what a Table needs. Zero fields mean 64 rides, 500 µs, 100 ms, 1 s, 1024 lanes, the time of the machine and no report.
 type Config struct {
-	Depth  int              // rides under way on one worker
-	Wait   time.Duration    // that a ride may be expected to stand behind others
-	Every  time.Duration    // between two reports
-	Lanes  int              // that are remembered without a worker
-	Now    func() time.Time // with a monotonic reading
-	Report func(Use)
+	Depth    int              // rides under way on one worker
+	Wait     time.Duration    // that a ride may be expected to stand behind others
+	Patience time.Duration    // that a caller waits for a place
+	Every    time.Duration    // between two reports
+	Lanes    int              // that are remembered without a worker
+	Now      func() time.Time // with a monotonic reading
+	Report   func(Use)
 }
 
 // Use is what a lane was used for since it was reported last.
@@ -60,6 +61,7 @@ type Table struct {
 func New(cfg Config) *Table {
 	cfg.Depth = cmp.Or(cfg.Depth, 64)
 	cfg.Wait = cmp.Or(cfg.Wait, 500*time.Microsecond)
+	cfg.Patience = cmp.Or(cfg.Patience, 100*time.Millisecond)
 	cfg.Every = cmp.Or(cfg.Every, time.Second)
 	cfg.Lanes = cmp.Or(cfg.Lanes, 1024)
 	if cfg.Now == nil {
@@ -80,6 +82,7 @@ type Lane struct {
 	proofs  atomic.Pointer[[]Call]
 	service atomic.Int64 // moving average of the time of a run, in ns; 0: none was seen
 	gone    atomic.Bool
+	line    line
 
 	ended    atomic.Uint64 // runs
 	reported atomic.Uint64 // of them
@@ -115,6 +118,7 @@ func (t *Table) Grant(w execute.Worker, b execute.Binding, back func(execute.Ret
 	n := &lease{lane: l, worker: w, back: back}
 	leases := append(slices.Clone(*l.leases.Load()), n)
 	l.leases.Store(&leases)
+	l.line.call(t.cfg.Depth)
 	return n
 }
 
@@ -136,14 +140,17 @@ func (t *Table) Forget(key artifacts.Key, tenant string) {
 // Mark is for Prove.
 func (t *Table) Mark() uint64 { return t.mark.Load() }
 
-// Prove says that a run of a binding was allowed and begun. mark is from before it.
-func (t *Table) Prove(b execute.Binding, c Call, mark uint64) {
+// Prove says that a run of a binding was allowed and begun, and how long it took. mark is from before it.
+func (t *Table) Prove(b execute.Binding, c Call, took time.Duration, mark uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.mark.Load() != mark {
 		return
 	}
 	l := t.laneLocked(b)
+	if took > 0 {
+		l.learn(int64(took)) // while nothing rides, nothing else tells
+	}
 	if l.Proved(c) {
 		return
 	}
@@ -221,7 +228,11 @@ func (l *Lane) rides() bool {
 // Ride runs a job of the binding on a worker that is lent. began is now; end is when the run has ended. rode false: it was
 // not begun, and has to go the ordinary way.
 func (l *Lane) Ride(ctx context.Context, began time.Time, j execute.Job, io execute.IO) (out run.Outcome, end time.Time, rode bool) {
-	x := l.board(l.t.at(began), io.Stdin != nil || io.Stdout != nil || io.Stderr != nil)
+	single := io.Stdin != nil || io.Stdout != nil || io.Stderr != nil
+	x, full := l.board(l.t.at(began), single)
+	if x == nil && !single && (full || l.workers() == 0) {
+		x = l.await(ctx, l.t.at(began))
+	}
 	if x == nil {
 		return run.Outcome{}, began, false
 	}
@@ -233,8 +244,8 @@ func (l *Lane) Ride(ctx context.Context, began time.Time, j execute.Job, io exec
 
 func (t *Table) at(now time.Time) int64 { return int64(now.Sub(t.base)) }
 
-// board chooses a worker, and counts the ride there. Nil: there is none for it.
-func (l *Lane) board(now int64, single bool) *lease {
+// board chooses a worker, and counts the ride there. Nil: there is none for it; full: there will be one soon.
+func (l *Lane) board(now int64, single bool) (x *lease, full bool) {
 	for {
 		var best *lease
 		var fewest int64
@@ -247,17 +258,19 @@ func (l *Lane) board(now int64, single bool) *lease {
 		more := fewest + 1
 		switch {
 		case best == nil:
-			return nil
+			return nil, false
 		case single && fewest == 0:
 			more |= alone
-		case fewest > 0 && (single || l.t.takeRoom() || !l.mayStandBehind(best, fewest, now)):
-			return nil
+		case fewest > 0 && (single || l.t.takeRoom()):
+			return nil, false
+		case fewest > 0 && !l.mayStandBehind(best, fewest, now):
+			return nil, l.short()
 		}
 		if best.state.CompareAndSwap(fewest, more) {
 			if fewest == 0 {
 				best.turn.Store(now)
 			}
-			return best
+			return best, false
 		}
 	}
 }
@@ -276,6 +289,12 @@ func (t *Table) takeRoom() bool {
 func (l *Lane) mayStandBehind(x *lease, n, now int64) bool {
 	each, wait := l.service.Load(), int64(l.t.cfg.Wait)
 	return each > 0 && n < int64(l.t.cfg.Depth) && n*each <= wait && now-x.turn.Load() <= wait
+}
+
+// short reports whether runs are so short that a caller who waits for a place is likely to have one in time.
+func (l *Lane) short() bool {
+	each := l.service.Load()
+	return each > 0 && each <= int64(l.t.cfg.Patience)/40
 }
 
 // leave ends a ride.
@@ -306,16 +325,18 @@ func (x *lease) leave(out *run.Outcome, now int64, alive bool) {
 	if x.state.Add(-1) == revoked {
 		x.giveBack()
 	}
+	l.line.call(1)
 }
 
-// learn takes the time of a run into the moving average, with a weight of one eighth. Two at once may lose one.
+// learn takes the time of a run into the moving average, with a weight of one eighth. One that was held up, by whatever, counts
+// for four. Two at once may lose one.
 func (l *Lane) learn(took int64) {
 	took = max(took, 1)
 	old := l.service.Load()
 	if old == 0 {
 		old = took
 	}
-	l.service.Store(max(1, old+(took-old)/8))
+	l.service.Store(max(1, old+(min(took, 4*old)-old)/8))
 }
 
 // count takes note of a run for the next report.
@@ -348,6 +369,7 @@ func (x *lease) revoke() bool {
 	defer l.t.mu.Unlock()
 	leases := slices.DeleteFunc(slices.Clone(*l.leases.Load()), func(o *lease) bool { return o == x })
 	l.leases.Store(&leases)
+	l.line.call(maxWaiting) // it is for each to say what to do now
 	return underWay(old) == 0
 }
 

@@ -112,6 +112,15 @@ func (r *rig) did(what string, want map[uint64]bool) {
 	}
 }
 
+// how returns whether a ride has gone, and whether it rode.
+func (r *rig) how(id uint64) (rode, gone bool) {
+	synctest.Wait()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	rode, gone = r.rode[id]
+	return rode, gone
+}
+
 // learnt has the moving average be d.
 func (r *rig) learnt(d time.Duration) { r.Lane(bound).service.Store(int64(d)) }
 
@@ -162,16 +171,20 @@ func TestDepthFollowsTheTimeOfARun(t *testing.T) {
 			if got := int(w.under.Load()); got != c.want {
 				t.Errorf("depth %d, %v each: %d rides are under way, want %d", c.depth, c.each, got, c.want)
 			}
-			for range c.want {
+			all := 70
+			if c.each == 0 {
+				all = c.want // the others did not wait
+			}
+			for range all {
 				w.end()
 			}
 		})
 	}
 }
 
-// TestNobodyStandsBehindALongRun has runs be short on average, and the one that is under way long.
+// TestNobodyStandsBehindALongRun has runs be short on average, and the one that is under way long: there is no place behind it.
 func TestNobodyStandsBehindALongRun(t *testing.T) {
-	onRig(t, Config{}, func(r *rig) {
+	onRig(t, Config{Patience: 40 * time.Microsecond}, func(r *rig) {
 		w := newWorker()
 		r.lend(w)
 		r.learnt(time.Microsecond)
@@ -181,6 +194,8 @@ func TestNobodyStandsBehindALongRun(t *testing.T) {
 		r.ride(execute.IO{})
 		<-time.After(time.Microsecond)
 		r.ride(execute.IO{})
+		r.did("it waits", map[uint64]bool{})
+		<-time.After(40 * time.Microsecond)
 		r.did("too long", map[uint64]bool{3: false})
 		w.end()
 		r.ride(execute.IO{}) // the next one has just begun
@@ -210,6 +225,16 @@ func TestServiceTimeIsLearnt(t *testing.T) {
 		synctest.Wait()
 		if got := l.service.Load(); got != 9000 {
 			t.Errorf("%d ns", got)
+		}
+		r.ride(execute.IO{})
+		<-time.After(time.Second) // it was held up
+		w.end()
+		if got := l.service.Load(); got != 9000+3*9000/8 {
+			t.Errorf("%d ns", got)
+		}
+		r.Prove(bound, Call{}, 12375*time.Nanosecond+8*time.Nanosecond, r.Mark())
+		if got := l.service.Load(); got != 12376 {
+			t.Errorf("%d ns after an ordinary run", got)
 		}
 	})
 }
@@ -332,8 +357,8 @@ func TestOnlyWhatWasProvedRides(t *testing.T) {
 	proved := func(b execute.Binding, c Call) bool { l := r.Lane(b); return l != nil && l.Proved(c) }
 	other := bound
 	other.Tenant = "another"
-	r.Prove(bound, c, r.Mark())
-	r.Prove(other, c, r.Mark())
+	r.Prove(bound, c, 0, r.Mark())
+	r.Prove(other, c, 0, r.Mark())
 	if !proved(bound, c) || !proved(other, c) || proved(bound, Call{Mode: run.Bytes, Name: "g"}) || proved(bound, Call{Mode: run.Bytes, Name: "f", Imports: run.TrapMissing}) {
 		t.Error("what is proved is not what was proved")
 	}
@@ -342,17 +367,17 @@ func TestOnlyWhatWasProvedRides(t *testing.T) {
 	if proved(bound, c) || !proved(other, c) {
 		t.Error("one tenant is forgotten, the other is not")
 	}
-	r.Prove(bound, c, before)
+	r.Prove(bound, c, 0, before)
 	if proved(bound, c) {
 		t.Error("a run of before proves what was forgotten since")
 	}
-	r.Prove(bound, c, r.Mark())
+	r.Prove(bound, c, 0, r.Mark())
 	r.Forget(bound.Key, "")
 	if proved(bound, c) || proved(other, c) {
 		t.Error("all tenants are forgotten")
 	}
 	for n := range 10 * maxProofs {
-		r.Prove(bound, Call{Name: fmt.Sprint(n)}, r.Mark())
+		r.Prove(bound, Call{Name: fmt.Sprint(n)}, 0, r.Mark())
 	}
 	if n := len(*r.Lane(bound).proofs.Load()); n != maxProofs {
 		t.Errorf("%d calls are remembered", n)
@@ -366,7 +391,7 @@ func TestLanesWithoutAWorkerAreBounded(t *testing.T) {
 	var first *Lane
 	for n := range byte(100) {
 		b := execute.Binding{Key: artifacts.Key{2, n}}
-		r.Prove(b, Call{}, r.Mark())
+		r.Prove(b, Call{}, 0, r.Mark())
 		if n == 0 {
 			first = r.Lane(b)
 		}
@@ -434,6 +459,110 @@ func TestUseIsReportedInBatches(t *testing.T) {
 	})
 }
 
+// TestCallersWaitForAPlace has more callers than places: they ride in their order, and go to the queue if that takes too long,
+// or the worker is asked back, or they leave.
+func TestCallersWaitForAPlace(t *testing.T) {
+	full := func(t *testing.T, f func(r *rig, w *worker, x *lease)) {
+		onRig(t, Config{Depth: 1, Patience: time.Second}, func(r *rig) {
+			w := newWorker()
+			x := r.lend(w)
+			r.learnt(time.Microsecond)
+			for range 3 {
+				r.ride(execute.IO{})
+			}
+			r.did("one rides, two wait", map[uint64]bool{})
+			f(r, w, x)
+		})
+	}
+	full(t, func(r *rig, w *worker, _ *lease) {
+		for range 3 {
+			w.end()
+		}
+		r.did("all", map[uint64]bool{1: true, 2: true, 3: true})
+	})
+	full(t, func(r *rig, w *worker, _ *lease) {
+		<-time.After(time.Second)
+		r.did("too long", map[uint64]bool{2: false, 3: false})
+		w.end()
+	})
+	full(t, func(r *rig, w *worker, x *lease) {
+		x.Revoke()
+		r.did("asked back", map[uint64]bool{2: false, 3: false})
+		w.end()
+	})
+	full(t, func(r *rig, w *worker, _ *lease) {
+		ctx, cancel := context.WithCancel(context.Background())
+		r.wg.Go(func() {
+			if _, _, rode := r.Lane(bound).Ride(ctx, r.cfg.Now(), execute.Job{}, execute.IO{}); rode {
+				t.Error("it rode")
+			}
+		})
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		if n := len(r.Lane(bound).line.at); n != 2 {
+			t.Errorf("%d wait", n)
+		}
+		for range 3 {
+			w.end()
+		}
+	})
+	full(t, func(r *rig, w *worker, _ *lease) { // a second worker
+		other := newWorker()
+		r.lend(other)
+		synctest.Wait()
+		if n := other.under.Load(); n != 1 {
+			t.Errorf("%d rides on it", n)
+		}
+		other.end()
+		other.end()
+		w.end()
+	})
+}
+
+// TestNewcomersMakeWay has a worker asked back from many callers: now and then newcomers wait for it, and not always.
+func TestNewcomersMakeWay(t *testing.T) {
+	onRig(t, Config{Patience: time.Second}, func(r *rig) {
+		r.lend(newWorker()).Revoke()
+		r.learnt(time.Microsecond)
+		for range hopeCallers - 1 {
+			r.ride(execute.IO{})
+		}
+		if rode, gone := r.how(hopeCallers - 1); rode || !gone {
+			t.Fatal("one of the first does not go to the queue")
+		}
+		waits := r.ride(execute.IO{})
+		if _, gone := r.how(waits); gone {
+			t.Fatal("nobody waits")
+		}
+		w := newWorker()
+		r.lend(w)
+		w.end()
+		if rode, _ := r.how(waits); !rode {
+			t.Error("the worker is back, and it did not ride")
+		}
+		(*r.Lane(bound).leases.Load())[0].Revoke()
+		<-time.After(time.Second)
+		synctest.Wait()
+		for range 2 * hopeCallers {
+			id := r.ride(execute.IO{})
+			if rode, gone := r.how(id); rode || !gone {
+				t.Fatal("it waits again, so soon")
+			}
+		}
+		<-time.After(hopePause * time.Second)
+		id := r.ride(execute.IO{})
+		if _, gone := r.how(id); gone {
+			t.Error("nobody waits any more")
+		}
+		<-time.After(time.Second)
+		synctest.Wait()
+		if rode, gone := r.how(id); rode || !gone {
+			t.Error("it waits in vain")
+		}
+	})
+}
+
 // instant is a worker whose runs take no time.
 type instant struct {
 	execute.Worker
@@ -458,7 +587,7 @@ func TestLeasesUnderStress(t *testing.T) {
 	var wrong, rode, counted, grants, backs atomic.Int64
 	var stop atomic.Bool
 	var riders, lenders sync.WaitGroup
-	r.Prove(bound, Call{}, 0)
+	r.Prove(bound, Call{}, 0, 0)
 	l := r.Lane(bound)
 	for range 3 {
 		lenders.Go(func() {
@@ -512,7 +641,7 @@ func BenchmarkRide(b *testing.B) {
 	w := &instant{}
 	w.lent.Store(1)
 	r.Grant(w, bound, func(execute.Returned) {})
-	r.Prove(bound, Call{}, r.Mark())
+	r.Prove(bound, Call{}, 0, r.Mark())
 	l := r.Lane(bound)
 	b.ReportAllocs()
 	for b.Loop() {
