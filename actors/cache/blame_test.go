@@ -69,6 +69,7 @@ var matrix = map[fault.Code]struct{ prepared, ran string }{
 
 	fault.HostUnsupported:     {fail, failed},
 	fault.HostWorkerMissing:   {fail, failed},
+	fault.HostSandboxMissing:  {fail, failed},
 	fault.HostWorkerMismatch:  {fail, failed},
 	fault.HostSpawnFailed:     {fail, failed},
 	fault.HostDataDir:         {fail, failed},
