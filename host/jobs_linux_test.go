@@ -179,7 +179,7 @@ func TestAKeyNamesOneJob(t *testing.T) {
 }
 
 func TestAJobIsCanceled(t *testing.T) {
-	h := start(t, host.Config{})
+	h := start(t, host.Config{SpareWorkers: host.NoLimit})
 	j := until(t, h, submit(t, h, spinning(t)).ID, isRunning)
 	if j, err := h.CancelJob(t.Context(), j.ID, "me"); err != nil || j.State == run.JobQueued {
 		t.Fatal(j, err)

@@ -114,7 +114,7 @@ func TestAJobExpires(t *testing.T) {
 
 // TestAJobThatDoesNotStartInTimeIsCanceled lets a job wait behind others.
 func TestAJobThatDoesNotStartInTimeIsCanceled(t *testing.T) {
-	h := start(t, host.Config{ExecuteWorkers: 1, ExecuteWorkersCritical: 1})
+	h := start(t, host.Config{ExecuteWorkers: 1, ExecuteWorkersCritical: 1, SpareWorkers: host.NoLimit})
 	spins := until(t, h, submit(t, h, spinning(t)).ID, isRunning)
 	waitFor(t, "its worker", func() bool {
 		in, err := h.Inspect(t.Context())
