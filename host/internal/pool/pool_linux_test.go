@@ -66,7 +66,7 @@ func TestPrepareThenRun(t *testing.T) {
 		t.Errorf("account %v %v %d", out.CPU, out.Wall, out.PeakRSS)
 	}
 	parts := r.shelf.parts[out.Ticket]
-	if len(parts) != 2 || len(m.Parts) != 2 {
+	if len(parts) != 3 || len(m.Parts) != 3 {
 		t.Fatalf("parts %v %v", parts, m.Parts)
 	}
 	for _, p := range m.Parts {
