@@ -112,7 +112,12 @@ func firstFilter(pid int, cgo bool) program {
 		p.when(1, allow, wait, wake, wait|private, wake|private, waitBitset|private, waitBitset|private|realtime, waitBitset|realtime)
 	})
 	for _, n := range []uintptr{unix.SYS_MMAP, unix.SYS_MPROTECT} {
-		p.judge(n, allow, func(p *program) { p.whenAll(2, kill, unix.PROT_WRITE|unix.PROT_EXEC) })
+		p.judge(n, allow, func(p *program) {
+			p.whenAll(2, kill, unix.PROT_WRITE|unix.PROT_EXEC)
+			if n == unix.SYS_MMAP { // RLIMIT_DATA does not count it
+				p.whenAll(3, kill, unix.MAP_SHARED|unix.MAP_ANON)
+			}
+		})
 	}
 	p.judge(unix.SYS_TGKILL, kill, func(p *program) { p.when(0, allow, uint32(pid)) })
 	p.judge(unix.SYS_FCNTL, kill, func(p *program) {

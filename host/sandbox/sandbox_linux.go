@@ -19,6 +19,9 @@ import (
 // maxFiles is more than a worker ever holds: its socket, the parts of an artifact, and what the Go runtime opens.
 const maxFiles = 64
 
+// maxThreads is more than the Go runtime of a worker ever starts, on a machine with hundreds of cores too.
+const maxThreads = 1000
+
 // diesWithParent is asked for while packages are initialised, since the signal belongs to the thread that called exec: only
 // then is it certain that this is the main thread.
 var diesWithParent = func() bool {
@@ -66,7 +69,11 @@ func Apply(cfg Config) (held []string, gaps []Gap) {
 		c.layer(n.layer, func() error { return c.isOwn(n) })
 	}
 	c.layer(Rlimits, func() error {
-		return errors.Join(limit(unix.RLIMIT_CORE, 0), limit(unix.RLIMIT_NOFILE, maxFiles), limit(unix.RLIMIT_FSIZE, cfg.MaxFileBytes))
+		err := errors.Join(limit(unix.RLIMIT_CORE, 0), limit(unix.RLIMIT_NOFILE, maxFiles), limit(unix.RLIMIT_FSIZE, cfg.MaxFileBytes))
+		if slices.Contains(c.held, UserNS) { // elsewhere all processes of the user count
+			err = errors.Join(err, limit(unix.RLIMIT_NPROC, maxThreads))
+		}
+		return err
 	})
 	c.layer(DeathSig, func() error {
 		if !diesWithParent {
