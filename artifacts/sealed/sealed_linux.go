@@ -53,7 +53,7 @@ func NewScratch(name string, size int64) (*os.File, error) {
 // Seal takes over a memory file and seals it. It fails while anybody has the file mapped writable, which is why the
 // process that wrote it must be dead.
 func Seal(f *os.File) (*File, error) {
-	if _, err := unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, seals); err != nil {
+	if _, err := unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, seals&^leftOut()); err != nil {
 		_ = f.Close()
 		return nil, fault.New(fault.HostMemory, "seal memory file", f.Name(), err)
 	}

@@ -98,6 +98,9 @@ func (p *process) enterGroup(g *groups) error {
 	if p.reaped {
 		return errors.New("the process has ended")
 	}
+	if ungrouped() {
+		return sandbox.ErrLeftOut
+	}
 	dir, err := g.put(p.pid)
 	p.home = dir
 	return err

@@ -165,6 +165,9 @@ func (p *process) limit(l rlimits) error {
 		l.dataBytes = 0
 	}
 	p.limits = l
+	if unlimited() {
+		return nil
+	}
 	return errors.Join(l.apply(p.pid), limitGroup(p.home, l.dataBytes))
 }
 

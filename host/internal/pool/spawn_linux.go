@@ -111,6 +111,7 @@ func (s *spawner) start(gone func(orphans bool)) (*process, *wire.HostConn, erro
 		Files: []uintptr{s.null.Fd(), s.null.Fd(), uintptr(stderr), uintptr(theirs)},
 		Sys:   s.plan.Attr(&pidfd),
 	}
+	weaken(attr)
 	path := "/proc/self/fd/" + strconv.Itoa(int(s.exe.Fd()))
 	forked := make(chan struct{})
 	ask := func() {
