@@ -19,7 +19,7 @@ export CGO_ENABLED = 0
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test sim chaos timed race lint fmt tidy bench bench-peers microbench counts fuzz testdata gas-fit cross ci real golden truth truth-peers
+.PHONY: help build run test sim chaos timed race lint fmt tidy bench bench-peers microbench counts fuzz testdata gas-fit cross ci real golden truth truth-peers undefended
 
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,9 @@ chaos: ## hosts, workers and files under CHAOS_KILLS=1000 kills, storms and dama
 
 timed: ## tests that hold a line of time or need a loaded machine; on a machine at rest
 	go test -tags timed -count 1 -p 1 -timeout 30m -run 'Bar|Timed' -v $(TESTFLAGS) $(PKGS)
+
+undefended: ## attacks with the defences left out that stop them: each gets through then (as root: all of them)
+	go test -tags undefended -count 1 -p 1 -timeout 10m -run Undefended $(TESTFLAGS) ./host/...
 
 real: ## real modules from public Go modules, alone and metered (needs a network, or has them already)
 	go test -count 1 -timeout 10m -run 'RealModules|SharedMemory' -v $(TESTFLAGS) ./host/engine
