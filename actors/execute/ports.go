@@ -2,7 +2,6 @@ package execute
 
 import (
 	"context"
-	"io"
 	"time"
 
 	"github.com/troupehost/troupe/actors/run"
@@ -29,13 +28,6 @@ type Job struct {
 	Priority    run.Priority
 	Deadline    time.Time // zero: none
 	Lend        bool      // when it has ended, its worker may be lent to callers that ask for the same binding
-}
-
-// IO is the input and output of one run that a caller brings itself. A nil Stdin is at its end; a nil writer means: capture.
-type IO struct {
-	Input          []byte // of a Bytes entry
-	Stdin          io.Reader
-	Stdout, Stderr io.Writer
 }
 
 // Workers starts worker processes: spawn, handshake, artifact loaded. A Start that fails with host.spawn_failed is tried

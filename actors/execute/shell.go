@@ -3,6 +3,7 @@ package execute
 import (
 	"cmp"
 	"context"
+	"io"
 	"time"
 
 	"github.com/troupehost/troupe/actors/fault"
@@ -39,6 +40,13 @@ func Spawn(parent kernel.Parent, cfg Config) (kernel.Ref[Message], error) {
 			return exited{Worker: kernel.Number(path), Failed: err != nil}
 		},
 	})
+}
+
+// IO is the input and output of one run that a caller brings itself. A nil Stdin is at its end; a nil writer means: capture.
+type IO struct {
+	Input          []byte // of a Bytes entry
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
 }
 
 type shell struct {

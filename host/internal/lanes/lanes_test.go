@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -606,6 +607,7 @@ func TestLeasesUnderStress(t *testing.T) {
 				grants.Add(1)
 				for range 50 {
 					_ = x.Rides()
+					runtime.Gosched()
 				}
 				x.Revoke()
 				b := <-back
@@ -617,7 +619,7 @@ func TestLeasesUnderStress(t *testing.T) {
 	lenders.Go(func() { r.Keep(ctx) })
 	for range 4 {
 		riders.Go(func() {
-			for range 50000 {
+			for rode.Load() < 20000 {
 				if _, _, ok := l.Ride(context.Background(), time.Now(), execute.Job{}, execute.IO{}); ok {
 					rode.Add(1)
 				}
