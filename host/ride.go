@@ -21,7 +21,9 @@ type rest struct {
 }
 
 // ride runs a request on a worker that is lent for its binding, past the actors. done false: it is left to them, with rest if
-// that is not nil.
+// that is not nil. Only calls that an ordinary run has proved ride, and no request with a validity tag, which must be found when
+// it is revoked. Jobs do not ride: each is written down before and after its run, which takes longer than the way through the
+// actors.
 func (h *Host) ride(ctx context.Context, begin time.Time, r *Request, t *terms) (receipt run.Receipt, left *rest, done bool, err error) {
 	if !t.rides || r.Validity != "" || ctx.Err() != nil {
 		return receipt, nil, false, nil
