@@ -168,7 +168,8 @@ func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 	h.checks = newCrossChecks(h)
 	h.beside.Go(func() { h.checks.keep(h.life) })
 	h.beside.Go(func() { h.watchDisk(h.life) })
-	h.beside.Go(func() { h.lanes.Keep(h.life) })
+	report := h.lanes.Keep
+	h.beside.Go(func() { report(h.life) })
 	h.beside.Go(func() { h.warm.keep(h.life) })
 	h.beside.Go(func() { h.pool.KeepSpares(h.life) })
 	go h.watchActors()
@@ -200,7 +201,7 @@ func (h *Host) startActors() (err error) {
 			Policy: artifacts.PrunePolicy{LimitBytes: cfg.CacheBytes, Age: cfg.CacheAge}},
 		PruneEvery: cfg.PruneEvery,
 		Store:      h.kept,
-		Prepare:    h.prepare, Execute: h.execute, Observe: cacheMetrics{h.metrics},
+		Prepare:    h.prepare, Execute: h.execute, Observe: cacheMetrics{h.metrics}, Forget: h.lanes.Forget,
 	})
 	if err != nil {
 		return err

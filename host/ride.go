@@ -65,11 +65,9 @@ func (h *Host) ride(ctx context.Context, begin time.Time, r *Request, t *terms) 
 			err = fault.From(context.Cause(ctx))
 		}
 		receipt = t.empty()
+		h.metrics.Answered(kindOf(cache.Execute), fault.From(err))
 	} else {
 		h.metrics.Asked(kindOf(cache.Execute), true)
-	}
-	h.metrics.Answered(kindOf(cache.Execute), fault.From(err))
-	if err == nil {
 		h.metrics.Answered(kindOf(cache.Execute), f)
 	}
 	h.metrics.Took(kindOf(cache.Execute), end.Sub(begin))

@@ -190,18 +190,6 @@ func TestEvictedCodeDoesNotRide(t *testing.T) {
 	if err := h.Evict(t.Context(), first.Artifact); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "the end of its worker", func() bool {
-		in, err := h.Inspect(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, w := range in.Workers {
-			if w.Artifact == first.Artifact {
-				return false
-			}
-		}
-		return true
-	})
 	if got := execute(t, h, r); got.Cache != "miss" {
 		t.Errorf("cache %s", got.Cache)
 	}

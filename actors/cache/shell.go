@@ -23,6 +23,10 @@ type Config struct {
 	Prepare    kernel.Ref[prepare.Message]
 	Execute    kernel.Ref[execute.Message]
 	Observe    Observer // nil: nobody is told
+
+	// Forget is called when an artifact is given up, or for one tenant only if one is named, and before anybody is answered for
+	// that: no further run of it passes by. It must not block. Nil: none does.
+	Forget func(key artifacts.Key, tenant string)
 }
 
 // Spawn starts the cache actor and its pruner.
@@ -129,6 +133,9 @@ func (sh *shell) do(c *kernel.Ctx[Message], e Effect) {
 	case CancelExecute:
 		_ = sh.cfg.Execute.Control(execute.Cancel{Run: e.Run})
 	case Release:
+		if sh.cfg.Forget != nil {
+			sh.cfg.Forget(e.Key, e.Tenant)
+		}
 		_ = sh.cfg.Execute.Control(execute.Release{Key: e.Key, Tenant: e.Tenant})
 	case Retried:
 		sh.cfg.Observe.Retried(e.Fault)

@@ -97,9 +97,6 @@ func (s *State) returned(now time.Time, m returned) []Effect {
 // release closes the idle workers of an artifact.
 func (s *State) release(now time.Time, m Release) []Effect {
 	var out []Effect
-	if s.lends {
-		out = append(out, Forget(m))
-	}
 	for _, w := range s.sorted() {
 		switch {
 		case w.binding.Key != m.Key || m.Tenant != "" && w.binding.Tenant != m.Tenant:

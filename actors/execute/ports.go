@@ -77,8 +77,6 @@ type Leases interface {
 	Grant(w Worker, b Binding, back func(Returned)) Lease
 	// Room says how many runs of any binding would find a slot for a worker of their own.
 	Room(slots int)
-	// Forget says that an artifact is given up, or for one tenant only if one is named: what was known of it holds no more.
-	Forget(key artifacts.Key, tenant string)
 }
 
 // Lease is a worker that is lent.

@@ -45,8 +45,7 @@ type Raise struct {
 	again    bool
 }
 
-// Release closes the idle workers of an artifact, so that it can be removed, and those that are lent once they are back. What
-// was known of it holds no more.
+// Release closes the idle workers of an artifact, so that it can be removed, and those that are lent once they are back.
 // Sent by: cache, after it dropped an artifact, or put the code of a tenant into quarantine. Answer: none.
 type Release struct {
 	Key    artifacts.Key
@@ -175,12 +174,6 @@ type (
 // Room says how many slots nobody has: neither a run nor a worker that is lent.
 type Room struct{ Slots int }
 
-// Forget says that what was known of an artifact holds no more.
-type Forget struct {
-	Key    artifacts.Key
-	Tenant string // "": all
-}
-
 // Requeue puts a message behind the work that waits.
 type Requeue struct{ Message Message }
 
@@ -202,7 +195,6 @@ func (Gone) executeEffect()        {}
 func (Grant) executeEffect()       {}
 func (Revoke) executeEffect()      {}
 func (Room) executeEffect()        {}
-func (Forget) executeEffect()      {}
 func (Requeue) executeEffect()     {}
 func (Show) executeEffect()        {}
 func (TickAt) executeEffect()      {}

@@ -130,8 +130,6 @@ func (sh *shell) do(c *kernel.Ctx[Message], e Effect) {
 		}
 	case Room:
 		sh.leases.Room(e.Slots)
-	case Forget:
-		sh.leases.Forget(e.Key, e.Tenant)
 	case Requeue:
 		c.Requeue(e.Message)
 	case Show:

@@ -125,7 +125,7 @@ func (t *Table) Grant(w execute.Worker, b execute.Binding, back func(execute.Ret
 // Room implements execute.Leases.
 func (t *Table) Room(slots int) { t.room.Store(int64(slots)) }
 
-// Forget implements execute.Leases.
+// Forget says that an artifact is given up, or for one tenant only if one is named: what was proved of it holds no more.
 func (t *Table) Forget(key artifacts.Key, tenant string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
