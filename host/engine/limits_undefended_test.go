@@ -89,7 +89,9 @@ func TestUndefendedSwappedCodeIsLoaded(t *testing.T) {
 		}
 		return c
 	}
-	a, err := Load(context.Background(), made(1).Skeleton, made(2).Code)
+	parts := made(1).Contents()
+	parts.Code = made(2).Contents().Code
+	a, err := Load(context.Background(), parts)
 	if err != nil {
 		t.Fatal(err)
 	}
