@@ -56,7 +56,7 @@ var allowed = map[string][]string{
 
 	"cmd/troupe-worker":     {"host/wire", "host/worker"},
 	"cmd/internal/archtest": {},
-	"cmd/internal/cli":      {"leaves", "host", "host/control", "host/control/api", "host/control/client", "host/wire", "host/abi", "artifacts/db", "artifacts/wasm"},
+	"cmd/internal/cli":      {"leaves", "host", "host/control", "host/control/api", "host/control/client", "host/wire", "host/abi", "host/sandbox", "artifacts/db", "artifacts/wasm"},
 	"cmd/internal/gasfit":   {},
 	"cmd/troupe":            {"cmd/internal/cli"},
 }

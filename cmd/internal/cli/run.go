@@ -195,7 +195,7 @@ func receiptLine(r run.Receipt) string {
 		line += fmt.Sprintf("  attempts %d", *r.Attempts)
 	}
 	if r.Sandbox != "" {
-		line += "  sandbox " + fault.Quote(r.Sandbox)
+		line += "  sandbox " + levelText(r.Sandbox)
 	}
 	return line
 }

@@ -87,7 +87,7 @@ func (a *app) printStatus(h inspect.Host) {
 		state = "ready"
 	}
 	fmt.Fprintf(w, "host\t%s  %s  up %s  %d requests  version %s\n", h.Name, state, age(h.StartedAt), h.Requests, h.Version)
-	fmt.Fprintf(w, "data\t%s\nsandbox\t%s\n", oneLine(h.DataDir), h.Sandbox)
+	fmt.Fprintf(w, "data\t%s\nsandbox\t%s\n", oneLine(h.DataDir), levelText(h.Sandbox))
 	s := h.Store
 	fmt.Fprintf(w, "store\t%d artifacts  %s of %s  on disk %s  in memory %s  disk free %s\n",
 		s.Entries, sizeText(s.Bytes), sizeText(s.LimitBytes), sizeText(s.DiskBytes), sizeText(s.MemoryBytes), sizeText(s.FreeBytes))
@@ -119,7 +119,7 @@ func (a *app) printStatus(h inspect.Host) {
 
 	fmt.Fprintf(w, "\nWORKER\tKIND\tPID\tSTATE\tFOR\tTENANT\tARTIFACT\tRUNS (TOTAL)\tSANDBOX\n")
 	for _, x := range h.Workers {
-		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%d\t%s\n", x.ID, x.Kind, x.PID, x.State, age(x.Since), oneLine(x.Tenant), short(x.Artifact), x.Runs, oneLine(x.Sandbox))
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%d\t%s\n", x.ID, x.Kind, x.PID, x.State, age(x.Since), oneLine(x.Tenant), short(x.Artifact), x.Runs, levelText(x.Sandbox))
 	}
 	_ = w.Flush()
 

@@ -11,6 +11,7 @@ import (
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/inspect"
 	"github.com/troupehost/troupe/host"
+	"github.com/troupehost/troupe/host/sandbox"
 )
 
 func (a *app) workerVerb() verb {
@@ -26,7 +27,9 @@ func (a *app) sandboxVerb() verb {
 	return verb{
 		use: "sandbox", short: "Show which layers of confinement hold on this machine, and how to mend the others",
 		long: `Starts a worker with the rights of this user, has it confine itself, and ends it again. No host is needed. A layer holds
-only if it was read back or tried. 'troupe serve --sandbox strict' starts only if all hold but the optional ones.`,
+only if it was read back or tried. 'troupe serve --sandbox strict' starts only if all hold but the optional ones, and this
+ends with exit code 8 if one of those does not. What a run was confined by stands in its receipt: full is all of these
+layers.`,
 		examples: []string{
 			"troupe worker sandbox", "a table of the layers",
 			"troupe worker sandbox -o json", "for scripts",
@@ -121,6 +124,27 @@ var layerTexts = map[string]string{
 	"undumpable": "not read or traced by its like", "seccomp": "no system calls but those it needs",
 	"noexec": "no new machine code after loading", "rlimits": "limits of files and core dumps",
 	"cgroup": "a group with a limit of memory", "pdeathsig": "dies with its host",
+}
+
+// mostLacks is how many layers are named that do not hold; with more of them, those that hold are.
+const mostLacks = 4
+
+// levelText says how a worker is confined, for a line; JSON has the layers that hold.
+func levelText(level string) string {
+	var lacks []string
+	held := strings.Split(level, "+")
+	for _, l := range sandbox.Layers() {
+		if !sandbox.Optional(l) && !slices.Contains(held, l) {
+			lacks = append(lacks, l)
+		}
+	}
+	switch {
+	case len(lacks) == 0:
+		return "full"
+	case len(lacks) <= mostLacks:
+		return "without " + strings.Join(lacks, "+")
+	}
+	return fault.Quote(level)
 }
 
 // confined refuses the host of a 'serve' that does not confine its workers as --sandbox strict wants. A private host
