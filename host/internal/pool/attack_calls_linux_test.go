@@ -260,7 +260,7 @@ func processAttacks() []attack {
 		}},
 		{name: "leaves its session", stoppedBy: seccomp, try: call(unix.SYS_GETSID, 0)},
 		{name: "makes namespaces", stoppedBy: seccomp, try: call(unix.SYS_UNSHARE, unix.CLONE_FILES)},
-		{name: "enters a namespace", stoppedBy: []string{"root", "landlock", "caps", "seccomp"}, try: func(*arena) error {
+		{name: "enters a namespace", stoppedBy: []string{"root", "caps", "seccomp"}, try: func(*arena) error {
 			fd, err := unix.Open("/proc/self/ns/uts", unix.O_RDONLY, 0)
 			if err != nil {
 				return err
@@ -475,7 +475,7 @@ func memoryAttacks() []attack {
 			_, err := unix.Mmap(-1, 0, 1<<20, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANON)
 			return err
 		}},
-		{name: "starts threads without end", stoppedBy: []string{"rlimits"}, try: threads},
+		{name: "starts threads without end", stoppedBy: []string{"rlimits", "cgroup"}, try: threads},
 		{name: "writes its artifact", stoppedBy: []string{"seals"}, try: func(a *arena) error {
 			_, err := unix.Pwrite(int(a.files[0].Fd()), []byte(secret), 0)
 			return err

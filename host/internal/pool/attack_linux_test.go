@@ -258,4 +258,4 @@ func TestEveryLayerIsAttacked(t *testing.T) {
 }
 
 // elsewhere are the layers that have an attack of another kind.
-var elsewhere = []string{"pdeathsig", "mntns", "cgroup"}
+var elsewhere = []string{sandbox.DeathSig}
