@@ -158,8 +158,10 @@ func bytesOf(t *testing.T, h *Host, key string) map[string]string {
 		}
 		out[p.Name] = string(b)
 	}
-	if len(out) != 2 {
-		t.Fatalf("%d parts", len(out))
+	for _, name := range []string{artifacts.PartModule, artifacts.PartCode, artifacts.PartFrame} {
+		if out[name] == "" {
+			t.Fatalf("no part %s", name)
+		}
 	}
 	return out
 }
