@@ -22,14 +22,7 @@ type Check struct {
 	MaxInflatedBytes int64
 	Policy           wasm.Policy // as for a preparation
 	CanonicalNaNs    bool
-	Entry            run.Entry
-	MemoryBytes      int64
-	OutputBytes      int64
-	Imports          run.Imports
-	Clock            Clock
-	Gas              int64 // limits, as those of run.Limits: 0 is none
-	InitGas          int64
-	StackValues      int64
+	Terms            Terms
 }
 
 // Checked says how a run ended on the interpreter. Of what it wrote and returned it has digests only.
@@ -56,33 +49,11 @@ func (m Check) encode(e *encoder) {
 	e.u64(uint64(m.Policy.Features))
 	encodeCaps(e, artifacts.Caps(m.Policy.Caps))
 	e.flag(m.CanonicalNaNs)
-	e.u64(uint64(m.Entry.Mode))
-	e.text(m.Entry.Name, MaxName, "name")
-	e.list(m.Entry.Args, "args")
-	e.list(m.Entry.Env, "env")
-	e.size(m.MemoryBytes)
-	e.size(m.OutputBytes)
-	e.u64(uint64(m.Imports))
-	m.Clock.encode(e)
-	e.size(m.Gas)
-	e.size(m.InitGas)
-	e.size(m.StackValues)
+	m.Terms.encode(e)
 }
 
 func decodeCheck(d *decoder) Check {
-	m := Check{MaxInflatedBytes: d.size(math.MaxInt64, "size"), Policy: decodePolicy(d), CanonicalNaNs: d.flag()}
-	m.Entry.Mode = run.Mode(d.size(3, "mode"))
-	m.Entry.Name = d.text(MaxName, "name")
-	m.Entry.Args = d.list("args")
-	m.Entry.Env = d.list("env")
-	m.MemoryBytes = d.size(math.MaxInt64, "memory")
-	m.OutputBytes = d.size(math.MaxInt64, "output")
-	m.Imports = run.Imports(d.size(2, "imports"))
-	m.Clock = decodeClock(d)
-	m.Gas = d.size(run.MaxGas, "gas")
-	m.InitGas = d.size(run.MaxGas, "gas")
-	m.StackValues = d.size(run.MaxStackValues, "stack")
-	return m
+	return Check{MaxInflatedBytes: d.size(math.MaxInt64, "size"), Policy: decodePolicy(d), CanonicalNaNs: d.flag(), Terms: decodeTerms(d)}
 }
 
 func (m Checked) encode(e *encoder) {

@@ -55,8 +55,11 @@ func messages() []Message {
 		Finished{Run: 9, Code: fault.GuestExit, Message: "m", Exited: true, Exit: math.MinInt32, MemoryPeakBytes: 65536, GasUsed: run.MaxGas, InitGas: 1},
 		Check{
 			MaxInflatedBytes: 1, Policy: wasm.Policy{Features: wasm.AllFeatures, Caps: wasm.Caps(allCaps())}, CanonicalNaNs: true,
-			Entry:       run.Entry{Mode: run.Bytes, Name: "n", Args: []string{"", "b"}, Env: []string{"K=V"}},
-			MemoryBytes: 2, OutputBytes: 3, Imports: run.TrapMissing, Clock: Clock{CPU: 4, Wall: 5}, Gas: run.MaxGas, InitGas: 6, StackValues: 7,
+			Terms: Terms{
+				Entry:       run.Entry{Mode: run.Bytes, Name: "n", Args: []string{"", "b"}, Env: []string{"K=V"}},
+				MemoryBytes: 2, OutputBytes: 3, Imports: run.TrapMissing, Determinism: run.Deterministic, Clock: Clock{CPU: 4, Wall: 5},
+				Gas: run.MaxGas, InitGas: 6, StackValues: 7,
+			},
 		},
 		Checked{Code: fault.GuestExit, Exited: true, Exit: math.MaxInt32, MemoryPeakBytes: 1, GasUsed: run.MaxGas, InitGas: 2,
 			Result: [32]byte{1}, Stdout: [32]byte{2}, Stderr: [32]byte{31: 3}, TooDeep: true, Floats: true},

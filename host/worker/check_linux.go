@@ -8,7 +8,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/troupehost/troupe/actors/fault"
-	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/host/engine"
 	"github.com/troupehost/troupe/host/wire"
 )
@@ -27,16 +26,13 @@ func (s *session) check(m wire.Check) error {
 	if err != nil {
 		return err
 	}
-	if err := s.time.set(m.Clock); err != nil {
+	if err := s.time.set(m.Terms.Clock); err != nil {
 		return err
 	}
 	stdout, stderr, result := sha256.New(), sha256.New(), sha256.New()
 	out, err := engine.Interpret(context.Background(), code, m.MaxInflatedBytes,
 		engine.Options{Policy: m.Policy, CanonicalNaNs: m.CanonicalNaNs},
-		engine.Spec{
-			Entry: m.Entry, MemoryBytes: m.MemoryBytes, OutputBytes: m.OutputBytes, Imports: m.Imports, Determinism: run.Deterministic,
-			Input: input, Gas: m.Gas, InitGas: m.InitGas, StackValues: m.StackValues,
-		},
+		specOf(&m.Terms, input),
 		engine.IO{
 			Stdin: func([]byte) (int, error) { return 0, io.EOF },
 			Output: func(isStderr bool, p []byte) error {

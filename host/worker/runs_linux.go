@@ -122,11 +122,8 @@ func (r *runner) run(c *wire.Call) error {
 	r.stdin.end = !c.Stdin
 	r.out.reset()
 	t := &r.terms
-	spec := engine.Spec{
-		Entry: t.Entry, MemoryBytes: t.MemoryBytes, OutputBytes: t.OutputBytes,
-		Imports: t.Imports, Determinism: t.Determinism, Input: input,
-		Gas: t.Gas, InitGas: t.InitGas, StackValues: t.StackValues, Slice: slice, Long: r.hear, ClockStep: t.ClockStep,
-	}
+	spec := specOf(t, input)
+	spec.Slice, spec.Long = slice, r.hear
 	if !r.owed.IsZero() {
 		spec.Slice = shortSlice
 	}
@@ -186,4 +183,13 @@ func nothing() {}
 func room(n int64) ([]byte, func(), error) {
 	m, err := unix.Mmap(-1, 0, int(n), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
 	return m, func() { _ = unix.Munmap(m) }, err
+}
+
+// specOf is a run under terms.
+func specOf(t *wire.Terms, input []byte) engine.Spec {
+	return engine.Spec{
+		Entry: t.Entry, MemoryBytes: t.MemoryBytes, OutputBytes: t.OutputBytes, Input: input,
+		Imports: t.Imports, Determinism: t.Determinism, ClockStep: t.ClockStep,
+		Gas: t.Gas, InitGas: t.InitGas, StackValues: t.StackValues,
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/host/wire"
 )
 
@@ -43,8 +44,11 @@ func (p *Pool) Check(ctx context.Context, r Repeat) (wire.Checked, error) {
 	})
 	err = w.conn.Send(wire.Check{
 		MaxInflatedBytes: p.cfg.MaxInflatedBytes, Policy: p.cfg.Policy, CanonicalNaNs: r.CanonicalNaNs,
-		Entry: r.Entry, MemoryBytes: limits.MemoryBytes, OutputBytes: limits.OutputBytes, Imports: r.Imports,
-		Clock: p.cfg.clocks.inWorker(limits.CPU, 0), Gas: limits.Gas, InitGas: limits.InitGas, StackValues: limits.StackValues,
+		Terms: wire.Terms{
+			Entry: r.Entry, MemoryBytes: limits.MemoryBytes, OutputBytes: limits.OutputBytes,
+			Imports: r.Imports, Determinism: run.Deterministic,
+			Clock: p.cfg.clocks.inWorker(limits.CPU, 0), Gas: limits.Gas, InitGas: limits.InitGas, StackValues: limits.StackValues,
+		},
 	}, r.Code.Fd(), r.Input.Fd())
 	var m wire.Message
 	if err == nil {
