@@ -118,7 +118,48 @@ const (
 	PartFrame  = "frame"  // what the engine keeps beside the code, offsets of functions above all, and where the image stands
 	PartModule = "module" // the skeleton of the module: no bodies, no start section, no bytes that the image has
 	PartImage  = "image"  // the initial linear memory as far as data segments write it; absent if they write nothing or cannot be applied before
+
+	// PartSnapshot is what the default initialisation made, if somebody may begin there: bytes of linear memory in whole pages of
+	// SnapshotPage, and the rest behind them. Of all parts it is the only one that code of the guest had a hand in.
+	PartSnapshot = "snapshot"
 )
+
+// SnapshotPage is the unit of the addresses and sizes of snapshots, in bytes: it divides into the pages of every machine.
+const SnapshotPage = 64 << 10
+
+// SnapshotKey names what the snapshot part of an artifact was made under.
+type SnapshotKey Digest
+
+// IsZero reports whether there is none.
+func (k SnapshotKey) IsZero() bool { return k == SnapshotKey{} }
+
+// MarshalText implements encoding.TextMarshaler.
+func (k SnapshotKey) MarshalText() ([]byte, error) { return Digest(k).MarshalText() }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (k *SnapshotKey) UnmarshalText(b []byte) error { return (*Digest)(k).UnmarshalText(b) }
+
+// Initialisation is all that settles what initialisation makes. There are neither arguments nor an environment, and clock and random
+// bytes are those of the deterministic world, whose beginnings the version of the format stands for.
+type Initialisation struct {
+	Initialised bool // _initialize is called
+	MemoryBytes int64
+	InitGas     int64
+	StackValues int64
+}
+
+// SnapshotKeyOf returns the key of the snapshot that an initialisation of an artifact makes.
+func SnapshotKeyOf(k Key, i Initialisation) SnapshotKey {
+	b := append([]byte("troupe snapshot v1"), k[:]...)
+	initialised := uint64(0)
+	if i.Initialised {
+		initialised = 1
+	}
+	for _, n := range [...]uint64{initialised, uint64(i.MemoryBytes), uint64(i.InitGas), uint64(i.StackValues)} {
+		b = binary.LittleEndian.AppendUint64(b, n)
+	}
+	return sha256.Sum256(b)
+}
 
 // Import is one import of the code.
 type Import struct {
@@ -172,11 +213,13 @@ type Meta struct {
 	Module      Module        `json:"module"`
 	Parts       []Part        `json:"parts"`
 	PreparedAt  time.Time     `json:"prepared_at"`
-	PrepareCPU  time.Duration `json:"prepare_cpu"` // CPU time of the prepare worker, by the host's account
+	PrepareCPU  time.Duration `json:"prepare_cpu"` // CPU time of the prepare worker until it had answered, by the host's account
 	PrepareWall time.Duration `json:"prepare_wall"`
-	PeakRSS     int64         `json:"peak_rss_bytes"` // of the prepare worker
+	PeakRSS     int64         `json:"peak_rss_bytes"` // of the prepare worker, until then
 
-	CanonicalNaNs bool  `json:"canonical_nans,omitempty"`       // see Options
+	CanonicalNaNs bool        `json:"canonical_nans,omitempty"` // see Options
+	Snapshot      SnapshotKey `json:"snapshot,omitzero"`        // of that part; zero: there is none
+
 	PrepareMemory int64 `json:"prepare_memory_bytes,omitempty"` // the memory budget that it was prepared under; 0: unknown
 }
 

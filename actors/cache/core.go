@@ -87,6 +87,7 @@ type preparation struct {
 	priority    run.Priority         // the highest of who waits or waited
 	escalations []inspect.Escalation // of the priority
 	options     artifacts.Options
+	verdictOnly bool                    // as in prepare.Job
 	budget      prepare.Budget          // the largest of who waits or waited
 	marks       []prepare.Budget        // smaller budgets of who waits or waited
 	marked      map[prepare.Budget]bool // the same

@@ -40,8 +40,9 @@ func (s *State) prepare(now time.Time, waiting ...*ask) []Effect {
 		s.entries[first.Key] = e
 	}
 	e.state, e.gen, e.waiting, e.lastNeeded, e.well = artifacts.Preparing, s.gen, waiting, now, false
-	e.preparation = preparation{tenant: first.Tenant, options: first.Options}
+	e.preparation = preparation{tenant: first.Tenant, options: first.Options, verdictOnly: true}
 	for _, w := range waiting {
+		e.verdictOnly = e.verdictOnly && w.Kind == Precheck
 		e.priority, e.budget = max(e.priority, w.Priority), widest(e.budget, w.Budget)
 	}
 	if e.fault != nil && e.fault.Class == fault.Suspect && !deserves(e.failure.Fault, hadBudget(e.failure), e.budget) {
@@ -53,7 +54,7 @@ func (s *State) prepare(now time.Time, waiting ...*ask) []Effect {
 }
 
 func (e *entry) job() prepare.Job {
-	return prepare.Job{ID: e.gen, Key: e.key, Code: e.code, Tenant: e.tenant, Priority: e.priority, Budget: e.budget, Options: e.options, Marks: slices.Clone(e.marks)}
+	return prepare.Job{ID: e.gen, Key: e.key, Code: e.code, Tenant: e.tenant, Priority: e.priority, Budget: e.budget, Options: e.options, VerdictOnly: e.verdictOnly, Marks: slices.Clone(e.marks)}
 }
 
 // Current returns a job as it stands now: a prepare queue that was restarted is asked for that.

@@ -42,7 +42,9 @@ type Job struct {
 	Priority run.Priority
 	Budget   Budget
 	Options  artifacts.Options
-	Marks    []Budget // smaller budgets of others who wait: Enqueue.Passed is told when the use of CPU or wall time reaches one
+	// VerdictOnly: nobody asked for more than whether the code can be prepared, so none of it may run.
+	VerdictOnly bool
+	Marks       []Budget // smaller budgets of others who wait: Enqueue.Passed is told when the use of CPU or wall time reaches one
 }
 
 // Outcome is how a preparation ended. Without a Fault, Ticket names the parts that wait to be stored.

@@ -20,6 +20,9 @@ type Handle struct {
 // Part returns a part; it stays the handle's.
 func (h *Handle) Part(name string) *sealed.File { return h.parts[name] }
 
+// SnapshotKey returns the key of the snapshot part, zero if there is none.
+func (h *Handle) SnapshotKey() artifacts.SnapshotKey { return h.Meta.Snapshot }
+
 // Close gives the artifact back. It may be called more than once, but not by two at a time.
 func (h *Handle) Close() {
 	release(h.parts)

@@ -139,18 +139,8 @@ func (a *App) call(name string) error {
 
 // judge refuses what cannot be run as asked, before anything of the guest runs, and settles the mode.
 func (a *App) judge(s *Spec) *fault.Error {
-	if a.twice != "" {
-		return fault.New(fault.GuestUnknownImport, "link", fault.Quote(a.twice)+" with two types", nil)
-	}
-	if i := a.unknown[s.Imports == run.TrapMissing]; i != nil {
-		return fault.New(fault.GuestUnknownImport, "link", fault.Quote(i.Module+"."+i.Name), nil)
-	}
-	if a.pagesMin > uint64(s.MemoryBytes/run.PageBytes) {
-		return fault.New(fault.GuestMemory, "instantiate", fmt.Sprintf("%d pages at the start", a.pagesMin), nil)
-	}
-	// Tables live beside linear memory.
-	if a.elements > uint64(s.MemoryBytes/wire.TableElementBytes) {
-		return fault.New(fault.GuestMemory, "instantiate", fmt.Sprintf("%d table elements at the start", a.elements), nil)
+	if f := a.fits(s); f != nil {
+		return f
 	}
 	if s.Entry.Mode == 0 {
 		s.Entry.Mode = run.Command
@@ -178,6 +168,24 @@ func (a *App) judge(s *Spec) *fault.Error {
 	}
 	if !ok {
 		return fault.New(fault.GuestBadSignature, "link", fault.Quote(name), nil)
+	}
+	return nil
+}
+
+// fits refuses what cannot be instantiated for a run.
+func (a *App) fits(s *Spec) *fault.Error {
+	if a.twice != "" {
+		return fault.New(fault.GuestUnknownImport, "link", fault.Quote(a.twice)+" with two types", nil)
+	}
+	if i := a.unknown[s.Imports == run.TrapMissing]; i != nil {
+		return fault.New(fault.GuestUnknownImport, "link", fault.Quote(i.Module+"."+i.Name), nil)
+	}
+	if a.pagesMin > uint64(s.MemoryBytes/run.PageBytes) {
+		return fault.New(fault.GuestMemory, "instantiate", fmt.Sprintf("%d pages at the start", a.pagesMin), nil)
+	}
+	// Tables live beside linear memory.
+	if a.elements > uint64(s.MemoryBytes/wire.TableElementBytes) {
+		return fault.New(fault.GuestMemory, "instantiate", fmt.Sprintf("%d table elements at the start", a.elements), nil)
 	}
 	return nil
 }

@@ -16,10 +16,10 @@ func isZero(page []byte) bool { return bytes.Equal(page, zeroPage[:len(page)]) }
 // base is what a linear memory starts as: bytes of a file at an address, and zeros around them. It never changes while a memory is
 // over it.
 type base struct {
-	file   *os.File
-	offset int64  // in the file, where the bytes begin
-	at     int64  // address of the first of them, a multiple of pageBytes
-	bytes  []byte // all up to the last page of them is zero
+	file   *os.File // nil: the bytes are copied, for one instance only
+	offset int64    // in the file, where the bytes begin
+	at     int64    // address of the first of them, a multiple of pageBytes
+	bytes  []byte   // all up to the last page of them is zero
 }
 
 // end is the address behind the last page that has bytes of the base.

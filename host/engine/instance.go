@@ -74,10 +74,10 @@ func (n *snapshot) fits(a *App, s *Spec) bool {
 // reuse makes the instance ready for a run, if what was kept is what the run would make: the instance itself, or else its
 // snapshot.
 func (a *App) reuse(s *Spec) bool {
-	n := a.snap
-	if n == nil || !n.fits(a, s) {
+	if (a.snap == nil || !a.snap.fits(a, s)) && !a.adopt(s) {
 		return false
 	}
+	n := a.snap
 	if a.live != nil && (a.live.snap != n || !a.mem.fits(s.MemoryBytes)) {
 		a.discard()
 	}
@@ -148,8 +148,17 @@ func (a *App) instantiate(limit int64, b *base, t times, size int64) error {
 	return nil
 }
 
-// fresh makes an instance and initialises it. It returns how the run ended, if it did.
+// fresh makes an instance and initialises it, and keeps what that made. It returns how the run ended, if it did.
 func (a *App) fresh(s *Spec) *Outcome {
+	end := a.initialise(s)
+	if end == nil {
+		a.take(s)
+	}
+	return end
+}
+
+// initialise makes an instance and initialises it. It returns how the run ended, if it did.
+func (a *App) initialise(s *Spec) *Outcome {
 	st := &a.state
 	a.initGas = 0
 	end := func(f *fault.Error) *Outcome { return &Outcome{Fault: f} }
@@ -178,8 +187,15 @@ func (a *App) fresh(s *Spec) *Outcome {
 		return end(f)
 	}
 	a.initGas = st.meter.used()
-	a.take(s)
 	return nil
+}
+
+// keeps reports whether what initialisation made is all that a run begins with, and the same for another one.
+func (a *App) keeps(s *Spec) bool {
+	if begins := a.starts || a.initialises(s); !begins || a.opaque {
+		return !a.opaque
+	}
+	return a.state.seen&(reads|writes|kept) == 0 && a.resets&(wasm.ChangesTables|wasm.DropsSegments|wasm.Throws) == 0
 }
 
 // take takes a snapshot of what initialisation made, if another run can begin with it.
@@ -187,10 +203,7 @@ func (a *App) take(s *Spec) {
 	st, in := &a.state, a.live
 	initialised := a.initialises(s)
 	begins := a.starts || initialised
-	switch {
-	case a.opaque, a.runs < a.next, begins && st.seen&(reads|writes|kept) != 0:
-		return
-	case begins && a.resets&(wasm.ChangesTables|wasm.DropsSegments|wasm.Throws) != 0:
+	if a.runs < a.next || !a.keeps(s) {
 		return
 	}
 	n := &snapshot{

@@ -36,6 +36,7 @@ type App struct {
 	resets   wasm.Resets
 	opaque   bool // no state is ever kept, as where a mutable global cannot be read and set
 	image    *base
+	stored   *stored // nil: there is none
 	owned    []*os.File
 
 	state runState
@@ -61,11 +62,13 @@ type export struct{ params, results []api.ValueType }
 
 // Parts are what an app is made of; see package artifacts. The app reads all of them as long as it lives.
 type Parts struct {
-	Module  []byte
-	Code    Content
-	Frame   []byte
-	Image   Content  // empty: there is none
-	Scratch *os.File // an empty memory file as large as the memory of a run may be, for the snapshot; nil: one is made
+	Module []byte
+	Code   Content
+	Frame  []byte
+	Image  Content // empty: there is none
+
+	Snapshot Content  // empty: there is none
+	Scratch  *os.File // an empty memory file as large as the memory of a run may be, for the snapshot; nil: one is made
 }
 
 // Contents returns the parts of what was compiled, without files.
@@ -78,6 +81,7 @@ type Blank struct {
 	hook *hook
 	rt   wazero.Runtime
 	made map[string]api.Module // the modules of the host, by name
+	once bool                  // the app makes one instance, which is never reset
 }
 
 // ofHost are the modules that the host offers.
@@ -177,7 +181,10 @@ func (b *Blank) load(ctx context.Context, parts Parts) (*App, error) {
 	if a.room.size, err = sizeOf(parts.Scratch); err != nil {
 		return a, err
 	}
-	if err := a.begins(parts.Image, f.image); err != nil {
+	if err := a.begins(parts.Image, f.image, b.once); err != nil {
+		return a, err
+	}
+	if err := a.offers(parts.Snapshot); err != nil {
 		return a, err
 	}
 	return a, a.link(ctx, b)
@@ -222,14 +229,18 @@ func (a *App) Close() error {
 	return err
 }
 
-// begins takes the image of the initial memory.
-func (a *App) begins(image Content, at uint64) error {
+// begins takes the image of the initial memory. Where there is but one instance it is copied, and needs no file.
+func (a *App) begins(image Content, at uint64, once bool) error {
 	n := uint64(len(image.Bytes))
 	if n == 0 {
 		return nil
 	}
 	if at%wasm.ImagePage != 0 || a.pagesMin<<16 < n || at > a.pagesMin<<16-n {
 		return errImage
+	}
+	if once {
+		a.image = &base{at: int64(at), bytes: image.Bytes}
+		return nil
 	}
 	b, own, err := newBase(image, at)
 	if err != nil {

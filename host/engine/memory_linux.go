@@ -104,6 +104,10 @@ func (m *linearMemory) put(b *base) error {
 	if m.base == b || b == nil {
 		return nil
 	}
+	if b.file == nil {
+		copy(m.reserved[b.at:], b.bytes)
+		return nil
+	}
 	if err := mapOver(m.reserved[b.at:b.end()], b.file, b.offset, unix.PROT_READ|unix.PROT_WRITE); err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ const (
 	// EngineVersion is the engine, as go.mod pins it; a test compares the two. What counts is Engine.
 	EngineVersion = "wazero v1.12.0"
 	// ArtifactFormat is the version of the parts of an artifact.
-	ArtifactFormat = 4
+	ArtifactFormat = 5
 	// WeightsVersion is the version of the table of gas per instruction; a test of host/engine compares the two.
 	WeightsVersion = 1
 	// InstrumentVersion is the version of the instrumentation and of all that it writes into code: what instructions and

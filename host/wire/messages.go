@@ -76,12 +76,13 @@ type Clock struct {
 }
 
 // Prepare asks for one preparation. Files: the code (sealed), the output (empty, writable).
-// Sent by: the host, once per prepare worker. Answer: Prepared or Failed, then the worker exits.
+// Sent by: the host, once per prepare worker. Answer: Prepared or Failed, then the worker exits, unless it was told to stay.
 type Prepare struct {
 	MaxInflatedBytes int64
 	Clock            Clock
 	Policy           wasm.Policy // what the code may be
 	CanonicalNaNs    bool
+	Stay             bool // a Snapshot may follow Prepared
 }
 
 // Extend gives a preparation more to use. Clock counts from the Prepare on; it never lowers what that gave.
@@ -244,6 +245,7 @@ func (m Prepare) encode(e *encoder) {
 	e.u64(uint64(m.Policy.Features))
 	encodeCaps(e, artifacts.Caps(m.Policy.Caps))
 	e.flag(m.CanonicalNaNs)
+	e.flag(m.Stay)
 }
 func (m Extend) encode(e *encoder) { m.Clock.encode(e) }
 
@@ -338,7 +340,7 @@ func Decode(t Type, p []byte) (Message, error) {
 	case TypeReady:
 		m = Ready{BuildID: d.text(MaxText, "build id"), CPU: d.text(MaxText, "cpu"), Held: d.list("layers"), Gaps: decodeGaps(&d)}
 	case TypePrepare:
-		m = Prepare{MaxInflatedBytes: d.size(math.MaxInt64, "size"), Clock: decodeClock(&d), Policy: decodePolicy(&d), CanonicalNaNs: d.flag()}
+		m = Prepare{MaxInflatedBytes: d.size(math.MaxInt64, "size"), Clock: decodeClock(&d), Policy: decodePolicy(&d), CanonicalNaNs: d.flag(), Stay: d.flag()}
 	case TypeExtend:
 		m = Extend{Clock: decodeClock(&d)}
 	case TypePrepared:
@@ -369,6 +371,10 @@ func Decode(t Type, p []byte) (Message, error) {
 		m = decodeCheck(&d)
 	case TypeChecked:
 		m = decodeChecked(&d)
+	case TypeSnapshot:
+		m = decodeSnapshot(&d)
+	case TypeSnapshotted:
+		m = decodeSnapshotted(&d)
 	default:
 		return nil, bad("unknown type")
 	}

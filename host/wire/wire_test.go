@@ -27,9 +27,15 @@ func messages() []Message {
 	return []Message{
 		Hello{BuildID: BuildID(), Probe: true, Warm: true},
 		Ready{BuildID: BuildID(), CPU: "amd64-00", Held: []string{"env", "fds"}},
-		Prepare{MaxInflatedBytes: 64 << 20, Clock: Clock{CPU: math.MaxInt64, Wall: 1}, CanonicalNaNs: true,
+		Prepare{MaxInflatedBytes: 64 << 20, Clock: Clock{CPU: math.MaxInt64, Wall: 1}, CanonicalNaNs: true, Stay: true,
 			Policy: wasm.Policy{Features: wasm.AllFeatures, Caps: wasm.Caps(allCaps())}},
 		Extend{Clock: Clock{CPU: 1, Wall: math.MaxInt64}},
+		Snapshot{Clock: Clock{CPU: 1, Wall: 2}, MemoryBytes: 3, InitGas: run.MaxGas, StackValues: 4},
+		Snapshotted{
+			Initialised: true, SeesTime: true, SeesCommand: true, MemoryBytes: 1, PeakBytes: 2, Refused: true, LimitBytes: run.MaxMemoryBytes,
+			StackValues: 4, InitGas: run.MaxGas, Time: math.MaxInt64, Drawn: MaxDrawn, ImageAddress: 5, ImageBytes: MaxSnapshotBytes,
+			HeapNext: math.MaxUint32, HeapFree: []uint32{0, 6}, Globals: []uint64{math.MaxUint64},
+		},
 		Prepared{
 			Module: artifacts.Module{
 				Imports:     []artifacts.Import{{Module: "env", Name: "memory", Kind: "memory", Type: "1 pages", Known: true}, {Name: "\xff\x00"}},

@@ -96,7 +96,7 @@ func (s *session) serve(held []string, gaps []sandbox.Gap) error {
 	}
 	switch m := m.(type) {
 	case wire.Prepare:
-		return s.prepare(m)
+		return s.prepare(m, held)
 	case wire.Check:
 		return s.check(m)
 	case wire.Load:
@@ -130,51 +130,6 @@ func (s *session) failed(err error) error {
 	return s.conn.Send(wire.Failed{Code: f.Code, Message: words(f)})
 }
 
-// prepare compiles the one module that this process ever sees, and ends.
-func (s *session) prepare(m wire.Prepare) error {
-	files, err := s.conn.TakeFiles(2)
-	if err != nil {
-		return err
-	}
-	code, err := view(files[0])
-	if err != nil {
-		return err
-	}
-	if err := s.time.set(m.Clock); err != nil {
-		return err
-	}
-	s.beside.Go(func() { s.extend(m.Clock) })
-	c, err := engine.Compile(context.Background(), code, m.MaxInflatedBytes,
-		engine.Options{Policy: m.Policy, CanonicalNaNs: m.CanonicalNaNs})
-	if err != nil {
-		return s.failed(err)
-	}
-	done := wire.Prepared{Module: c.Module}
-	var at int64
-	for _, p := range c.Parts() {
-		if _, err := files[1].WriteAt(p.Bytes, at); err != nil {
-			return err
-		}
-		done.Parts = append(done.Parts, wire.PartRange{Name: p.Name, Offset: at, Bytes: int64(len(p.Bytes))})
-		at += int64(len(p.Bytes))
-	}
-	return s.conn.Send(done)
-}
-
-// extend winds the clock of a preparation anew when the host says so, until the host closes the socket.
-func (s *session) extend(have wire.Clock) {
-	for {
-		m, err := s.conn.Receive()
-		if err != nil {
-			return
-		}
-		if more, ok := m.(wire.Extend); ok {
-			have.CPU, have.Wall = max(have.CPU, more.Clock.CPU), max(have.Wall, more.Clock.Wall)
-			_ = s.time.extend(have)
-		}
-	}
-}
-
 // load makes this the worker of one artifact.
 func (s *session) load(m wire.Load) error {
 	n := len(m.Files)
@@ -206,6 +161,9 @@ func (s *session) load(m wire.Load) error {
 			parts.Code, spent = engine.Content{Bytes: b, File: files[i]}, append(spent, b)
 		case artifacts.PartImage: // it is mapped again for each instance
 			parts.Image = engine.Content{Bytes: b, File: files[i]}
+			continue
+		case artifacts.PartSnapshot:
+			parts.Snapshot = engine.Content{Bytes: b, File: files[i]}
 			continue
 		default:
 			return wire.ErrFrame

@@ -27,6 +27,7 @@ type loadFiles struct {
 // holder is an artifact that is held open.
 type holder interface {
 	Part(name string) *sealed.File
+	SnapshotKey() artifacts.SnapshotKey
 }
 
 // filesOf returns the files of an artifact, and a scratch file for a worker of b, which the caller closes.
@@ -43,6 +44,10 @@ func filesOf(h holder, b execute.Binding) (f loadFiles, err error) {
 		if f.all += part.Size(); p.name == artifacts.PartCode {
 			f.code = part.Size()
 		}
+	}
+	// What was made under other terms than those of today is no snapshot. Its bytes are read where they stand, so they count for nothing.
+	if part := h.Part(artifacts.PartSnapshot); part != nil && isSnapshotOf(h.SnapshotKey(), b.Key) {
+		f.names, f.fds = append(f.names, artifacts.PartSnapshot), append(f.fds, part.Fd())
 	}
 	if f.scratch, err = sealed.NewScratch("troupe scratch", b.MemoryBytes); err != nil {
 		return f, err

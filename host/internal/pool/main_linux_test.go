@@ -84,13 +84,20 @@ func (s artifactPort) Open(_ context.Context, k artifacts.Key) (Handle, error) {
 	if !ok {
 		return nil, fault.New(fault.HostArtifactMissing, "artifact", k.String(), nil)
 	}
-	return handle(parts), nil
+	return handle{k, parts}, nil
 }
 
-type handle map[string]*sealed.File
+// handle shows the snapshot of an artifact, if there is one, as made under the terms of today.
+type handle struct {
+	key   artifacts.Key
+	parts map[string]*sealed.File
+}
 
-func (h handle) Part(name string) *sealed.File { return h[name] }
-func (h handle) Close()                        {}
+func (h handle) Part(name string) *sealed.File { return h.parts[name] }
+func (h handle) SnapshotKey() artifacts.SnapshotKey {
+	return artifacts.SnapshotKeyOf(h.key, initialisation(true))
+}
+func (h handle) Close() {}
 
 type runPort struct{ *shelf }
 

@@ -33,9 +33,11 @@ type Artifacts interface {
 	Open(ctx context.Context, key artifacts.Key) (Handle, error)
 }
 
-// Handle is an open artifact. Part returns a file that stays the handle's, nil if there is no such part.
+// Handle is an open artifact. Part returns a file that stays the handle's, nil if there is no such part. SnapshotKey says what the
+// snapshot among them was made under.
 type Handle interface {
 	Part(name string) *sealed.File
+	SnapshotKey() artifacts.SnapshotKey
 	Close()
 }
 

@@ -140,11 +140,27 @@ func (j *preparation) do(ctx context.Context) error {
 		}
 		return err
 	}
-	parts, err := j.collect(done, out)
+	wall := time.Since(begin)
+	whole, err := j.seal(out)
 	if err != nil {
 		return err
 	}
-	j.meta.PreparedAt, j.meta.PrepareWall, j.meta.GivenBytes = time.Now(), time.Since(begin), code.Size()
+	defer whole.Release()
+	if what := flaw(done, whole.Size(), j.pool.cfg.MaxInflatedBytes); what != "" {
+		return lie(what, nil)
+	}
+	snapshot := j.ask(ctx, w, done.Module) // the worker runs beside what the host does with the parts
+	parts, err := j.collect(done, whole)
+	if err != nil {
+		snapshot.drop()
+		return err
+	}
+	if part := snapshot.take(); part != nil {
+		j.meta.Snapshot = snapshot.key
+		j.meta.Parts = append(j.meta.Parts, snapshot.part)
+		parts[artifacts.PartSnapshot] = part
+	}
+	j.meta.PreparedAt, j.meta.PrepareWall, j.meta.GivenBytes = time.Now(), wall, code.Size()
 	j.ticket = j.pool.cfg.Handoff.Deposit(parts)
 	return nil
 }
@@ -201,7 +217,7 @@ func (j *preparation) observe(t *watch) {
 }
 
 // talk gives the worker its job and returns its answer; told: the error is what it answered. The worker is dead and reaped
-// when talk returns.
+// when talk returns, unless it prepared and may be asked for more.
 func (j *preparation) talk(ctx context.Context, w *worker, code *sealed.File, out *os.File) (_ wire.Prepared, told bool, _ error) {
 	var none wire.Prepared
 	t := w.watch(ctx, opPrepare, bounds{
@@ -211,7 +227,7 @@ func (j *preparation) talk(ctx context.Context, w *worker, code *sealed.File, ou
 	j.told = j.budget.CPU
 	err := w.conn.Send(wire.Prepare{
 		MaxInflatedBytes: j.pool.cfg.MaxInflatedBytes, Clock: j.pool.cfg.clocks.inWorker(j.told, 0),
-		Policy: j.pool.cfg.Policy, CanonicalNaNs: j.job.Options.CanonicalNaNs,
+		Policy: j.pool.cfg.Policy, CanonicalNaNs: j.job.Options.CanonicalNaNs, Stay: !j.job.VerdictOnly,
 	}, code.Fd(), out.Fd())
 	j.observe(t) // not earlier: the worker can be told of more only after its job
 	var m wire.Message
@@ -222,7 +238,9 @@ func (j *preparation) talk(ctx context.Context, w *worker, code *sealed.File, ou
 	w.proc.look() // it may live yet
 	reason := t.end()
 	j.observe(nil)
-	w.bury()
+	if _, prepared := m.(wire.Prepared); !prepared || err != nil || reason != nil || j.job.VerdictOnly {
+		w.bury()
+	}
 	j.cpu, j.peak, j.clock = t.used(), w.proc.peakRSS(), t.struck()
 	switch {
 	case reason != nil:
@@ -269,11 +287,11 @@ func said(message string) error {
 	return worded(fault.Quote(message))
 }
 
-// collect seals what the dead worker wrote, cuts it into parts, and fills in the description.
-func (j *preparation) collect(done wire.Prepared, out *os.File) (map[string]*sealed.File, error) {
-	lie := func(what string, err error) (map[string]*sealed.File, error) {
-		return nil, fault.New(fault.SuspectBadReply, opPrepare, what, err)
-	}
+// lie is the fault of an answer that cannot be.
+func lie(what string, err error) error { return fault.New(fault.SuspectBadReply, opPrepare, what, err) }
+
+// seal takes what the worker wrote away from it: it may live, but can change no byte any more.
+func (j *preparation) seal(out *os.File) (*sealed.File, error) {
 	st, err := out.Stat()
 	if err != nil {
 		return nil, fault.New(fault.HostMemory, opPrepare, "output", err)
@@ -283,12 +301,13 @@ func (j *preparation) collect(done wire.Prepared, out *os.File) (map[string]*sea
 	}
 	whole, err := sealed.Seal(out)
 	if err != nil { // somebody seals or maps it still: not what a worker does that we wrote
-		return lie("output", err)
+		return nil, lie("output", err)
 	}
-	defer whole.Release()
-	if what := flaw(done, whole.Size(), j.pool.cfg.MaxInflatedBytes); what != "" {
-		return lie(what, nil)
-	}
+	return whole, nil
+}
+
+// collect cuts what was sealed into parts, and fills in the description.
+func (j *preparation) collect(done wire.Prepared, whole *sealed.File) (_ map[string]*sealed.File, err error) {
 	parts := map[string]*sealed.File{}
 	j.meta = artifacts.Meta{
 		Key: j.job.Key, Code: j.job.Code, Build: j.pool.facts.Build, Module: done.Module, CanonicalNaNs: j.job.Options.CanonicalNaNs, PrepareCPU: j.cpu, PeakRSS: j.peak,
