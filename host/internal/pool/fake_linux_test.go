@@ -309,6 +309,9 @@ func (l *liar) prepare() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(3)
 	}
+	if strings.HasPrefix(l.mode, "snapshot: ") {
+		l.snapshot(m, out)
+	}
 	l.say(m)
 	l.next()
 }
