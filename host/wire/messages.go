@@ -49,7 +49,7 @@ type Message interface {
 type Hello struct {
 	BuildID string
 	Probe   bool // test the engine first, and name the processor in Ready
-	Warm    bool // an artifact will come: make ready for it what can be
+	Warm    bool // an artifact will come later: make ready for it what can be, and answer then
 }
 
 // TestFileBytes is the size of the file that comes with the Hello of a probe.

@@ -1,21 +1,30 @@
 package worker
 
 import (
+	"math"
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"sync"
+	"sync/atomic"
+	"time"
 )
 
 const (
 	growth    = 4 << 20  // bytes of garbage that are worth a collection between runs
 	headroom  = 32 << 20 // bytes over what lives at which a run is interrupted for one
 	tidyEvery = 32       // runs between looks
+	// A worker that has had no run for so long after it loaded gives back what loading took.
+	calm = 100 * time.Millisecond
 )
 
 // collector has the garbage of runs collected between them, when no call waits, instead of at any moment in one. A collection
-// within a run is left for one that makes very much of it.
+// within a run is left for one that makes very much of it. A nil collector does nothing.
 type collector struct {
-	runs int
+	runs atomic.Int64
+	busy atomic.Bool // there is a run
+
+	mu   sync.Mutex
 	made [1]metrics.Sample // bytes ever allocated
 	base uint64            // made, at the last collection
 }
@@ -24,26 +33,82 @@ type collector struct {
 func newCollector() *collector {
 	c := &collector{made: [1]metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}}
 	debug.SetGCPercent(-1)
-	c.collect()
+	c.collect(func() {})
 	return c
 }
 
-// tidy is called when nothing is to be done. A nil collector does nothing.
+// waits collects what has become of the process while it belongs to nobody yet.
+func (c *collector) waits() { c.collect(debug.FreeOSMemory) }
+
+// loads prepares for an artifact that is made from so many bytes, none of which can be collected before it is loaded: a small one
+// is loaded without a collection, and a large one as any program collects.
+func (c *collector) loads(bytes int64) {
+	if c != nil && bytes > headroom/loadFactor {
+		debug.SetMemoryLimit(math.MaxInt64)
+		debug.SetGCPercent(usualPercent)
+	}
+}
+
+const (
+	loadFactor   = 4 // bytes that loading takes for each that is loaded, or fewer
+	usualPercent = 100
+)
+
+// loaded is called when the artifact is there. What loading has left is collected when the worker is calm: its first caller waits.
+func (c *collector) loaded(bytes int64) {
+	if c == nil {
+		return
+	}
+	if bytes > headroom/loadFactor {
+		debug.SetGCPercent(-1)
+		c.collect(runtime.GC)
+	}
+	go c.settle()
+}
+
+// settle collects once no run has come for a while.
+func (c *collector) settle() {
+	for before := int64(-1); ; {
+		runs := c.runs.Load()
+		if runs == before && !c.busy.Load() {
+			break
+		}
+		before = runs
+		<-time.After(calm)
+	}
+	c.collect(debug.FreeOSMemory)
+}
+
+// begins is called when a run begins.
+func (c *collector) begins() {
+	if c != nil {
+		c.busy.Store(true)
+	}
+}
+
+// tidy is called when nothing is to be done.
 func (c *collector) tidy() {
 	if c == nil {
 		return
 	}
-	if c.runs++; c.runs%tidyEvery != 0 {
-		return
-	}
-	metrics.Read(c.made[:])
-	if c.made[0].Value.Uint64()-c.base >= growth {
-		c.collect()
+	c.busy.Store(false)
+	if c.runs.Add(1)%tidyEvery == 0 && c.grown() >= growth {
+		c.collect(runtime.GC)
 	}
 }
 
-func (c *collector) collect() {
-	runtime.GC()
+// grown returns how many bytes were allocated since the last collection.
+func (c *collector) grown() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	metrics.Read(c.made[:])
+	return c.made[0].Value.Uint64() - c.base
+}
+
+func (c *collector) collect(how func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	how()
 	metrics.Read(c.made[:])
 	c.base = c.made[0].Value.Uint64()
 	var m runtime.MemStats

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"testing"
+	"time"
 )
 
 var garbage []byte
@@ -44,4 +45,36 @@ func TestGarbageIsCollectedBetweenRuns(t *testing.T) {
 		t.Error("a run that makes very much is never interrupted")
 	}
 	(*collector)(nil).tidy()
+}
+
+// TestWhatLoadingLeftIsCollectedLater, when no run has come for a while, and once.
+func TestWhatLoadingLeftIsCollectedLater(t *testing.T) {
+	percent, limit := debug.SetGCPercent(100), debug.SetMemoryLimit(-1)
+	defer func() { debug.SetGCPercent(percent); debug.SetMemoryLimit(limit) }()
+	var m runtime.MemStats
+	c := newCollector()
+	runtime.ReadMemStats(&m)
+	before := m.NumGC
+	c.loads(1)
+	c.begins() // a run is there before anything is collected
+	c.loaded(1)
+	if runtime.ReadMemStats(&m); m.NumGC != before {
+		t.Fatal("a collection before the first run")
+	}
+	<-time.After(3 * calm)
+	if runtime.ReadMemStats(&m); m.NumGC != before {
+		t.Fatal("a collection in a run")
+	}
+	c.tidy()
+	for begin := time.Now(); m.NumGC == before; runtime.ReadMemStats(&m) {
+		if time.Since(begin) > 10*time.Second {
+			t.Fatal("what loading has left is never collected")
+		}
+		<-time.After(time.Millisecond)
+	}
+	// A large artifact is loaded as a program usually runs.
+	c.loads(headroom)
+	if got := debug.SetGCPercent(-1); got != usualPercent {
+		t.Errorf("%d percent", got)
+	}
 }

@@ -51,14 +51,11 @@ type runner struct {
 	owed  time.Time // when the first answer was sent that the host has not been woken for; zero: there is none
 }
 
-func newRunner(ring *wire.WorkerRing, a app, c *clock, whole bool) *runner {
-	r := &runner{ring: ring, app: a, clock: c, out: newOutput(ring)}
+func newRunner(ring *wire.WorkerRing, a app, c *clock, heap *collector) *runner {
+	r := &runner{ring: ring, app: a, clock: c, heap: heap, out: newOutput(ring)}
 	r.hear = r.long
 	r.stdin = stdin{ring: ring, out: r.out, long: r.hear}
 	r.io = engine.IO{Stdin: r.stdin.read, Output: r.out.write, Result: r.out.result}
-	if whole {
-		r.heap = newCollector()
-	}
 	return r
 }
 
@@ -118,6 +115,7 @@ func (r *runner) run(c *wire.Call) error {
 	if err != nil {
 		return err
 	}
+	r.heap.begins()
 	r.done = wire.Finished{Run: c.Run}
 	r.stdin.end = !c.Stdin
 	r.out.reset()

@@ -35,7 +35,7 @@ func pretending(t testing.TB, p pretender) *wire.HostRing {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- newRunner(w, p, nil, false).serve() }()
+	go func() { ended <- newRunner(w, p, nil, nil).serve() }()
 	give := time.AfterFunc(patience, h.Interrupt)
 	t.Cleanup(func() {
 		give.Stop()
@@ -178,7 +178,7 @@ func TestCallsThatCannotBe(t *testing.T) {
 		}
 		call(t, h, messages...)
 		w.Hangup() // it does not wait for more
-		r := newRunner(w, pretender(func(engine.Spec, engine.IO) engine.Outcome { return engine.Outcome{} }), nil, false)
+		r := newRunner(w, pretender(func(engine.Spec, engine.IO) engine.Outcome { return engine.Outcome{} }), nil, nil)
 		if err := r.serve(); !errors.Is(err, wire.ErrFrame) {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -33,6 +33,7 @@ type session struct {
 	left  func(code int) // the host has closed the socket of an execute worker, or says something on it
 	box   sandbox.Config
 
+	heap   *collector     // nil: the process is not ours
 	blank  *engine.Blank  // waits for an artifact; nil: there is none
 	beside sync.WaitGroup // what else reads from the connection: a process ends without waiting for it
 }
@@ -85,11 +86,15 @@ func (s *session) serve(held []string, gaps []sandbox.Gap) error {
 			ready.Held = append(ready.Held, sandbox.NoExec)
 		}
 	}
-	if err := s.conn.Send(ready); err != nil {
-		return err
-	}
 	if hello.Warm { // what can be made ahead is made while nobody waits; an error comes again when it matters
 		s.blank, _ = engine.Warm(context.Background())
+		if s.whole {
+			s.heap = newCollector()
+			s.heap.waits()
+		}
+	}
+	if err := s.conn.Send(ready); err != nil {
+		return err
 	}
 	if m, err = s.conn.Receive(); err != nil {
 		return err
@@ -142,6 +147,7 @@ func (s *session) load(m wire.Load) error {
 		return err
 	}
 	var parts engine.Parts
+	var made int64      // bytes that the engine makes its own things of
 	spent := [][]byte{} // what is not read once it is loaded
 	for i, name := range m.Files {
 		if name == wire.FileScratch {
@@ -155,8 +161,10 @@ func (s *session) load(m wire.Load) error {
 		switch name {
 		case artifacts.PartModule: // the engine keeps using it
 			parts.Module = b
+			made += int64(len(b))
 		case artifacts.PartFrame:
 			parts.Frame, spent = b, append(spent, b)
+			made += int64(len(b))
 		case artifacts.PartCode:
 			parts.Code, spent = engine.Content{Bytes: b, File: files[i]}, append(spent, b)
 		case artifacts.PartImage: // it is mapped again for each instance
@@ -176,6 +184,10 @@ func (s *session) load(m wire.Load) error {
 			return err
 		}
 	}
+	if s.heap == nil && s.whole {
+		s.heap = newCollector()
+	}
+	s.heap.loads(made)
 	if s.app, err = blank.Load(context.Background(), parts); err != nil {
 		return err
 	}
@@ -184,7 +196,8 @@ func (s *session) load(m wire.Load) error {
 			_ = unix.Munmap(b)
 		}
 	}
-	s.runs = newRunner(ring, s.app, s.time, s.whole)
+	s.heap.loaded(made)
+	s.runs = newRunner(ring, s.app, s.time, s.heap)
 	return nil
 }
 

@@ -98,7 +98,7 @@ func New(ctx context.Context, cfg Config) (*Pool, error) {
 	}
 	p := &Pool{cfg: cfg, spawn: s, program: program, seq: map[string]int{}, workers: map[*worker]struct{}{}, lines: map[*line]struct{}{},
 		brake: newBrake("/proc", "/sys/fs/cgroup", isDelegated), groups: newGroups("/proc/self/cgroup", "/sys/fs/cgroup", isDelegated),
-		spares: spares{low: make(chan struct{}, 1)}, closing: make(chan struct{}), stopped: make(chan struct{})}
+		spares: spares{low: make(chan struct{}, 1), none: make(chan struct{}, 1)}, closing: make(chan struct{}), stopped: make(chan struct{})}
 	if err := p.probe(ctx); err != nil {
 		_ = p.Close()
 		return nil, err
@@ -231,6 +231,7 @@ type worker struct {
 	line atomic.Pointer[line]          // the same, once it has loaded
 	born time.Time
 
+	spare bool       // it starts while nobody waits for it
 	ready wire.Ready // believed of a probe only
 
 	// below: guarded by pool.mu
@@ -243,19 +244,27 @@ type worker struct {
 
 // start returns a worker that answered Hello with the right build id.
 func (p *Pool) start(ctx context.Context, kind string, l rlimits) (*worker, error) {
-	if f := p.mismatched(nil); f != nil {
-		return nil, f
-	}
 	w := &worker{pool: p, kind: kind, born: time.Now(), state: "starting"}
-	var err error
+	if err := w.start(ctx, l); err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// start starts the process of w, and returns when it has answered.
+func (w *worker) start(ctx context.Context, l rlimits) (err error) {
+	p, kind := w.pool, w.kind
+	if f := p.mismatched(nil); f != nil {
+		return f
+	}
 	p.cfg.Observe.Spawning(kind)
 	w.proc, w.conn, err = p.spawn.start(w.gone)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := p.register(w); err != nil {
 		w.bury()
-		return nil, err
+		return err
 	}
 	grouped := w.proc.enterGroup(p.groups)
 	if kind == kindPrepare {
@@ -263,7 +272,7 @@ func (p *Pool) start(ctx context.Context, kind string, l rlimits) (*worker, erro
 	}
 	if err := w.hello(ctx); err != nil {
 		p.cfg.Observe.Killed(kind, "not_started")
-		return nil, err
+		return err
 	}
 	w.hasGreeted()
 	w.addGroup(grouped)
@@ -271,13 +280,13 @@ func (p *Pool) start(ctx context.Context, kind string, l rlimits) (*worker, erro
 		w.bury()
 		switch {
 		case p.isClosed():
-			return nil, errStopped()
+			return errStopped()
 		case ctx.Err() != nil:
-			return nil, canceled(ctx)
+			return canceled(ctx)
 		}
-		return nil, fault.New(fault.HostSpawnFailed, "limit worker", w.id, err)
+		return fault.New(fault.HostSpawnFailed, "limit worker", w.id, err)
 	}
-	return w, nil
+	return nil
 }
 
 func (p *Pool) register(w *worker) error {
@@ -321,7 +330,7 @@ func (w *worker) hello(ctx context.Context) error {
 		defer f.Close()
 		files = append(files, f.Fd())
 	}
-	m, err := w.ask(ctx, w.pool.cfg.helloWall, wire.Hello{BuildID: wire.BuildID(), Probe: w.kind == kindProbe, Warm: w.kind == kindExecute}, files...)
+	m, err := w.ask(ctx, w.pool.cfg.helloWall, wire.Hello{BuildID: wire.BuildID(), Probe: w.kind == kindProbe, Warm: w.spare}, files...)
 	f := w.judgeHello(m, err)
 	if f == nil {
 		return nil

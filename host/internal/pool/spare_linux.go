@@ -13,6 +13,13 @@ const (
 	maxSpareBackoff = time.Minute
 )
 
+// A process that starts takes the cores from the worker that was taken just now, which somebody waits for. So its place is filled
+// when none was taken for spareCalm, or after spareHaste at the latest; and at once when somebody found no spare worker.
+const (
+	spareCalm  = 20 * time.Millisecond
+	spareHaste = 100 * time.Millisecond
+)
+
 const stateSpare = "spare" // of a worker that belongs to nobody yet
 
 // spares are execute workers that have confined themselves and greeted, and wait to be told whose they are. They have seen
@@ -22,6 +29,8 @@ type spares struct {
 	ready []*worker // oldest first
 	shut  bool      // no more are taken in
 	low   chan struct{}
+	taken time.Time     // when the last was
+	none  chan struct{} // somebody found none
 }
 
 // KeepSpares keeps Config.Spares workers ready, one start at a time, until ctx ends, the pool is closed, or workers of another
@@ -57,9 +66,36 @@ func (p *Pool) KeepSpares(ctx context.Context) {
 		case <-p.closing:
 			return
 		case <-p.spares.low:
+			p.spares.awaitCalm(ctx, p.closing)
 			again.Reset(0)
 		}
 	}
+}
+
+// awaitCalm waits until a start disturbs nobody, or somebody needs it.
+func (s *spares) awaitCalm(ctx context.Context, closing <-chan struct{}) {
+	haste := time.NewTimer(spareHaste)
+	defer haste.Stop()
+	for rest := s.calmIn(); rest > 0; rest = s.calmIn() {
+		calm := time.NewTimer(rest)
+		select {
+		case <-calm.C:
+			continue
+		case <-haste.C:
+		case <-s.none:
+		case <-ctx.Done():
+		case <-closing:
+		}
+		calm.Stop()
+		return
+	}
+}
+
+// calmIn returns for how long none must be taken from now on.
+func (s *spares) calmIn() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return spareCalm - time.Since(s.taken)
 }
 
 // spare starts one more spare worker if there are too few, and reports whether there may still be.
@@ -71,8 +107,8 @@ func (p *Pool) spare(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	defer p.calls.Done()
-	w, err := p.start(ctx, kindExecute, rlimits{})
-	if err != nil {
+	w := &worker{pool: p, kind: kindExecute, born: time.Now(), state: "starting", spare: true}
+	if err := w.start(ctx, rlimits{}); err != nil {
 		return false, err
 	}
 	w.setState(stateSpare)
@@ -108,6 +144,10 @@ func (s *spares) put(w *worker) bool {
 	defer s.mu.Unlock()
 	if !s.shut {
 		s.ready = append(s.ready, w)
+		select {
+		case <-s.none: // now there is one
+		default:
+		}
 	}
 	return !s.shut
 }
@@ -117,8 +157,13 @@ func (s *spares) take() *worker {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.ready) == 0 {
+		select {
+		case s.none <- struct{}{}:
+		default: // it is known
+		}
 		return nil
 	}
+	s.taken = time.Now()
 	w := s.ready[0]
 	s.ready = slices.Delete(s.ready, 0, 1)
 	s.lackLocked()
