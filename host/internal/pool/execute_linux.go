@@ -61,6 +61,7 @@ func (p *Pool) Start(ctx context.Context, b execute.Binding) (execute.Worker, er
 	x := &executor{worker: w, binding: b, longest: run.DefaultCPU, grace: graceOf(files.all)}
 	x.line = newLine(x, ring)
 	p.addLine(x.line)
+	go x.listen()
 	return x, nil
 }
 

@@ -27,6 +27,8 @@ type liar struct {
 	conn  *wire.WorkerConn
 	ring  *wire.WorkerRing // once it has loaded
 	mem   []byte           // of the ring
+	names []string         // of the files that came with the artifact, before those of the ring
+	files []*os.File       // all of them
 	terms wire.Terms
 	runs  int // how many came
 	begin chan os.Signal
@@ -52,12 +54,13 @@ func fake(mode string) int {
 		l.greet(&ready)
 	}
 	l.say(ready)
-	switch l.next().(type) {
+	switch m := l.next().(type) {
 	case wire.Prepare:
 		l.prepare()
 	case wire.Check:
 		l.check()
 	case wire.Load:
+		l.names = m.Files
 		l.load()
 		for {
 			switch m := l.next().(type) {
@@ -143,19 +146,24 @@ func (l *liar) dense(frames ...wire.Message) {
 
 // open takes over the ring.
 func (l *liar) open() {
-	files, err := l.conn.TakeFiles(4)
+	n := len(l.names)
+	files, err := l.conn.TakeFiles(n + 2)
 	if err == nil {
-		l.mem, err = unix.Mmap(int(files[2].Fd()), 0, wire.RingFile, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+		l.mem, err = unix.Mmap(int(files[n].Fd()), 0, wire.RingFile, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	}
 	if err == nil {
-		l.ring, err = wire.OpenWorkerRing(files[2], files[3])
+		for _, f := range files { // the ring closes its own
+			fd, _ := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+			l.files = append(l.files, os.NewFile(uintptr(fd), "from host"))
+		}
+		l.ring, err = wire.OpenWorkerRing(files[n], files[n+1])
 	}
 	if err != nil {
 		os.Exit(1)
 	}
 	go func() { // the host is gone
 		_, _ = l.conn.Receive()
-		if l.mode != "closed socket" {
+		if !strings.HasSuffix(l.mode, " socket") {
 			os.Exit(0)
 		}
 	}()
@@ -212,8 +220,18 @@ func (l *liar) anywhere() {
 		_ = unix.Kill(os.Getpid(), unix.SIGABRT)
 		l.next()
 	case "closed socket":
+		_ = unix.Shutdown(wire.Socket, unix.SHUT_RDWR) // a thread that reads would keep it open
 		_ = unix.Close(wire.Socket)
 		l.sleep()
+	case "words on the socket":
+		_ = l.conn.Send(wire.Loaded{})
+		l.sleep()
+	case "descriptors on the socket":
+		for { // as many as the kernel lets it have under way
+			if unix.Sendmsg(wire.Socket, []byte{1}, unix.UnixRights(1, 1, 1, 1), nil, 0) != nil {
+				l.sleep()
+			}
+		}
 	case "stopped":
 		_ = unix.Kill(os.Getpid(), unix.SIGSTOP)
 		l.next()

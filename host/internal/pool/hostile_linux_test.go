@@ -87,16 +87,20 @@ func hostilePrepare(t *testing.T, mode string, want fault.Code) {
 
 func TestHostileExecuteWorkers(t *testing.T) {
 	for mode, want := range map[string]fault.Code{
-		"honest":                   "",
-		"garbage":                  fault.SuspectBadReply,
-		"huge frame":               fault.SuspectBadReply,
-		"frame a little too long":  fault.SuspectBadReply,
-		"host's own frame":         fault.SuspectBadReply,
-		"half a frame, then exit":  fault.SuspectWorkerDied,
-		"exit":                     fault.SuspectWorkerDied,
-		"abort":                    fault.SuspectWorkerDied,
-		"noise":                    fault.SuspectWorkerDied,
-		"closed socket":            fault.GuestWallLimit, // nothing is said there any more
+		"honest":                  "",
+		"garbage":                 fault.SuspectBadReply,
+		"huge frame":              fault.SuspectBadReply,
+		"frame a little too long": fault.SuspectBadReply,
+		"host's own frame":        fault.SuspectBadReply,
+		"half a frame, then exit": fault.SuspectWorkerDied,
+		"exit":                    fault.SuspectWorkerDied,
+		"abort":                   fault.SuspectWorkerDied,
+		"noise":                   fault.SuspectWorkerDied,
+		"closed socket":           fault.SuspectBadReply,
+		"words on the socket":     fault.SuspectBadReply,
+
+		"descriptors on the socket": fault.SuspectBadReply,
+
 		"stopped":                  fault.SuspectWallLimit,
 		"silence":                  fault.GuestWallLimit, // it sleeps of its own accord
 		"spin":                     fault.GuestCPULimit,
@@ -138,7 +142,7 @@ func hostileExecute(t *testing.T, mode string, want fault.Code) {
 	l := run.Limits{CPU: 10 * time.Second, Wall: 20 * time.Second}
 	io := RunIO{Stdin: stall(t)}
 	switch mode {
-	case "stopped", "silence", "closed socket":
+	case "stopped", "silence":
 		l.Wall = 100 * time.Millisecond
 	case "run: deaf":
 		l.Wall, io.Stdin = 100*time.Millisecond, endless{}
@@ -152,6 +156,9 @@ func hostileExecute(t *testing.T, mode string, want fault.Code) {
 	o, alive := w.Run(t.Context(), r.job(b, run.Entry{Mode: run.Command}, l, io))
 	wantFault(t, o.Fault, want)
 	clean(t, o.Fault)
+	if o.Usage.Wall > l.Wall/2 && l.Wall > time.Second {
+		t.Errorf("it took %v to know it", o.Usage.Wall)
+	}
 	honest := want == "" || want == fault.GuestTrap || want == fault.GuestGasLimit
 	if alive != honest {
 		t.Errorf("alive %v", alive)

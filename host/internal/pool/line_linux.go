@@ -281,11 +281,12 @@ func (l *line) write(s *session) error {
 	return err
 }
 
-// fail says why no run begins any more; the first reason counts.
-func (l *line) fail(err error) {
+// fail says why no run begins any more; the first reason counts. It reports whether no run is under way.
+func (l *line) fail(err error) (idle bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.failLocked(err)
+	return l.driver == nil
 }
 
 func (l *line) failLocked(err error) {
