@@ -349,6 +349,10 @@ func (l *liar) load() {
 		runtime.LockOSThread()
 		l.quick()
 	}
+	if mode, ok := strings.CutPrefix(l.mode, "idle: "); ok {
+		l.mode = mode
+		l.anywhere()
+	}
 	if l.mode == "load: goes on" {
 		l.spin()
 	}
@@ -448,6 +452,10 @@ func (l *liar) quick() {
 func (l *liar) run(c wire.Call) {
 	if strings.HasPrefix(l.mode, "third: ") || l.mode == "slow then spin" {
 		l.third(c)
+		return
+	}
+	if strings.HasPrefix(l.mode, "ring: ") {
+		l.ringed(c)
 		return
 	}
 	l.anywhere()

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"errors"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -229,8 +230,13 @@ func (s *session) read(buf []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.end = err
-	if !s.over {
-		_ = s.answerLocked(buf[:n]) // a failure is seen by the other side of the socket too
+	if s.over {
+		return
+	}
+	// A death is seen by who drives too. A position that cannot be is seen here only.
+	if err := s.answerLocked(buf[:n]); errors.Is(err, wire.ErrFrame) {
+		s.x.line.fail(err)
+		s.x.halt()
 	}
 }
 
