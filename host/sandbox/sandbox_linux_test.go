@@ -267,6 +267,12 @@ func TestForbiddenCallsKill(t *testing.T) {
 		"unshare", "mount", "bpf", "io_uring", "userfault", "dup", "fcntl", "memfd", "strict", "no number", "futex of another kind",
 		"sealed exec memory", "sealed protect", "sealed another filter", "sealed open"} {
 		got, err := start(t, what, best(t), nil)
+		if hasCgo() && strings.HasSuffix(what, "open") { // a C library opens a file now and then
+			if err != nil || !strings.Contains(got, "survived") {
+				t.Errorf("%s with cgo: %v\n%s", what, err, got)
+			}
+			continue
+		}
 		exit, ok := errors.AsType[*exec.ExitError](err)
 		if !ok || exit.Sys().(syscall.WaitStatus).Signal() != unix.SIGSYS || !strings.Contains(got, "now ") || strings.Contains(got, "survived") {
 			t.Errorf("%s: %v\n%s", what, err, got)
