@@ -31,8 +31,12 @@
 //	step of clocks, share of cross-checks          -      -            -        what a guest of the real world reads; nothing
 //	sizes of queues, pools, cache and disk; times  -      -            -        how much, and how long
 //
+// The snapshot is not settled by the key alone: it is made if somebody wanted to run the code, and if its initialisation stayed within
+// its bounds. It has a key of its own, [SnapshotKeyOf], and one that is missing or of other terms changes how long a first run takes,
+// and nothing else.
+//
 // "worker" says that two runs which differ in it never share a process. A test prepares with a real worker under two values
-// of each and compares the bytes of all parts.
+// of each and compares the bytes of all parts but the snapshot.
 //
 // Limits: everything that a worker reports was bounded by host/wire before it becomes a value of this package.
 package artifacts

@@ -52,7 +52,7 @@ type Outcome struct {
 	Fault   *fault.Error
 	Meta    artifacts.Meta
 	Ticket  uint64
-	CPU     time.Duration // of the worker process, by the host's account
+	CPU     time.Duration // of the worker process until it had answered, by the host's account
 	Wall    time.Duration
 	PeakRSS int64
 	Budget  Budget // under which it ended: that of the job, or one to which it was raised in time

@@ -7,7 +7,10 @@
 // never returns.
 //
 // Concurrency: a worker does one thing at a time, on one goroutine. While a prepare worker compiles, another one listens
-// for more time; in an execute worker, one waits for the end of the socket, and one may send output that was gathered.
+// for more time and for the question after a snapshot; in an execute worker, one waits for the end of the socket, and one may send output that was gathered.
+//
+// Snapshots: a prepare worker that is asked for one loads what it compiled, gives up making memory executable as an execute worker
+// does, and runs the initialisation. Its parts are out of its reach by then. It never runs an entry.
 //
 // Failure: what goes wrong is told to the host, which judges; a worker that cannot even do that exits with 1.
 //

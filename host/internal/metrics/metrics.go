@@ -186,7 +186,7 @@ func (s *Set) newPreparations() {
 	ended := s.counter("preparations_total", "Preparations that ended.", "priority", "verdict")
 	queued := s.histogram("prepare_queued_seconds", "Time that a preparation waited for its start; a repeated start counts again.", shortTimes, "priority")
 	wall := s.histogram("prepare_wall_seconds", "Time from the start of a prepare worker to its end.", longTimes, "priority")
-	cpu := s.histogram("prepare_cpu_seconds", "CPU time of a prepare worker, by the host's account.", longTimes, "priority")
+	cpu := s.histogram("prepare_cpu_seconds", "CPU time of a prepare worker until it had answered, by the host's account.", longTimes, "priority")
 	raised := s.counter("prepare_raised_total", "Priorities of preparations that were raised.", "from", "to")
 	for p := run.Background; p <= run.Critical; p++ {
 		name := p.String()

@@ -8,6 +8,12 @@
 // alive is closed already. [Pool.Close] kills every worker, waits until all are reaped, and ends the thread. Workers die
 // with the host, however it ends.
 //
+// Snapshots: a prepare worker that has answered is asked for what initialisation makes of its code, if the code has any and somebody
+// wants to run it. What it wrote before is sealed first, and is cut into parts meanwhile. Its clocks and its gas are bounded anew.
+// Whatever goes wrong, there is no snapshot; the preparation is what it was. Its CPU time and memory are those until the worker had
+// answered: a budget of preparation judges the code, and what the guest does in a second of CPU time at most is none of it. The time
+// from the start of the process until it is reaped, Outcome.Wall, has both.
+//
 // Steering: while a preparation runs, its budget may rise, marks may come, and it may be held back: by the niceness of its
 // threads, by that of its session, and by a group of processes of its own where a subtree of cgroups is delegated to the
 // host. None of it needs privilege. Time for which it is held back is not wall time.
