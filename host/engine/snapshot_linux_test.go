@@ -111,6 +111,7 @@ func TestStoredSnapshotsChangeNothing(t *testing.T) {
 	if err != nil || len(files) < 20 {
 		t.Fatal(err, len(files))
 	}
+	adopted := 0
 	for _, file := range files {
 		code, err := os.ReadFile(file)
 		if err != nil {
@@ -121,8 +122,39 @@ func TestStoredSnapshotsChangeNothing(t *testing.T) {
 			continue // it is no module
 		}
 		if _, part := initialised(t, c); part != nil {
-			sameWithout(t, filepath.Base(file), c, part, entries(c))
+			adopted += sameWithout(t, filepath.Base(file), c, part, entries(c))
 		}
+	}
+	if adopted < 20 {
+		t.Errorf("%d runs began from a snapshot", adopted)
+	}
+}
+
+// TestStoredSnapshotsOfRealModules: the same of modules that somebody uses.
+func TestStoredSnapshotsOfRealModules(t *testing.T) {
+	dirs, with, adopted := map[string]string{}, 0, 0
+	for _, m := range realModules {
+		if dirs[m.from] == "" {
+			dirs[m.from] = download(t, m.from)
+		}
+		code, err := os.ReadFile(filepath.Join(dirs[m.from], filepath.FromSlash(m.file)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := Compile(t.Context(), code, 64<<20, Options{})
+		if err != nil {
+			t.Fatal(m.file, err)
+		}
+		said, part := initialised(t, c)
+		if part == nil {
+			continue
+		}
+		n := sameWithout(t, m.file, c, part, entries(c))
+		t.Logf("%s: %d bytes of %d, gas %d; %d runs began there", m.file, said.ImageBytes, said.MemoryBytes, said.InitGas, n)
+		with, adopted = with+1, adopted+n
+	}
+	if with == 0 || adopted == 0 {
+		t.Errorf("%d modules have a snapshot, from which %d runs began", with, adopted)
 	}
 }
 
