@@ -32,6 +32,7 @@ type process struct {
 	status unix.WaitStatus // valid if known; unknown if somebody else in this program reaped the child
 	known  bool
 	spent  time.Duration // CPU time at death
+	struck look          // when it was killed first: what it used afterwards the kernel needed to take it down
 	maxRSS int64         // the kernel's account at death, see peakRSS
 	peak   int64         // largest resident size that was seen
 	data   int64         // largest size of what RLIMIT_DATA counts that was seen
@@ -137,6 +138,9 @@ func (p *process) killLocked() bool {
 		return false
 	}
 	p.spent = p.clockLocked()
+	if p.struck.at.IsZero() {
+		p.struck = look{at: time.Now(), used: p.spent}
+	}
 	_ = unix.Kill(-p.pid, unix.SIGKILL)
 	return true
 }

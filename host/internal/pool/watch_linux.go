@@ -33,7 +33,8 @@ type watch struct {
 	ended  chan struct{} // closed by the first reason
 	ticks  int
 	starve time.Duration // what the process had been starved for at the first tick
-	late   look          // the last after the wall limit
+	late   look          // the last, shortly before the wall limit or after it
+	lack   time.Duration // how soon to look again after the wall limit
 
 	mu     sync.Mutex       // guards b too, once the watch has begun
 	marks  []prepare.Budget // not reached yet
@@ -141,13 +142,17 @@ func (t *watch) nextLocked(used time.Duration) time.Duration {
 		cpu = min(cpu, t.b.look)
 	}
 	wall := t.b.wall - t.wallLocked()
-	if wall <= 0 && t.ticks > 0 {
-		wall = starveLook
+	switch {
+	case wall <= 0 && t.ticks > 0:
+		wall = max(min(t.lack, starveLook), minTick)
+	case wall > starveLook+minTick: // a look before, to compare with
+		wall -= starveLook
 	}
 	return max(min(cpu, wall), 0)
 }
 
-// starveLook is how often a job is looked at that is over its wall limit and goes on since it was starved.
+// starveLook is how often a job is looked at that is over its wall limit and goes on since it was starved, and how long before
+// its limit it is looked at first.
 const starveLook = 10 * time.Millisecond
 
 // overWallLocked reports whether the wall limit has passed. Time for which the machine had no core for the process does not
@@ -156,14 +161,20 @@ func (t *watch) overWallLocked(used time.Duration) bool {
 	over, most := t.wallLocked()-t.b.wall, mostWall(t.b.wall)-t.b.wall
 	switch {
 	case over < 0:
+		if -over <= 2*starveLook {
+			t.late = look{at: time.Now(), used: used}
+		}
 		return false
 	case over >= most:
 		return true
-	case over < t.w.proc.starved()-t.starve:
+	}
+	if t.lack = t.w.proc.starved() - t.starve - over; t.lack > 0 {
 		return false
-	case t.w.proc.rest() != restNot:
+	}
+	if t.w.proc.rest() != restNot {
 		return true
 	}
+	t.lack = starveLook
 	// A wait for a core is in the account only when it has ended: one of four seconds was seen. As long as a thread is ready
 	// and next to nothing runs, the job goes on.
 	before := t.late
@@ -249,16 +260,27 @@ func (t *watch) struck() string {
 // waitLooks is how often a job that is over its wall limit is looked at before it is said whether it waits.
 const waitLooks = 64
 
+// busyLooks are enough where all accounts say that a job computes.
+const busyLooks = 3
+
+// isBusy reports whether a process that used so much CPU time computed for most of that time.
+func isBusy(used, of time.Duration) bool { return 4*used >= 3*of }
+
 // waiting reports whether the job waits for its caller or sleeps of its own accord. Threads wake for a moment now and then,
 // so the first looks must agree. Of one that sleeps again and again the looks depend on luck and load: there the accounts
-// say whether it slept for most of the time for which it was not starved. They are complete while all threads sleep.
+// say whether it slept for most of the time for which it was not starved. They are complete while all threads sleep. One that
+// has computed for most of its time, and does so for the first looks too, needs no more of them.
 func (t *watch) waiting() bool {
 	if t.b.waits() {
 		return true
 	}
 	var first, last rested
-	begin, asleep, held := time.Now(), 0, 0
+	begin, asleep, held, used := time.Now(), 0, 0, t.used()
+	busy := isBusy(used, begin.Sub(t.begin))
 	for look := range waitLooks {
+		if busy && look == busyLooks && isBusy(t.used()-used, time.Since(begin)) {
+			return false
+		}
 		switch t.w.proc.rest() {
 		case restAsleep:
 			if asleep++; asleep == 3 && look == 2 {
