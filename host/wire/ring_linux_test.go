@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -110,6 +111,27 @@ func TestRingIsSealed(t *testing.T) {
 	}
 }
 
+// watchdog ends the program when a count has stood still for a minute: a machine with other work is slow, and never stands.
+func watchdog(t *testing.T) *atomic.Int64 {
+	count, stop := new(atomic.Int64), make(chan struct{})
+	t.Cleanup(func() { close(stop) })
+	go func() {
+		for last := int64(-1); ; {
+			select {
+			case <-stop:
+				return
+			case <-time.After(time.Minute):
+			}
+			now := count.Load()
+			if now == last {
+				panic("a wake-up was lost")
+			}
+			last = now
+		}
+	}()
+	return count
+}
+
 // TestRingWakesAndBlocks sends messages of all sizes in both directions at once, with pauses of all lengths, so that each
 // side waits in each way; a wake-up that is lost is a test that does not end.
 func TestRingWakesAndBlocks(t *testing.T) {
@@ -118,8 +140,7 @@ func TestRingWakesAndBlocks(t *testing.T) {
 		n = 30_000
 	}
 	h, w := rings(t)
-	stop := time.AfterFunc(2*time.Minute, func() { panic("a wake-up was lost") })
-	defer stop.Stop()
+	moved := watchdog(t)
 	data := make([]byte, MaxChunk)
 	for i := range data {
 		data[i] = byte(i * 7)
@@ -160,6 +181,7 @@ func TestRingWakesAndBlocks(t *testing.T) {
 				pause(p)
 				k := size(r)
 				c = Call{Run: uint64(i), Data: data[:k]}
+				moved.Add(1)
 				if err := to(&c); err != nil {
 					t.Errorf("message %d: %v", i, err)
 					return
@@ -197,8 +219,7 @@ func TestRingTakesTurns(t *testing.T) {
 		n = 30_000
 	}
 	h, w := rings(t)
-	stop := time.AfterFunc(2*time.Minute, func() { panic("a wake-up was lost") })
-	defer stop.Stop()
+	moved := watchdog(t)
 	delay := func(r *rand.Rand) {
 		most := 600 // ns
 		if r.IntN(300) == 0 {
@@ -235,6 +256,7 @@ func TestRingTakesTurns(t *testing.T) {
 	var call Call
 	for i := range n {
 		call.Run = uint64(i)
+		moved.Add(1)
 		if err := errors.Join(h.Send(&call), h.Next(&f)); err != nil || f.Finished.Run != call.Run {
 			t.Fatalf("%v: %+v", err, f.Finished)
 		}
