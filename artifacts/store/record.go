@@ -140,7 +140,7 @@ func (s *Store) readPart(ctx context.Context, key artifacts.Key, r record, n int
 			return err
 		}
 	}
-	if [32]byte(sum.Sum(nil)) != p.SHA256 {
+	if [32]byte(sum.Sum(nil)) != p.SHA256 && !unverified() {
 		return corrupt(key, errors.New("digest of part "+p.Name))
 	}
 	return nil
