@@ -77,7 +77,8 @@ func TestUndefendedCaps(t *testing.T) {
 	}
 }
 
-// TestUndefendedSwappedCodeIsLoaded: the engine runs whatever code it is given. Only the digest tells whose it is.
+// TestUndefendedSwappedCodeIsLoaded: the engine runs whatever code it is given, if the checksum in its frame fits. Only the
+// digest tells whose it is.
 func TestUndefendedSwappedCodeIsLoaded(t *testing.T) {
 	made := func(answer byte) *Compiled {
 		c, err := Compile(context.Background(), binaryModule(
@@ -89,8 +90,13 @@ func TestUndefendedSwappedCodeIsLoaded(t *testing.T) {
 		}
 		return c
 	}
-	parts := made(1).Contents()
-	parts.Code = made(2).Contents().Code
+	parts, others := made(1).Contents(), made(2).Contents()
+	parts.Code = others.Code
+	if a, err := Load(context.Background(), parts); err == nil {
+		a.Close()
+		t.Error("the checksum of the frame does not fit, and the code is loaded")
+	}
+	parts.Frame = others.Frame
 	a, err := Load(context.Background(), parts)
 	if err != nil {
 		t.Fatal(err)
