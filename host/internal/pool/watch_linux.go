@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/prepare"
 	"github.com/troupehost/troupe/actors/run"
@@ -35,6 +37,7 @@ type watch struct {
 	starve time.Duration // what the process had been starved for at the first tick
 	late   look          // the last, shortly before the wall limit or after it
 	lack   time.Duration // how soon to look again after the wall limit
+	near   time.Duration // the CPU time at the last look close to the limit
 
 	mu     sync.Mutex       // guards b too, once the watch has begun
 	marks  []prepare.Budget // not reached yet
@@ -51,6 +54,13 @@ type watch struct {
 
 // minTick bounds how often a clock is read, and so how far a job can go over its CPU limit: by this on each core.
 const minTick = time.Millisecond
+
+// A job that computes and has no more than nearLimit of CPU time left is looked at up to every nearTick. The runtime's timers
+// are late by up to a millisecond, so a thread sleeps in the kernel meanwhile.
+const (
+	nearLimit = 3 * time.Millisecond
+	nearTick  = 100 * time.Microsecond
+)
 
 // watch starts a watch on w, whose job begins now.
 func (w *worker) watch(ctx context.Context, op string, b bounds) *watch {
@@ -202,9 +212,17 @@ func (t *watch) tick() {
 	if t.ticks++; t.ticks == 1 {
 		t.starve = t.w.proc.starved()
 	}
-	used := t.used()
-	if t.tickOn(used) {
-		return
+	for {
+		rest, all := t.tickOn(t.used())
+		if rest > 0 {
+			ts := unix.NsecToTimespec(int64(rest))
+			_ = unix.Nanosleep(&ts, nil) // earlier, after a signal: a look more
+			continue
+		}
+		if all {
+			return
+		}
+		break
 	}
 	// The wall limit of a job that may wait: whether it does takes some looks.
 	code := t.b.wallCode
@@ -214,12 +232,12 @@ func (t *watch) tick() {
 	t.strike(run.ClockWall, t.wallFault(code))
 }
 
-// tickOn looks at the bounds, and reports whether that was all.
-func (t *watch) tickOn(used time.Duration) bool {
+// tickOn looks at the bounds, and reports whether that was all, or after which rest it must be called again.
+func (t *watch) tickOn(used time.Duration) (rest time.Duration, all bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.over || t.reason != nil {
-		return true
+		return 0, true
 	}
 	t.passLocked(used)
 	switch {
@@ -227,15 +245,27 @@ func (t *watch) tickOn(used time.Duration) bool {
 		t.strikeLocked(run.ClockHost, t.overCPU(used))
 	case !t.overWallLocked(used):
 		_, _ = t.brakeLocked()
-		t.timer.Reset(t.nextLocked(used))
+		if rest = t.restLocked(used); rest == 0 {
+			t.timer.Reset(t.nextLocked(used))
+		}
 	case used >= t.b.cpu:
 		t.strikeLocked(run.ClockWall, t.overCPU(used))
 	case t.b.waits != nil:
-		return false
+		return 0, false
 	default:
 		t.strikeLocked(run.ClockWall, t.wallFault(t.b.wallCode))
 	}
-	return true
+	return rest, true
+}
+
+// restLocked returns after which time to look at a job again that computes close to its CPU limit, 0 for any other.
+func (t *watch) restLocked(used time.Duration) time.Duration {
+	left, since := t.b.cpu-used, used-t.near
+	t.near = used
+	if left <= 0 || left > nearLimit || since < nearTick/2 {
+		return 0
+	}
+	return max(left/time.Duration(runtime.NumCPU()), nearTick)
 }
 
 func (t *watch) wallFault(code fault.Code) *fault.Error {
