@@ -38,6 +38,7 @@ type process struct {
 	data   int64         // largest size of what RLIMIT_DATA counts that was seen
 	limits rlimits
 	home   string // its control group, "" if it has none of its own
+	mounts int    // its mount namespace, held while it dies; 0: not
 	braked
 }
 
@@ -59,6 +60,9 @@ func adopt(pid, pidfd int, log *os.File, gone func(orphans bool)) *process {
 		<-logged
 		gone(orphans)
 		close(p.dead)
+		if p.mounts > 0 { // nobody changes it any more
+			_ = unix.Close(p.mounts)
+		}
 	}()
 	return p
 }
@@ -126,7 +130,20 @@ func (p *process) kill() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.reaped {
+		p.holdMountsLocked()
 		_ = p.killLocked()
+	}
+}
+
+// holdMountsLocked keeps the mounts of a child beyond its death, if it may: the kernel takes a millisecond to unmount them, for
+// which whoever waits for the death would wait.
+func (p *process) holdMountsLocked() {
+	if p.mounts > 0 {
+		return
+	}
+	fd, err := unix.Open("/proc/"+strconv.Itoa(p.pid)+"/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err == nil {
+		p.mounts = fd
 	}
 }
 
