@@ -14,7 +14,7 @@ const (
 	growth    = 4 << 20  // bytes of garbage that are worth a collection between runs
 	headroom  = 32 << 20 // bytes over what lives at which a run is interrupted for one
 	tidyEvery = 32       // runs between looks
-	// A worker that has had no run for so long after it loaded gives back what loading took.
+	// A worker that has had no run for so long after it loaded gives back what loading took, if that is growth or more.
 	calm = 100 * time.Millisecond
 )
 
@@ -36,9 +36,6 @@ func newCollector() *collector {
 	c.collect(func() {})
 	return c
 }
-
-// waits collects what has become of the process while it belongs to nobody yet.
-func (c *collector) waits() { c.collect(debug.FreeOSMemory) }
 
 // loads prepares for an artifact that is made from so many bytes, none of which can be collected before it is loaded: a small one
 // is loaded without a collection, and a large one as any program collects.
@@ -63,10 +60,13 @@ func (c *collector) loaded(bytes int64) {
 		debug.SetGCPercent(-1)
 		c.collect(runtime.GC)
 	}
-	go c.settle()
+	if bytes >= growth/loadFactor {
+		go c.settle()
+	}
 }
 
-// settle collects once no run has come for a while.
+// settle collects once no run has come for a while, if it is worth it: a first collection takes more memory than a small artifact
+// leaves.
 func (c *collector) settle() {
 	for before := int64(-1); ; {
 		runs := c.runs.Load()
@@ -76,7 +76,9 @@ func (c *collector) settle() {
 		before = runs
 		<-time.After(calm)
 	}
-	c.collect(debug.FreeOSMemory)
+	if c.grown() >= growth {
+		c.collect(debug.FreeOSMemory)
+	}
 }
 
 // begins is called when a run begins.
@@ -109,9 +111,8 @@ func (c *collector) collect(how func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	how()
-	metrics.Read(c.made[:])
-	c.base = c.made[0].Value.Uint64()
-	var m runtime.MemStats
+	var m runtime.MemStats // of the package metrics the first use alone takes a good part of what a worker takes
 	runtime.ReadMemStats(&m)
+	c.base = m.TotalAlloc
 	debug.SetMemoryLimit(int64(m.Sys-m.HeapReleased) + headroom)
 }

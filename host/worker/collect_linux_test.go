@@ -55,9 +55,10 @@ func TestWhatLoadingLeftIsCollectedLater(t *testing.T) {
 	c := newCollector()
 	runtime.ReadMemStats(&m)
 	before := m.NumGC
-	c.loads(1)
+	c.loads(growth)
+	garbage = make([]byte, growth)
 	c.begins() // a run is there before anything is collected
-	c.loaded(1)
+	c.loaded(growth)
 	if runtime.ReadMemStats(&m); m.NumGC != before {
 		t.Fatal("a collection before the first run")
 	}

@@ -90,7 +90,6 @@ func (s *session) serve(held []string, gaps []sandbox.Gap) error {
 		s.blank, _ = engine.Warm(context.Background())
 		if s.whole {
 			s.heap = newCollector()
-			s.heap.waits()
 		}
 	}
 	if err := s.conn.Send(ready); err != nil {
