@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -97,44 +96,4 @@ func BenchmarkStages(b *testing.B) {
 	b.ReportMetric(float64(stages[2].quantile(0.5)), "wire-ns")
 	b.ReportMetric(float64(stages[3].quantile(0.5)), "worker-ns")
 	b.Log("\n" + table)
-}
-
-// BenchmarkCallers is many callers of one code at a time: runs per second, and which part of them went past the actors.
-func BenchmarkCallers(b *testing.B) {
-	for _, callers := range []int{1, 2, 8, 64, 128, 256} {
-		b.Run(fmt.Sprint(callers), func(b *testing.B) {
-			h, err := Start(context.Background(), Config{DataDir: b.TempDir(), BallastBytes: NoLimit, ExecuteWorkers: 2})
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer func() { _ = h.Close() }()
-			r := Request{Code: echo(b), Entry: run.Entry{Mode: run.Bytes, Name: "echo"}, Input: make([]byte, 512)}
-			first, err := h.Execute(b.Context(), r)
-			if err != nil || first.Verdict != "ok" {
-				b.Fatal(first, err)
-			}
-			r.Code, r.CodeHash = nil, first.CodeHash
-			t, _ := h.termsOf(&r, r.CodeHash)
-			work := make(chan struct{})
-			var all sync.WaitGroup
-			for range callers {
-				all.Go(func() {
-					for range work {
-						if receipt, err := h.Execute(context.Background(), r); err != nil || receipt.Verdict != "ok" {
-							b.Error(receipt, err)
-						}
-					}
-				})
-			}
-			before := h.lanes.Ended(t.key)
-			begin := time.Now()
-			for b.Loop() {
-				work <- struct{}{}
-			}
-			close(work)
-			all.Wait()
-			b.ReportMetric(float64(b.N)/time.Since(begin).Seconds(), "runs/s")
-			b.ReportMetric(float64(h.lanes.Ended(t.key)-before)/float64(b.N), "rides/op")
-		})
-	}
 }
