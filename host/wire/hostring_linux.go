@@ -33,7 +33,8 @@ type HostRing struct {
 	reader reader
 	out    frames
 
-	park parking
+	park    parking
+	waiting atomic.Bool // who receives has seen to it that the worker is awake, and waits
 }
 
 // States of a HostRing; they only grow.
@@ -103,6 +104,34 @@ func (h *HostRing) Send(m Message) error {
 		h.wakeReader()
 	}
 	return err
+}
+
+// Put is Send without waking the worker, which hears of the message when Wake is called, at the next Send, or when who
+// receives has to wait: so several messages are one wake-up.
+func (h *HostRing) Put(m Message) error {
+	if err := h.enter(); err != nil {
+		return err
+	}
+	defer h.mu.RUnlock()
+	switch h.state.Load() {
+	case ringInterrupted:
+		return os.ErrDeadlineExceeded
+	case ringHungUp:
+		return io.ErrClosedPipe
+	}
+	waits, err := h.out.send(m)
+	if waits && h.waiting.Load() { // whoever waits from now on looks after the worker first
+		h.wakeReader()
+	}
+	return err
+}
+
+// Wake wakes the worker if it waits.
+func (h *HostRing) Wake() {
+	if h.enter() == nil {
+		h.wakeReader()
+		h.mu.RUnlock()
+	}
 }
 
 // Receive reads one message. Its Data is valid until the next Receive.
@@ -226,7 +255,10 @@ func (h *HostRing) fill(p []byte) (int, error) {
 		if gone == ringHungUp {
 			return 0, io.EOF
 		}
+		h.waiting.Store(true)
+		h.wakeReader()
 		h.wait(waitsForData)
+		h.waiting.Store(false)
 	}
 }
 

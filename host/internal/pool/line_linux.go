@@ -19,6 +19,8 @@ const (
 	// rereadAfter is how old a reading of the CPU clock may be at the beginning of a run. What a worker uses in between
 	// counts for the run.
 	rereadAfter = 200 * time.Microsecond
+	// wakeAfter is how many calls are written before the worker is woken, while who drives is still busy.
+	wakeAfter = 8
 	// maxBatch bounds how many replies are gathered before they are handed out.
 	maxBatch = 64
 	// largeInput is the size from which the input of a run is not written beside others, and lineInput what all that stand in
@@ -49,8 +51,10 @@ type line struct {
 	told    bool       // it was told any
 	call    wire.Call  // written again and again
 	piece   wire.Input
+	unheard int // calls written since the worker was woken for some
 
-	frame wire.Frame // of who drives
+	frame  wire.Frame // of who drives
+	crowds bool       // the last batch was of several runs; of who drives
 
 	calls sync.WaitGroup // rides under way; grows under mu while not over
 	runs  atomic.Uint64  // how many there were
@@ -249,7 +253,8 @@ func (l *line) notBegun(err error) run.Outcome {
 	return run.Outcome{Fault: fault.From(err), NotBegun: true}
 }
 
-// write writes the frames of s.
+// write writes the frames of s. The worker is woken by who drives, before it waits, or for some calls at once: while one
+// after the other is written, it need not be woken for each.
 func (l *line) write(s *session) error {
 	j := &s.job
 	t := wire.Terms{
@@ -261,7 +266,7 @@ func (l *line) write(s *session) error {
 	if !l.told || !l.terms.Equal(t) {
 		t.Entry.Args, t.Entry.Env = slices.Clone(t.Entry.Args), slices.Clone(t.Entry.Env)
 		l.terms, l.told = t, true
-		if err := l.ring.Send(&l.terms); err != nil {
+		if err := l.ring.Put(&l.terms); err != nil {
 			return err
 		}
 	}
@@ -271,13 +276,17 @@ func (l *line) write(s *session) error {
 	}
 	n := min(len(in), wire.MaxChunk)
 	l.call = wire.Call{Run: s.id, InputBytes: int64(len(in)), Stdin: s.io.Stdin != nil, Data: in[:n]}
-	err := l.ring.Send(&l.call)
+	err := l.ring.Put(&l.call)
 	for in = in[n:]; err == nil && len(in) > 0; in = in[n:] {
 		n = min(len(in), wire.MaxChunk)
 		l.piece.Data = in[:n]
-		err = l.ring.Send(&l.piece)
+		err = l.ring.Put(&l.piece)
 	}
 	l.call.Data, l.piece.Data = nil, nil
+	if l.unheard++; l.unheard >= wakeAfter {
+		l.unheard = 0
+		l.ring.Wake()
+	}
 	return err
 }
 

@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -99,6 +100,9 @@ func (l *line) ride(ctx context.Context, s *session) (out run.Outcome, alive, do
 
 // drive reads what the worker answers until own is answered.
 func (l *line) drive(own *session) {
+	if l.crowds && !own.alone { // others are about to write: one wake-up is enough for all of them
+		runtime.Gosched()
+	}
 	for {
 		l.mu.Lock()
 		s, err := l.headLocked(), l.err
@@ -148,6 +152,7 @@ func (l *line) handOut(own *session) bool {
 		gas += s.gas()
 	}
 	n, mine := l.done, false
+	l.crowds = n > 1
 	if l.retired == "" && l.err == nil && used >= l.x.pool.cfg.lifeCPU {
 		l.over, l.retired = true, run.RetiredRecycled
 	}
