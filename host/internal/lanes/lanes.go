@@ -14,10 +14,11 @@ import (
 	"github.com/troupehost/troupe/artifacts"
 )
 
-// Config is what a Table needs. Zero fields mean 64 rides, 500 µs, 100 ms, 1 s, 1024 lanes, the time of the machine and no report.
+// Config is what a Table needs. Zero fields mean 64 rides, 500 µs, 100 µs, 100 ms, 1 s, 1024 lanes, the time of the machine and no report.
 type Config struct {
 	Depth    int              // rides under way on one worker
 	Wait     time.Duration    // that a ride may be expected to stand behind others
+	Near     time.Duration    // that it stands behind others rather than have another worker begin
 	Patience time.Duration    // that a caller waits for a place
 	Every    time.Duration    // between two reports
 	Lanes    int              // that are remembered without a worker
@@ -61,6 +62,7 @@ type Table struct {
 func New(cfg Config) *Table {
 	cfg.Depth = cmp.Or(cfg.Depth, 64)
 	cfg.Wait = cmp.Or(cfg.Wait, 500*time.Microsecond)
+	cfg.Near = cmp.Or(cfg.Near, 100*time.Microsecond)
 	cfg.Patience = cmp.Or(cfg.Patience, 100*time.Millisecond)
 	cfg.Every = cmp.Or(cfg.Every, time.Second)
 	cfg.Lanes = cmp.Or(cfg.Lanes, 1024)
@@ -249,9 +251,17 @@ func (l *Lane) board(now int64, single bool) (x *lease, full bool) {
 	for {
 		var best *lease
 		var fewest int64
+		near := false // there is a place that is as good as a worker of one's own
 		for _, x := range *l.leases.Load() {
 			state := x.state.Load()
-			if state&(revoked|alone) == 0 && (best == nil || state < fewest) {
+			if state&(revoked|alone) != 0 {
+				continue
+			}
+			if near = !single && l.mayStandBehind(x, state, now, l.t.cfg.Near); near {
+				best, fewest = x, state
+				break
+			}
+			if best == nil || state < fewest {
 				best, fewest = x, state
 			}
 		}
@@ -259,11 +269,12 @@ func (l *Lane) board(now int64, single bool) (x *lease, full bool) {
 		switch {
 		case best == nil:
 			return nil, false
+		case near:
 		case single && fewest == 0:
 			more |= alone
 		case fewest > 0 && (single || l.t.takeRoom()):
 			return nil, false
-		case fewest > 0 && !l.mayStandBehind(best, fewest, now):
+		case fewest > 0 && !l.mayStandBehind(best, fewest, now, l.t.cfg.Wait):
 			return nil, l.short()
 		}
 		if best.state.CompareAndSwap(fewest, more) {
@@ -285,9 +296,9 @@ func (t *Table) takeRoom() bool {
 	return false
 }
 
-// mayStandBehind reports whether a ride behind n others is likely to begin soon.
-func (l *Lane) mayStandBehind(x *lease, n, now int64) bool {
-	each, wait := l.service.Load(), int64(l.t.cfg.Wait)
+// mayStandBehind reports whether a ride behind n others is likely to begin within a time.
+func (l *Lane) mayStandBehind(x *lease, n, now int64, within time.Duration) bool {
+	each, wait := l.service.Load(), int64(within)
 	return each > 0 && n < int64(l.t.cfg.Depth) && n*each <= wait && now-x.turn.Load() <= wait
 }
 

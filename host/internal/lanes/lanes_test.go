@@ -126,7 +126,7 @@ func (r *rig) how(id uint64) (rode, gone bool) {
 func (r *rig) learnt(d time.Duration) { r.Lane(bound).service.Store(int64(d)) }
 
 func TestRidesTakeTheWorkerWithTheFewest(t *testing.T) {
-	onRig(t, Config{}, func(r *rig) {
+	onRig(t, Config{Near: 1}, func(r *rig) {
 		one, two := newWorker(), newWorker()
 		r.lend(one)
 		r.lend(two)
@@ -146,6 +146,30 @@ func TestRidesTakeTheWorkerWithTheFewest(t *testing.T) {
 			two.end()
 		}
 		r.did("all", map[uint64]bool{1: true, 2: true, 3: true, 4: true})
+	})
+}
+
+// TestShortRunsFillAWorkerFirst: while the wait is near nothing, neither another worker nor a free slot is of use.
+func TestShortRunsFillAWorkerFirst(t *testing.T) {
+	onRig(t, Config{}, func(r *rig) {
+		one, two := newWorker(), newWorker()
+		r.lend(one)
+		r.lend(two)
+		r.learnt(30 * time.Microsecond)
+		r.Room(1)
+		for range 8 {
+			r.ride(execute.IO{})
+		}
+		if a, b := one.under.Load(), two.under.Load(); a != 4 || b != 4 { // 90 µs behind three
+			t.Errorf("%d and %d rides", a, b)
+		}
+		r.did("all of them ride", map[uint64]bool{})
+		r.ride(execute.IO{})
+		r.did("the ninth starts a worker", map[uint64]bool{9: false})
+		for range 4 {
+			one.end()
+			two.end()
+		}
 	})
 }
 
@@ -241,7 +265,7 @@ func TestServiceTimeIsLearnt(t *testing.T) {
 }
 
 func TestRoomIsTakenOnce(t *testing.T) {
-	onRig(t, Config{}, func(r *rig) {
+	onRig(t, Config{Near: 1}, func(r *rig) {
 		w := newWorker()
 		r.lend(w)
 		r.learnt(time.Microsecond)
