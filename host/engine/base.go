@@ -11,8 +11,6 @@ const pageBytes = 4096
 
 var zeroPage [pageBytes]byte
 
-func isZero(page []byte) bool { return bytes.Equal(page, zeroPage[:len(page)]) }
-
 // base is what a linear memory starts as: bytes of a file at an address, and zeros around them. It never changes while a memory is
 // over it.
 type base struct {
