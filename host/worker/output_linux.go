@@ -27,7 +27,7 @@ type output struct {
 	piece  wire.Output // what is sent, without memory of its own
 	answer wire.Result
 
-	begin         time.Time
+	begin         time.Time // of the run, or later; zero: nobody has asked
 	frames, bytes int64
 }
 
@@ -42,7 +42,7 @@ func newOutput(ring *wire.WorkerRing) *output {
 func (o *output) reset() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.begin, o.frames, o.bytes, o.timed = time.Now(), 0, 0, false
+	o.begin, o.frames, o.bytes, o.timed = time.Time{}, 0, 0, false // a short run needs no reading of the clock
 }
 
 // long says that the run takes long: what it has written so far is sent, and a timer looks after what it will write.
@@ -51,6 +51,7 @@ func (o *output) long() error {
 	defer o.mu.Unlock()
 	if !o.timed {
 		o.timed = true
+		o.ageLocked()
 		o.flushLocked()
 		o.ring.Flush()
 	}
@@ -135,6 +136,15 @@ func (o *output) pieceLocked(stderr bool, p []byte) {
 	o.piece.Data = nil
 }
 
+// ageLocked returns for how long the run has been sending, and no more than the host knows: it counts from the first time that it
+// is asked.
+func (o *output) ageLocked() time.Duration {
+	if o.begin.IsZero() {
+		o.begin = time.Now()
+	}
+	return time.Since(o.begin)
+}
+
 // sendLocked sends a frame with n bytes of the guest's when it may.
 func (o *output) sendLocked(m wire.Message, n int) {
 	if o.err != nil {
@@ -142,7 +152,7 @@ func (o *output) sendLocked(m wire.Message, n int) {
 	}
 	o.frames++
 	o.bytes += int64(n)
-	for o.frames > wire.Pieces(0, o.bytes) && o.frames > wire.Pieces(time.Since(o.begin), o.bytes) {
+	for o.frames > wire.Pieces(0, o.bytes) && o.frames > wire.Pieces(o.ageLocked(), o.bytes) {
 		o.ring.Flush()
 		<-time.After(wire.GatherTime)
 	}
