@@ -188,5 +188,5 @@ func always() []uintptr {
 
 // withC are those that a C library makes in addition, for its threads and its memory.
 func withC() []uintptr {
-	return []uintptr{unix.SYS_SET_ROBUST_LIST, unix.SYS_RSEQ, unix.SYS_BRK, unix.SYS_MREMAP}
+	return []uintptr{unix.SYS_SET_ROBUST_LIST, unix.SYS_RSEQ, unix.SYS_BRK, unix.SYS_MREMAP, unix.SYS_SCHED_GETAFFINITY}
 }
