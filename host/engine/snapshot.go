@@ -110,7 +110,7 @@ func wholePages(memory []byte) (at, n int64) {
 func write(f *os.File, b []byte) error {
 	for at := 0; at < len(b); at += artifacts.SnapshotPage {
 		page := b[at : at+artifacts.SnapshotPage]
-		if allZero(page) {
+		if pagesAreZero(page) {
 			continue
 		}
 		if _, err := f.WriteAt(page, int64(at)); err != nil {
@@ -120,7 +120,7 @@ func write(f *os.File, b []byte) error {
 	return nil
 }
 
-func allZero(b []byte) bool {
+func pagesAreZero(b []byte) bool {
 	for ; len(b) > 0; b = b[pageBytes:] {
 		if !isZero(b[:pageBytes]) {
 			return false
