@@ -291,13 +291,26 @@ func (h *HostRing) ready(side int) bool {
 	return h.park.at[side].Load()-head <= ringBytes-h.park.need.Load()
 }
 
+// called reports whether who waits for an event must not wait any longer: also if the worker has called already, though for
+// what was there before. It has taken the word back then, and calls nobody for what comes next.
+func (h *HostRing) called(side int) bool {
+	return h.ready(side) || atomic.LoadUint32(h.word(side)) != byEvent
+}
+
+// word returns the waiter word of a side.
+func (h *HostRing) word(side int) *uint32 {
+	if side == waitsForData {
+		return h.in.reader
+	}
+	return h.out.out.writer
+}
+
 // wait returns when the side may be ready, or for nothing.
 func (h *HostRing) wait(side int) {
-	word := h.in.reader
+	word := h.word(side)
 	if side == waitsForData { // the other side's position is another goroutine's
 		h.park.at[side].Store(h.in.at)
 	} else {
-		word = h.out.out.writer
 		h.park.at[side].Store(h.out.out.at)
 	}
 	for range hostLooks {
@@ -354,7 +367,7 @@ func (p *parking) open(file *os.File, ring *HostRing) (err error) {
 			}
 			p.again[side] = true
 			// An edge may have come for the other one while nobody waited for it.
-			return ring.ready(side) || p.waits[1-side].Load() && ring.ready(1-side)
+			return ring.called(side) || p.waits[1-side].Load() && ring.called(1-side)
 		}
 	}
 	if err = file.SetReadDeadline(time.Time{}); err == nil { // an error if the poller does not take it

@@ -79,3 +79,31 @@ func TestPutLeavesTheWorkerAsleep(t *testing.T) {
 		t.Errorf("put after close: %v", err)
 	}
 }
+
+// TestACallBeforeTheParkingIsHeard: the worker has called for what the host knows already, and takes it for awake. Whoever
+// parks then would never be called again.
+func TestACallBeforeTheParkingIsHeard(t *testing.T) {
+	h, w := rings(t)
+	for side, word := range map[int]*uint32{waitsForData: w.out.out.reader, waitsForRoom: w.in.writer} {
+		h.park.at[side].Store(0)
+		h.park.need.Store(ringBytes + 1) // there is never room
+		h.park.waits[side].Store(true)
+		for range 2 { // a write of each side, so that no edge is left over
+			atomic.StoreUint32(word, byEvent)
+			time.AfterFunc(time.Millisecond, func() { w.rouse(word) })
+			h.park.wait(side)
+		}
+		atomic.StoreUint32(word, awake) // by a call whose edge is gone
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			h.park.wait(side)
+		}()
+		select {
+		case <-done:
+		case <-time.After(10 * time.Second):
+			t.Fatalf("side %d is parked", side)
+		}
+		h.park.waits[side].Store(false)
+	}
+}
