@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // Value types, with the codes of the binary format.
@@ -108,17 +109,37 @@ type opInfo struct {
 // opTable is a table of 256 instructions.
 type opTable [256]opInfo
 
-// The instructions without a prefix, behind 0xfc, and behind 0xfd.
-var (
-	plainOps  = parseOps(plainTable)
-	miscOps   = parseOps(miscTable)
-	vectorOps = parseOps(vectorTable)
-)
+// ops are the instructions without a prefix, behind 0xfc, and behind 0xfd. They are made at the first use: a process that loads what
+// is compiled has none, and takes a tenth of its own memory less for it.
+var ops struct {
+	once                sync.Once
+	plain, misc, vector opTable
+}
 
-// parseOps reads a table of lines "opcode kind signature names...": the names get opcodes from the first one upwards, "-"
+func plainOps() *opTable {
+	ops.once.Do(parseTables)
+	return &ops.plain
+}
+
+func miscOps() *opTable {
+	ops.once.Do(parseTables)
+	return &ops.misc
+}
+
+func vectorOps() *opTable {
+	ops.once.Do(parseTables)
+	return &ops.vector
+}
+
+func parseTables() {
+	ops.plain.parse(plainTable)
+	ops.misc.parse(miscTable)
+	ops.vector.parse(vectorTable)
+}
+
+// parse reads a table of lines "opcode kind signature names...": the names get opcodes from the first one upwards, "-"
 // leaves one out. The kind may be followed by /lane, +feature and *float.
-func parseOps(table string) *opTable {
-	t := new(opTable)
+func (t *opTable) parse(table string) {
 	for line := range strings.Lines(table) {
 		words := strings.Fields(line)
 		if len(words) < 4 {
@@ -136,7 +157,6 @@ func parseOps(table string) *opTable {
 			}
 		}
 	}
-	return t
 }
 
 func parseOp(kind, signature string) opInfo {
@@ -184,11 +204,11 @@ func OpName(prefix byte, op uint32) string {
 	var t *opTable
 	switch prefix {
 	case 0:
-		t = plainOps
+		t = plainOps()
 	case prefixMisc:
-		t = miscOps
+		t = miscOps()
 	case prefixVector:
-		t = vectorOps
+		t = vectorOps()
 	}
 	if t != nil && op < uint32(len(t)) && t[op].name != "" {
 		return t[op].name

@@ -73,7 +73,7 @@ func (v *validator) instructions(pos, end int) {
 		high    = 0
 		plan    = v.plan
 		weights *Weights
-		table   = plainOps
+		table   = plainOps()
 		allowed = v.allowed
 	)
 	if plan != nil {

@@ -6,11 +6,12 @@ func (v *validator) misc() {
 	if !ok {
 		return
 	}
-	if sub >= uint32(len(miscOps)) || miscOps[sub].kind == opUnknown {
+	misc := miscOps()
+	if sub >= uint32(len(misc)) || misc[sub].kind == opUnknown {
 		v.fail(v.at, "%s is unknown", OpName(prefixMisc, sub))
 		return
 	}
-	info := &miscOps[sub]
+	info := &misc[sub]
 	if v.plan != nil {
 		v.plan.cost += uint64(v.weights().Misc[sub])
 	}
@@ -125,11 +126,12 @@ func (v *validator) vectorOp() {
 	if !ok {
 		return
 	}
-	if sub >= uint32(len(vectorOps)) {
+	vector := vectorOps()
+	if sub >= uint32(len(vector)) {
 		v.refuse("relaxed-simd", v.at)
 		return
 	}
-	info := &vectorOps[sub]
+	info := &vector[sub]
 	if size := v.pos - v.at; info.kind == opUnknown || size > 3 || sub < 0x80 && size > 2 {
 		v.fail(v.at, "%s is unknown, or its number is too long", OpName(prefixVector, sub))
 		return

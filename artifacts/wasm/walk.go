@@ -14,10 +14,10 @@ func (r *reader) walk() walked {
 	const what = "instruction"
 	i := walked{offset: r.off}
 	i.op = r.byte(what)
-	table := plainOps
+	table := plainOps()
 	if i.op == prefixMisc || i.op == prefixVector {
-		if table = miscOps; i.op == prefixVector {
-			table = vectorOps
+		if table = miscOps(); i.op == prefixVector {
+			table = vectorOps()
 		}
 		i.prefix, i.op = i.op, byte(r.u32(what)) // the tables have all that is valid
 	}

@@ -4,7 +4,6 @@ import (
 	"math"
 	"runtime"
 	"runtime/debug"
-	"runtime/metrics"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,13 +24,12 @@ type collector struct {
 	busy atomic.Bool // there is a run
 
 	mu   sync.Mutex
-	made [1]metrics.Sample // bytes ever allocated
-	base uint64            // made, at the last collection
+	base uint64 // bytes ever allocated, at the last collection
 }
 
 // newCollector takes the collections of this process over.
 func newCollector() *collector {
-	c := &collector{made: [1]metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}}
+	c := new(collector)
 	debug.SetGCPercent(-1)
 	c.collect(func() {})
 	return c
@@ -103,15 +101,16 @@ func (c *collector) tidy() {
 func (c *collector) grown() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	metrics.Read(c.made[:])
-	return c.made[0].Value.Uint64() - c.base
+	var m runtime.MemStats // the package metrics takes a good part of what a worker takes
+	runtime.ReadMemStats(&m)
+	return m.TotalAlloc - c.base
 }
 
 func (c *collector) collect(how func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	how()
-	var m runtime.MemStats // of the package metrics the first use alone takes a good part of what a worker takes
+	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	c.base = m.TotalAlloc
 	debug.SetMemoryLimit(int64(m.Sys-m.HeapReleased) + headroom)
