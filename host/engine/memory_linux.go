@@ -100,8 +100,19 @@ func (m *linearMemory) recycle(limit int64, b *base) {
 
 // put makes b what the memory holds, and zeros elsewhere. It is over once its size is reached.
 func (m *linearMemory) put(b *base) error {
+	if m.base == b {
+		m.forget(0, m.ready)
+		return nil
+	}
+	if old := m.base; old != nil { // to forget would bring its bytes back
+		const fresh = unix.MAP_PRIVATE | unix.MAP_ANON | unix.MAP_NORESERVE | unix.MAP_FIXED
+		if err := remap(m.reserved[old.at:old.end()], unix.PROT_READ|unix.PROT_WRITE, fresh, ^uintptr(0), 0); err != nil {
+			return err
+		}
+		m.base = nil
+	}
 	m.forget(0, m.ready)
-	if m.base == b || b == nil {
+	if b == nil {
 		return nil
 	}
 	if b.file == nil {

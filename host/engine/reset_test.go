@@ -361,3 +361,50 @@ func TestBase(t *testing.T) {
 		t.Errorf("it ends at %d", b.end())
 	}
 }
+
+// TestInitialisationThatErasesItsImage: what the data of the code was is not seen again by who begins behind an initialisation that has
+// cleared it, wherever the bytes are that this left.
+func TestInitialisationThatErasesItsImage(t *testing.T) {
+	const i64Store = 0x37
+	const page = 65536
+	number := func(n int) []byte { // signed LEB128
+		b := []byte{opI32Const}
+		for ; n > 0x3f; n >>= 7 {
+			b = append(b, byte(n)|0x80)
+		}
+		return append(b, byte(n))
+	}
+	put := func(at int, v byte) []byte { return slices.Concat(number(at), []byte{opI64Const, v, i64Store, 3, 0}) }
+	for name, begin := range map[string][]byte{
+		"behind it": slices.Concat(put(0, 0), put(page, 0), put(3*page, 7)),
+		"before it": slices.Concat(put(0, 7), put(page, 0)),
+		"nothing":   slices.Concat(put(0, 0), put(page, 0)),
+	} {
+		code := binaryModule(
+			section(secType, funcType("", ""), funcType("\x7f", "\x7e")),
+			section(secFunc, []byte{0}, []byte{1}),
+			section(secMemory, []byte{0, 4}),
+			section(secExport, exportFunc("f", 1)),
+			raw(secStart, []byte{0}),
+			section(secCode, body(begin...), body(opLocalGet, 0, opI64Load, 3, 0)),
+			section(secData,
+				slices.Concat([]byte{0}, number(0), []byte{opEnd, 8}, []byte("original")),
+				slices.Concat([]byte{0}, number(page), []byte{opEnd, 8}, []byte("original"))),
+		)
+		want := map[string]string{"0": "0", "65536": "0", "196608": "0"}
+		switch name {
+		case "behind it":
+			want["196608"] = "7"
+		case "before it":
+			want["0"] = "7"
+		}
+		a := loadCode(t, code)
+		for range 3 {
+			for at, v := range want {
+				if out, _ := call(a, invoked("f", at)); out.Fault != nil || string(out.Result) != v {
+					t.Errorf("%s: at %s there is %q, want %q (%v)", name, at, out.Result, v, out.Fault)
+				}
+			}
+		}
+	}
+}
