@@ -195,7 +195,11 @@ func (a *App) keeps(s *Spec) bool {
 	if begins := a.starts || a.initialises(s); !begins || a.opaque {
 		return !a.opaque
 	}
-	return a.state.seen&(reads|writes|kept) == 0 && a.resets&(wasm.ChangesTables|wasm.DropsSegments|wasm.Throws) == 0
+	never := reads | writes | kept
+	if s.Determinism == run.RealWorld { // what was random, or the time, for one run may not be so for all that follow
+		never |= seesClock | seesRandom
+	}
+	return a.state.seen&never == 0 && a.resets&(wasm.ChangesTables|wasm.DropsSegments|wasm.Throws) == 0
 }
 
 // take takes a snapshot of what initialisation made, if another run can begin with it.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -404,6 +405,40 @@ func TestInitialisationThatErasesItsImage(t *testing.T) {
 				if out, _ := call(a, invoked("f", at)); out.Fault != nil || string(out.Result) != v {
 					t.Errorf("%s: at %s there is %q, want %q (%v)", name, at, out.Result, v, out.Fault)
 				}
+			}
+		}
+	}
+}
+
+// TestTheRealWorldIsAskedInEachRun: time and random bytes that initialisation saw are those of one run, where they are real.
+func TestTheRealWorldIsAskedInEachRun(t *testing.T) {
+	for name, begin := range map[string][]byte{
+		"random_get":     {opI32Const, 0, opI32Const, 8, opCall, 0, opDrop},
+		"clock_time_get": {opI32Const, 1, opI64Const, 0, opI32Const, 0, opCall, 0, opDrop},
+	} {
+		params := "\x7f\x7f"
+		if name == "clock_time_get" {
+			params = "\x7f\x7e\x7f"
+		}
+		a := loadCode(t, binaryModule(
+			section(secType, funcType(params, "\x7f"), funcType("", ""), funcType("", "\x7e")),
+			section(secImport, importFunc(abi.WASI, name, 0)),
+			section(secFunc, []byte{1}, []byte{2}),
+			section(secMemory, []byte{0, 1}),
+			section(secExport, exportFunc("f", 2)),
+			raw(secStart, []byte{1}),
+			section(secCode, body(begin...), body(opI32Const, 0, opI64Load, 3, 0)),
+		))
+		seen := map[string]bool{}
+		for range 4 {
+			s := invoked("f")
+			s.Determinism = run.RealWorld
+			out, _ := call(a, s)
+			if out.Fault != nil || seen[string(out.Result)] {
+				t.Errorf("%s: %q again (%v)", name, out.Result, out.Fault)
+			}
+			seen[string(out.Result)] = true
+			for begin := time.Now(); time.Since(begin) < 2*DefaultClockStep; { // the clock goes in steps
 			}
 		}
 	}
