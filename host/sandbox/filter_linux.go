@@ -116,6 +116,7 @@ func firstFilter(pid int, cgo bool) program {
 			p.whenAll(2, kill, unix.PROT_WRITE|unix.PROT_EXEC)
 			if n == unix.SYS_MMAP { // RLIMIT_DATA does not count it
 				p.whenAll(3, kill, unix.MAP_SHARED|unix.MAP_ANON)
+				p.whenAll(3, kill, unix.MAP_GROWSDOWN) // nor this: it is taken for a stack
 			}
 		})
 	}

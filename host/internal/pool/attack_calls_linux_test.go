@@ -475,6 +475,10 @@ func memoryAttacks() []attack {
 			_, err := unix.Mmap(-1, 0, 1<<20, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANON)
 			return err
 		}},
+		{name: "maps a gigabyte that grows downwards", stoppedBy: []string{"seccomp"}, try: func(*arena) error {
+			_, err := unix.Mmap(-1, 0, 1<<30, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE|unix.MAP_GROWSDOWN)
+			return err
+		}},
 		{name: "starts threads without end", stoppedBy: []string{"rlimits", "cgroup"}, try: threads},
 		{name: "writes its artifact", stoppedBy: []string{"seals"}, try: func(a *arena) error {
 			_, err := unix.Pwrite(int(a.files[0].Fd()), []byte(secret), 0)
