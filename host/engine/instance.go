@@ -101,6 +101,10 @@ func (a *App) restore(limit int64) bool {
 	if err := a.instantiate(limit, n.base, n.times, n.size); err != nil {
 		return false
 	}
+	if a.opaque { // who made the snapshot said what cannot be
+		a.snap, a.stored = nil, nil
+		return false
+	}
 	for i, g := range a.live.globals {
 		g.Set(n.globals[i])
 	}

@@ -326,3 +326,47 @@ func TestStoredSnapshotsThatDoNotFit(t *testing.T) {
 		}
 	}
 }
+
+// TestStoredSnapshotOfWhatCannotBeReset: who says that there is a snapshot of code whose globals cannot be brought back is not
+// believed, and a run finds nothing of another.
+func TestStoredSnapshotOfWhatCannotBeReset(t *testing.T) {
+	c, err := Compile(t.Context(), binaryModule(
+		section(secType, funcType("", "\x7f"), funcType("", "")),
+		section(secFunc, []byte{0}, []byte{1}),
+		section(secMemory, []byte{0, 1}),
+		section(secGlobal, []byte{0x70, 1, 0xd0, 0x70, opEnd}), // a mutable funcref
+		section(secExport, exportFunc("f", 0)),
+		raw(secStart, []byte{1}),
+		section(9, []byte{3, 0, 1, 1}), // declares function 1
+		section(secCode, body(opGlobalGet, 0, 0xd1, 0xd2, 1, opGlobalSet, 0), body()),
+	), 1<<20, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, part := initialised(t, c); part != nil {
+		t.Fatal("it has a snapshot")
+	}
+	said := wire.Snapshotted{
+		MemoryBytes: run.PageBytes, PeakBytes: run.PageBytes, LimitBytes: asked.MemoryBytes, StackValues: asked.StackValues,
+		HeapFree: make([]uint32, orders), Globals: make([]uint64, c.Module.Mutable),
+	}
+	if what := said.Flaw(asked, c.Module); what != "" {
+		t.Fatal(what)
+	}
+	part, err := said.End()
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := c.Contents()
+	parts.Snapshot = Content{Bytes: part}
+	a, err := Load(t.Context(), parts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	for n := range 4 {
+		if out, _ := call(a, invoked("f")); out.Fault != nil || string(out.Result) != "1" {
+			t.Errorf("run %d: %q, %v", n, out.Result, out.Fault)
+		}
+	}
+}
