@@ -199,7 +199,7 @@ func (c scrape) workers(put putter) {
 	}
 }
 
-var workerStates = []string{"starting", "idle", "busy"}
+var workerStates = []string{"starting", "spare", "idle", "busy"}
 
 func (c scrape) cache(put putter) {
 	n := map[string]int{}
