@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 
@@ -25,7 +26,7 @@ func Locate(path string) (string, error) {
 	if path == "" {
 		self, err := os.Executable()
 		if err != nil {
-			return "", fault.New(fault.HostWorkerMissing, "find worker", "", err)
+			return "", notFound("find worker", "", err)
 		}
 		path = filepath.Join(filepath.Dir(self), wire.Arg0)
 	}
@@ -34,10 +35,27 @@ func Locate(path string) (string, error) {
 		err = worded("not an executable file")
 	}
 	if err != nil {
-		return "", fault.New(fault.HostWorkerMissing, "find worker", path, err)
+		return "", notFound("find worker", path, err)
 	}
 	return path, nil
 }
+
+// notFound says why there is no worker program, and what to do about it where that is not to install one.
+func notFound(what, path string, err error) *fault.Error {
+	if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
+		return fault.New(fault.HostSpawnFailed, what, path, err).WithHint(hintOpenFiles)
+	}
+	f := fault.New(fault.HostWorkerMissing, what, path, err)
+	switch {
+	case path == "": // who this executable is stands in procfs
+		f = f.WithHint(hintProc)
+	case errors.Is(err, unix.EACCES):
+		f = f.WithHint("let this user read and execute the worker program and its directories")
+	}
+	return f
+}
+
+const hintProc = "mount procfs at /proc: the worker program is found and started by its name there"
 
 // hintOpenFiles is for a limit that leaves no number from lowestDup on.
 const hintOpenFiles = "raise the limit on open files (ulimit -n): a host needs some more than 100"
@@ -47,7 +65,7 @@ const hintOpenFiles = "raise the limit on open files (ulimit -n): a host needs s
 func openProgram(path string) (*os.File, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, fault.New(fault.HostWorkerMissing, "open worker", path, err)
+		return nil, notFound("open worker", path, err)
 	}
 	if fd, err = raise(fd); err != nil {
 		return nil, fault.New(fault.HostSpawnFailed, "open worker", path, err).WithHint(hintOpenFiles)

@@ -43,7 +43,7 @@ func newSpawner(exe *os.File, argv []string) (*spawner, error) {
 	null, err := openNull()
 	if err != nil {
 		_ = exe.Close()
-		return nil, fault.New(fault.HostSpawnFailed, "open", os.DevNull, err)
+		return nil, notStarted("process, which needs "+os.DevNull, err)
 	}
 	s := &spawner{exe: exe, argv: argv, null: null, asks: make(chan func()), quit: make(chan struct{}), done: make(chan struct{})}
 	go s.loop()
@@ -144,14 +144,14 @@ func hintFor(err error) string {
 	switch {
 	case errors.Is(err, unix.ENOEXEC):
 		return hintNoWorker
-	case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE), errors.Is(err, unix.EINVAL):
+	case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE), errors.Is(err, unix.EINVAL), errors.Is(err, unix.EBADF):
 		return hintOpenFiles
 	case errors.Is(err, unix.EAGAIN):
 		return "raise the limit on processes (ulimit -u, or pids.max of the container)"
 	case errors.Is(err, unix.ENOMEM):
 		return "the machine has no memory for another process: free some, or run fewer workers"
 	case errors.Is(err, unix.ENOENT):
-		return "mount procfs at /proc: the worker program is started by its name there"
+		return hintProc
 	}
 	return ""
 }
