@@ -178,10 +178,14 @@ var hasCgo = sync.OnceValue(func() bool {
 
 // limit lowers a resource limit, soft and hard, and reads it back.
 func limit(resource int, most uint64) error {
+	var got unix.Rlimit
+	if err := unix.Getrlimit(resource, &got); err != nil {
+		return err
+	}
+	most = min(most, got.Max) // the host may be held to less, which nobody may raise
 	if err := unix.Setrlimit(resource, &unix.Rlimit{Cur: most, Max: most}); err != nil {
 		return err
 	}
-	var got unix.Rlimit
 	if err := unix.Getrlimit(resource, &got); err != nil {
 		return err
 	}
