@@ -471,6 +471,10 @@ func memoryAttacks() []attack {
 			_, err := unix.Mmap(-1, 0, 1<<30, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
 			return err
 		}},
+		{name: "maps more than any page table should", stoppedBy: []string{"rlimits"}, try: func(*arena) error {
+			_, err := unix.Mmap(-1, 0, 1<<40, unix.PROT_READ, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
+			return err
+		}},
 		{name: "maps memory that no limit counts", stoppedBy: []string{"seccomp"}, try: func(*arena) error {
 			_, err := unix.Mmap(-1, 0, 1<<20, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANON)
 			return err

@@ -156,6 +156,11 @@ func hintFor(err error) string {
 	return ""
 }
 
+// spaceBytes is the address space that a worker may reserve, beside twice its data. The limit of data does not count
+// what is only read, nor the tables of its pages, which are a five hundredth of what they map; Go reserves one or two gigabytes,
+// and a run its largest memory.
+const spaceBytes = 16 << 30
+
 // apply limits a process that was not reaped.
 func (l rlimits) apply(pid int) error {
 	if err := lower(pid, unix.RLIMIT_CORE, 0, 0); err != nil {
@@ -163,6 +168,10 @@ func (l rlimits) apply(pid int) error {
 	}
 	if l.dataBytes > 0 {
 		if err := lower(pid, unix.RLIMIT_DATA, l.dataBytes, l.dataBytes); err != nil {
+			return err
+		}
+		space := spaceBytes + 2*l.dataBytes
+		if err := lower(pid, unix.RLIMIT_AS, space, space); err != nil {
 			return err
 		}
 	}
