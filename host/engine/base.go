@@ -5,8 +5,7 @@ import (
 	"os"
 )
 
-// pageBytes is the unit in which memory is compared and brought back. It divides the page of every machine that has a larger
-// one, and linear memories and their bases begin with a page of the machine.
+// pageBytes is the unit in which memory is compared and brought back: the page of the machine, which SelfTest makes sure of.
 const pageBytes = 4096
 
 var zeroPage [pageBytes]byte

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"reflect"
@@ -114,6 +115,10 @@ func SelfTest(scratch *os.File) (artifacts.Build, error) {
 }
 
 func selfTest(scratch *os.File) (cpu string, _ error) {
+	if n := os.Getpagesize(); n != pageBytes {
+		what := fmt.Sprintf("a kernel with pages of %d bytes: memory is brought back in pages of %d", n, pageBytes)
+		return "", fault.New(fault.HostEngine, "self-test", what, nil).WithHint("run the host on a kernel with pages of 4 KiB")
+	}
 	failed := func(what string, err error) (string, error) {
 		return "", fault.New(fault.HostEngine, "self-test", what, err).
 			WithHint("this program was built with an engine that it does not fit: build it with " + wire.EngineVersion)
