@@ -403,7 +403,8 @@ func kernelAttacks() []attack {
 		}},
 		{name: "moves to another core", stoppedBy: seccomp, try: func(*arena) error {
 			var set unix.CPUSet
-			return unix.SchedGetaffinity(0, &set)
+			set.Set(0)
+			return unix.SchedSetaffinity(0, &set)
 		}},
 		{name: "reads its accounts", stoppedBy: seccomp, try: func(*arena) error {
 			var ru unix.Rusage

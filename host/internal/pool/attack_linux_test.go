@@ -223,6 +223,9 @@ func TestAttacksFail(t *testing.T) {
 			t.Errorf("two attacks are named %q", a.name)
 		}
 		names[a.name] = true
+		if raceDetector && strings.HasPrefix(a.name, "maps ") && slices.Equal(a.stoppedBy, []string{sandbox.Rlimits}) {
+			continue // no worker of such a build has a limit of memory
+		}
 		t.Run(a.name, func(t *testing.T) {
 			if got := assault(t, a, prey); got == verdictThrough {
 				t.Error(got)
