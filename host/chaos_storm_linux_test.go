@@ -35,7 +35,7 @@ func TestChaosStorm(t *testing.T) {
 // spent on it any more, and no other code is touched.
 func TestChaosQuarantine(t *testing.T) {
 	const after = 3
-	h := start(t, host.Config{QuarantineAfter: after})
+	h := start(t, host.Config{QuarantineAfter: after, SpareWorkers: host.NoLimit}) // which would be counted
 	stop := murder(t, h, "neighbour")
 	deadly := host.Request{Code: guest(t, "loop"), Tenant: "neighbour", Entry: invoke("run"), Limits: run.Limits{CPU: time.Minute}}
 	for range after {
