@@ -13,7 +13,7 @@ import (
 
 // TestTimedR2Storm: beside runs whose workers are killed, others take at most half as long again as beside as many that live.
 func TestTimedR2Storm(t *testing.T) {
-	const pairs, rate = 600, 40
+	const pairs, rate = 300, 15
 	for try := range 2 {
 		var p99 [2]time.Duration
 		for i, deadly := range []bool{false, true} {
