@@ -255,7 +255,7 @@ func (h *HostRing) fill(p []byte) (int, error) {
 		if gone == ringHungUp {
 			return 0, io.EOF
 		}
-		h.waiting.Store(true)
+		h.waiting.Swap(true)
 		h.wakeReader()
 		h.wait(waitsForData)
 		h.waiting.Store(false)
@@ -319,7 +319,7 @@ func (h *HostRing) wait(side int) {
 		}
 	}
 	defer atomic.StoreUint32(word, awake)
-	atomic.StoreUint32(word, byFutex)
+	atomic.SwapUint32(word, byFutex)
 	if h.ready(side) {
 		return
 	}
@@ -327,9 +327,9 @@ func (h *HostRing) wait(side int) {
 	if h.ready(side) {
 		return
 	}
-	h.park.waits[side].Store(true)
+	h.park.waits[side].Swap(true)
 	defer h.park.waits[side].Store(false)
-	atomic.StoreUint32(word, byEvent)
+	atomic.SwapUint32(word, byEvent)
 	if !h.ready(side) {
 		h.park.wait(side)
 	}

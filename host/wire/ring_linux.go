@@ -79,7 +79,7 @@ func (i *inlet) take(p []byte, n int) (int, bool) {
 	k := copy(p[:n], i.mem[from:])
 	copy(p[k:n], i.mem)
 	i.at += int64(n)
-	atomic.StoreUint64(i.head, uint64(i.at))
+	atomic.SwapUint64(i.head, uint64(i.at))
 	return n, i.seen-i.at <= ringBytes-ringPiece && atomic.LoadUint32(i.writer) != awake
 }
 
@@ -110,7 +110,7 @@ func (o *outlet) put(p []byte) {
 
 // show moves the position to where put has come, and reports whether the reader waits.
 func (o *outlet) show() bool {
-	atomic.StoreUint64(o.tail, uint64(o.at))
+	atomic.SwapUint64(o.tail, uint64(o.at)) // a Store that no later look passes, under the race detector too
 	return atomic.LoadUint32(o.reader) != awake
 }
 

@@ -130,7 +130,7 @@ func (w *WorkerRing) sleep(word *uint32, ready func() bool) {
 			return
 		}
 	}
-	atomic.StoreUint32(word, byFutex)
+	atomic.SwapUint32(word, byFutex)
 	if !ready() {
 		sleepOn(word, byFutex, forever)
 	}
