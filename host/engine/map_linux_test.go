@@ -50,7 +50,7 @@ func executable(t *testing.T) string {
 	t.Helper()
 	b, err := os.ReadFile("/proc/self/maps")
 	if err != nil {
-		t.Skip("no /proc")
+		t.Skip("missing: /proc; mount procfs")
 	}
 	var out strings.Builder
 	for line := range strings.Lines(string(b)) {

@@ -88,27 +88,13 @@ func NewRing() (*HostRing, *os.File, *os.File, error) {
 //
 // ErrFrame: the message is over a limit, or the worker broke the protocol. os.ErrDeadlineExceeded after Interrupt,
 // io.ErrClosedPipe after Hangup, os.ErrClosed after Close. Part of the message may be sent then.
-func (h *HostRing) Send(m Message) error {
-	if err := h.enter(); err != nil {
-		return err
-	}
-	defer h.mu.RUnlock()
-	switch h.state.Load() {
-	case ringInterrupted:
-		return os.ErrDeadlineExceeded
-	case ringHungUp:
-		return io.ErrClosedPipe
-	}
-	waits, err := h.out.send(m)
-	if waits {
-		h.wakeReader()
-	}
-	return err
-}
+func (h *HostRing) Send(m Message) error { return h.send(m, true) }
 
 // Put is Send without waking the worker, which hears of the message when Wake is called, at the next Send, or when who
 // receives has to wait: so several messages are one wake-up.
-func (h *HostRing) Put(m Message) error {
+func (h *HostRing) Put(m Message) error { return h.send(m, false) }
+
+func (h *HostRing) send(m Message, wake bool) error {
 	if err := h.enter(); err != nil {
 		return err
 	}
@@ -120,7 +106,7 @@ func (h *HostRing) Put(m Message) error {
 		return io.ErrClosedPipe
 	}
 	waits, err := h.out.send(m)
-	if waits && h.waiting.Load() { // whoever waits from now on looks after the worker first
+	if waits && (wake || h.waiting.Load()) { // whoever waits from now on looks after the worker first
 		h.wakeReader()
 	}
 	return err

@@ -74,7 +74,7 @@ func asFirst(t *testing.T, c *exec.Cmd) {
 	probe := exec.Command("/proc/self/exe", "-test.run=^$")
 	probe.SysProcAttr = c.SysProcAttr
 	if err := probe.Run(); err != nil {
-		t.Skip("no pid namespaces here: ", err)
+		t.Skip("missing: pid namespaces; run as root: ", err)
 	}
 }
 
