@@ -3,6 +3,7 @@ package blob
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -44,12 +45,14 @@ type Store struct {
 
 	mu    sync.Mutex
 	blobs map[Hash]*entry
-	bytes int64 // of all blobs, those under way among them
+	long  map[[sha512.Size]byte]Hash // of uploaded blobs, by their SHA-512
+	bytes int64                      // of all blobs, those under way among them
 }
 
 type entry struct {
 	size  int64
 	names map[string]struct{}
+	up    *upload // nil: it was put as a whole
 }
 
 // Open reads which blobs there are in a database, and sweeps the chunks of those that nobody names. quota bounds the bytes
@@ -59,7 +62,7 @@ type entry struct {
 //
 // host.disk_io.
 func Open(ctx context.Context, d *db.DB, quota int64) (*Store, error) {
-	s := &Store{db: d, quota: quota, blobs: map[Hash]*entry{}}
+	s := &Store{db: d, quota: quota, blobs: map[Hash]*entry{}, long: map[[sha512.Size]byte]Hash{}}
 	err := d.Scan([]byte(prefixName), func(k, v []byte) error {
 		if len(k) <= hashEnd || len(v) != 8 {
 			return nil // nobody wrote this
@@ -75,6 +78,9 @@ func Open(ctx context.Context, d *db.DB, quota int64) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.openUploads(ctx); err != nil {
+		return nil, err
+	}
 	var orphans []Hash
 	err = d.Groups([]byte(prefixChunk), hashEnd, func(group []byte) {
 		if len(group) == hashEnd && s.blobs[Hash(group[len(prefixChunk):])] == nil {
@@ -85,7 +91,7 @@ func Open(ctx context.Context, d *db.DB, quota int64) (*Store, error) {
 		return nil, err
 	}
 	for _, h := range orphans {
-		_ = s.removeOrphan(ctx, h) // what cannot be removed now is swept by the next start; until then it is only space
+		_ = s.removeOrphan(ctx, append([]byte(prefixChunk), h[:]...)) // what cannot be removed now is swept by the next start; until then it is only space
 	}
 	return s, nil
 }
@@ -126,7 +132,7 @@ func (s *Store) put(ctx context.Context, b []byte, name string, quota int64) (Ha
 	if err := s.writeChunks(ctx, h, b, nameKey(h, name)); err != nil {
 		clean := context.WithoutCancel(ctx) // what is not removed now is swept by the next Open
 		if s.remove(clean, [][]byte{nameKey(h, name)}) == nil {
-			_ = s.removeChunks(clean, h, size)
+			_ = s.removeChunks(clean, h, nil, size)
 		}
 		s.mu.Lock()
 		s.bytes -= size
@@ -174,22 +180,25 @@ func (s *Store) writeChunks(ctx context.Context, h Hash, b []byte, name []byte) 
 //
 // caller.not_found; host.disk_io, also for bytes that do not verify.
 func (s *Store) Get(ctx context.Context, h Hash) ([]byte, error) {
-	size, ok := s.Size(h)
-	if !ok {
+	s.mu.Lock()
+	e := s.blobs[h]
+	s.mu.Unlock()
+	if e == nil {
 		return nil, notFound("blob get", h)
 	}
+	size := e.size
 	b := make([]byte, 0, size)
 	for n := uint32(0); int64(len(b)) < size; n++ {
 		if err := ctx.Err(); err != nil {
 			return nil, fault.From(err)
 		}
 		before := len(b)
-		err := s.db.Get(chunkKey(h, n), func(v []byte) error {
+		err := s.db.Get(e.up.chunk(h, n), func(v []byte) error {
 			b = append(b, v...)
 			return nil
 		})
 		switch {
-		case errors.Is(err, db.ErrNotFound) && !s.Has(h):
+		case errors.Is(err, db.ErrNotFound) && !s.is(h, e):
 			return nil, notFound("blob get", h) // it lost its last name meanwhile
 		case err != nil && !errors.Is(err, db.ErrNotFound):
 			return nil, err
@@ -246,6 +255,11 @@ func (s *Store) addName(ctx context.Context, h Hash, name string) error {
 func (s *Store) Unref(ctx context.Context, h Hash, name string) error {
 	s.stripe(h).Lock()
 	defer s.stripe(h).Unlock()
+	return s.unref(ctx, h, name)
+}
+
+// unref is Unref for who holds the stripe.
+func (s *Store) unref(ctx context.Context, h Hash, name string) error {
 	s.mu.Lock()
 	e := s.blobs[h]
 	has, last := false, false
@@ -257,7 +271,11 @@ func (s *Store) Unref(ctx context.Context, h Hash, name string) error {
 	if !has {
 		return nil
 	}
-	if err := s.db.Remove(ctx, nameKey(h, name)); err != nil {
+	keys := [][]byte{nameKey(h, name)}
+	if last && e.up != nil {
+		keys = append(keys, uploadKey(h))
+	}
+	if err := s.db.Remove(ctx, keys...); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -265,10 +283,13 @@ func (s *Store) Unref(ctx context.Context, h Hash, name string) error {
 	if last {
 		delete(s.blobs, h)
 		s.bytes -= e.size
+		if e.up != nil {
+			delete(s.long, e.up.long)
+		}
 	}
 	s.mu.Unlock()
 	if last {
-		_ = s.removeChunks(context.WithoutCancel(ctx), h, e.size) // or the next Open sweeps them
+		_ = s.removeChunks(context.WithoutCancel(ctx), h, e.up, e.size) // or the next Open sweeps them
 	}
 	return nil
 }
@@ -309,6 +330,13 @@ func (s *Store) Has(h Hash) bool {
 	return ok
 }
 
+// is says whether a blob is the one that it was: it may have gone, and come back in other chunks.
+func (s *Store) is(h Hash, e *entry) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.blobs[h] == e
+}
+
 // Size returns the bytes of a blob.
 func (s *Store) Size(h Hash) (int64, bool) {
 	s.mu.Lock()
@@ -345,18 +373,18 @@ func (s *Store) Bytes() int64 {
 
 func (s *Store) stripe(h Hash) *sync.Mutex { return &s.write[h[0]%stripes] }
 
-func (s *Store) removeChunks(ctx context.Context, h Hash, size int64) error {
+func (s *Store) removeChunks(ctx context.Context, h Hash, up *upload, size int64) error {
 	keys := make([][]byte, (size+db.MaxValue-1)/db.MaxValue)
 	for n := range keys {
-		keys[n] = chunkKey(h, uint32(n))
+		keys[n] = up.chunk(h, uint32(n))
 	}
 	return s.remove(ctx, keys)
 }
 
 // removeOrphan removes the chunks that are there of a blob whose size nobody knows.
-func (s *Store) removeOrphan(ctx context.Context, h Hash) error {
+func (s *Store) removeOrphan(ctx context.Context, prefix []byte) error {
 	var keys [][]byte
-	err := s.db.Scan(append([]byte(prefixChunk), h[:]...), func(k, _ []byte) error {
+	err := s.db.Scan(prefix, func(k, _ []byte) error {
 		keys = append(keys, slices.Clone(k))
 		return nil
 	})

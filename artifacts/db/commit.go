@@ -16,7 +16,8 @@ const maxCommitOps = 512
 // Committer gathers the writes of many goroutines: those that come while one is being written share the next transaction,
 // and with it one wait for the disk. It has no goroutine of its own: whoever is first writes for those behind.
 type Committer struct {
-	db *DB
+	path  string
+	write func(context.Context, ...Op) error
 
 	mu      sync.Mutex
 	waiting []*commit
@@ -31,9 +32,12 @@ type commit struct {
 }
 
 // NewCommitter returns a committer for a database.
-func NewCommitter(d *DB) *Committer { return &Committer{db: d} }
+func NewCommitter(d *DB) *Committer { return &Committer{path: d.path, write: d.Write} }
 
-// Write makes all changes or none; they are on disk when it returns without an error. Writes are made in the order in which
+// NewNoter returns a committer whose writes are notes: they share transactions only, and none waits for the disk.
+func NewNoter(d *DB) *Committer { return &Committer{path: d.path, write: d.Note} }
+
+// Write makes all changes or none; they are on disk, or noted, when it returns without an error. Writes are made in the order in which
 // they came. The changes must not be modified before it returns. When ctx ends before the write was begun, it is not made.
 //
 // # Errors
@@ -48,7 +52,7 @@ func (c *Committer) Write(ctx context.Context, ops ...Op) error {
 		}
 	}
 	if w.bytes > MaxWrite || len(ops) > maxCommitOps {
-		return fault.New(fault.BugProtocol, "write", filepath.Base(c.db.path), errors.New("more than a write may have"))
+		return fault.New(fault.BugProtocol, "write", filepath.Base(c.path), errors.New("more than a write may have"))
 	}
 	c.mu.Lock()
 	c.waiting = append(c.waiting, w)
@@ -110,7 +114,7 @@ func (c *Committer) writeBatch(ctx context.Context) {
 	for _, w := range batch {
 		ops = append(ops, w.ops...)
 	}
-	err := c.db.Write(ctx, ops...)
+	err := c.write(ctx, ops...)
 	for _, w := range batch {
 		w.done <- err
 	}

@@ -245,3 +245,27 @@ func BenchmarkCommitter(b *testing.B) {
 		})
 	}
 }
+
+// TestNotesThatWaitShareATransaction holds the first note while others come, and syncs none of them.
+func TestNotesThatWaitShareATransaction(t *testing.T) {
+	d, g := gated(t)
+	c, ctx := NewNoter(d), t.Context()
+	synced := d.sync.synced
+	first := make(chan error, 1)
+	go func() { first <- c.Write(ctx, set("k", 1)) }()
+	<-g.began
+	var rest []<-chan error
+	for n := 2; n <= 20; n++ {
+		rest = append(rest, c.queue(ctx, set("k", n)))
+	}
+	g.open.Store(true)
+	g.pass <- nil
+	for _, r := range append(rest, first) {
+		if err := <-r; err != nil {
+			t.Error(err)
+		}
+	}
+	if g.count.Load() != 2 || d.size(t, "k") != 20 || d.sync.synced != synced {
+		t.Errorf("%d commits, k has %d bytes, %d are on disk, before %d", g.count.Load(), d.size(t, "k"), d.sync.synced, synced)
+	}
+}

@@ -42,6 +42,7 @@ type DB struct {
 	space *Space
 	lost  int // tables that were damaged at the start, and are gone
 
+	sync   syncer
 	drop   sync.RWMutex                // held for writing by Drop, while Badger refuses writes
 	failed atomic.Pointer[fault.Error] // why nothing is written any more
 }
@@ -63,8 +64,8 @@ func openDB(path string, mayLose bool, space *Space, log zerolog.Logger) (d *DB,
 	}
 	o := badger.DefaultOptions(path).
 		WithLogger(logger{log.With().Str("db", filepath.Base(path)).Logger()}).
-		WithBypassLockGuard(true). // the data directory has a lock of its own
-		WithMetricsEnabled(false).WithDetectConflicts(false).WithSyncWrites(true).
+		WithBypassLockGuard(true).                                                  // the data directory has a lock of its own
+		WithMetricsEnabled(false).WithDetectConflicts(false).WithSyncWrites(false). // see syncer
 		WithMemTableSize(memTable).WithNumMemtables(2).WithBaseTableSize(baseTable).WithBaseLevelSize(4 * memTable).
 		WithNumLevelZeroTables(2).WithNumLevelZeroTablesStall(4).WithNumCompactors(2).
 		WithValueLogFileSize(valueLog).WithValueThreshold(threshold).
@@ -77,7 +78,7 @@ func openDB(path string, mayLose bool, space *Space, log zerolog.Logger) (d *DB,
 	if err != nil {
 		return nil, ioFault("open", path, err)
 	}
-	return &DB{b: b, path: path, space: space, lost: lost}, nil
+	return &DB{b: b, path: path, space: space, lost: lost, sync: syncer{dir: path, file: space.fs.SyncFile, whole: map[uint64]bool{}}}, nil
 }
 
 // contain turns a panic of the library, and a fault on a mapped file, into an error.
@@ -123,7 +124,18 @@ func (d *DB) Failed() *fault.Error { return d.failed.Load() }
 // # Errors
 //
 // busy.disk_space, host.disk_full, host.disk_io; bug.protocol for more than MaxValue or MaxWrite.
-func (d *DB) Write(ctx context.Context, ops ...Op) error {
+func (d *DB) Write(ctx context.Context, ops ...Op) error { return d.change(ctx, true, ops) }
+
+// Note makes all changes or none. What it wrote survives the end of the process when it returns, and the end of the machine
+// after the next Sync or Write. Changes are made in the order in which they return: after a crash of the machine, what a Write
+// said is there, and of what was noted since then some may be.
+//
+// # Errors
+//
+// As Write.
+func (d *DB) Note(ctx context.Context, ops ...Op) error { return d.change(ctx, false, ops) }
+
+func (d *DB) change(ctx context.Context, durable bool, ops []Op) error {
 	n := int64(0)
 	for _, o := range ops {
 		n += int64(len(o.Key) + len(o.Value))
@@ -134,7 +146,31 @@ func (d *DB) Write(ctx context.Context, ops ...Op) error {
 	if n > MaxWrite {
 		return fault.New(fault.BugProtocol, "write", filepath.Base(d.path), errors.New("more than a write may have"))
 	}
-	return d.write(ctx, ops, func() error { return d.space.admit(n) })
+	return d.write(ctx, durable, ops, func() error { return d.space.admit(n) })
+}
+
+// Sync returns when all that was written or noted before is on disk.
+//
+// # Errors
+//
+// host.disk_io, after which nothing is written any more: nobody knows then what the disk has.
+func (d *DB) Sync(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return fault.From(err)
+	}
+	return d.synced(d.sync.commits.Load())
+}
+
+func (d *DB) synced(commits uint64) error {
+	if f := d.failed.Load(); f != nil {
+		return f
+	}
+	failpoint.Hit("sync.before", filepath.Base(d.path))
+	err, forEver := d.sync.wait(commits)
+	if forEver {
+		return d.fail("sync", err)
+	}
+	return ioFault("sync", d.path, err)
 }
 
 // Remove deletes keys. It is admitted while space is short, since it leads to space.
@@ -143,10 +179,10 @@ func (d *DB) Remove(ctx context.Context, keys ...[]byte) error {
 	for i, k := range keys {
 		ops[i] = Op{Key: k, Delete: true}
 	}
-	return d.write(ctx, ops, d.space.admitRemoval)
+	return d.write(ctx, true, ops, d.space.admitRemoval)
 }
 
-func (d *DB) write(ctx context.Context, ops []Op, admit func() error) (err error) {
+func (d *DB) write(ctx context.Context, durable bool, ops []Op, admit func() error) (err error) {
 	if err := ctx.Err(); err != nil {
 		return fault.From(err)
 	}
@@ -158,24 +194,36 @@ func (d *DB) write(ctx context.Context, ops []Op, admit func() error) (err error
 	}
 	d.drop.RLock()
 	defer d.drop.RUnlock()
-	failpoint.Hit("commit.before", filepath.Base(d.path))
-	defer failpoint.Hit("commit.after", filepath.Base(d.path))
+	what := "note"
+	if durable {
+		what = "commit"
+	}
+	failpoint.Hit(what+".before", filepath.Base(d.path))
+	defer failpoint.Hit(what+".after", filepath.Base(d.path))
 	return ioFault("write", d.path, d.space.fs.Commit(d.path, func() error {
-		return d.b.Update(func(t *badger.Txn) error {
-			for _, o := range ops {
-				var err error
-				if o.Delete {
-					err = t.Delete(o.Key)
-				} else {
-					err = t.Set(o.Key, o.Value)
-				}
-				if err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+		if err := d.b.Update(func(t *badger.Txn) error { return apply(t, ops) }); err != nil {
+			return err
+		}
+		if n := d.sync.commits.Add(1); durable {
+			return d.synced(n)
+		}
+		return nil
 	}))
+}
+
+func apply(t *badger.Txn, ops []Op) error {
+	for _, o := range ops {
+		var err error
+		if o.Delete {
+			err = t.Delete(o.Key)
+		} else {
+			err = t.Set(o.Key, o.Value)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Get calls use with the value of a key; the bytes are valid inside of the call only.
@@ -198,10 +246,18 @@ func (d *DB) Get(key []byte, use func(value []byte) error) error {
 
 // Scan calls use with each key under a prefix, in order, and its value. The bytes are valid inside of the call only.
 func (d *DB) Scan(prefix []byte, use func(key, value []byte) error) error {
+	return d.ScanAfter(prefix, nil, use)
+}
+
+// ScanAfter is Scan for the keys that are greater than after; nil: all.
+func (d *DB) ScanAfter(prefix, after []byte, use func(key, value []byte) error) error {
 	return d.view(func(t *badger.Txn) (error, error) {
 		it := iterator(t, prefix)
 		defer it.Close()
-		for it.Rewind(); it.Valid(); it.Next() {
+		if it.Rewind(); bytes.Compare(after, prefix) >= 0 {
+			it.Seek(append(bytes.Clone(after), 0)) // the least key behind it
+		}
+		for ; it.Valid(); it.Next() {
 			inner, err := value(it.Item(), func(v []byte) error { return use(it.Item().Key(), v) })
 			if inner != nil || err != nil {
 				return inner, err

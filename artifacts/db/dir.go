@@ -37,6 +37,7 @@ type DirConfig struct {
 	Owner        Owner // what another process learns
 	BallastBytes int64 // 0: none
 	ReserveBytes int64 // free space below which writes stop; default 128 MiB
+	StateOnly    bool  // without the database "cache": Dir.Cache is nil
 	FS           FS
 	Log          zerolog.Logger
 }
@@ -115,8 +116,10 @@ func OpenDir(cfg DirConfig) (_ *Dir, err error) {
 		}
 		return nil, fault.New(fault.HostDataDirCorrupt, "open", state, err)
 	}
-	if err := d.openCache(cfg); err != nil {
-		return nil, err
+	if !cfg.StateOnly {
+		if err := d.openCache(cfg); err != nil {
+			return nil, err
+		}
 	}
 	d.Space.ballast.make()
 	if _, err := d.Space.Poll(); err != nil {
@@ -216,7 +219,7 @@ func (d *Dir) Close() error {
 		errs = append(errs, b.close())
 	}
 	if d.lock != nil {
-		errs = append(errs, d.lock.Truncate(0), d.lock.Close())
+		errs = append(errs, d.lock.Truncate(0), unlockDir(d.lock))
 	}
 	return errors.Join(errs...)
 }

@@ -300,3 +300,36 @@ func TestTheBallastMakesRoomToOpen(t *testing.T) {
 		t.Errorf("with nothing left to give up: %v", err)
 	}
 }
+
+// TestADirectoryOfStateAlone has no cache, neither open nor on disk, and the same lock.
+func TestADirectoryOfStateAlone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "data")
+	d := openDir(t, DirConfig{Path: path, StateOnly: true})
+	for _, k := range []string{"a", "b1", "b2", "b3", "c"} {
+		if err := d.State.Write(t.Context(), Op{Key: []byte(k), Value: []byte(k)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := OpenDir(DirConfig{Path: path, StateOnly: true}); !errors.Is(err, fault.HostDataDirLocked) {
+		t.Errorf("second open: %v", err)
+	}
+	for after, want := range map[string]string{"": "b1b2b3", "a": "b1b2b3", "b": "b1b2b3", "b1": "b2b3", "b10": "b2b3", "b3": "", "c": ""} {
+		got := ""
+		err := d.State.ScanAfter([]byte("b"), []byte(after), func(k, v []byte) error {
+			if string(k) != string(v) {
+				t.Errorf("%s has %s", k, v)
+			}
+			got += string(k)
+			return nil
+		})
+		if err != nil || got != want {
+			t.Errorf("after %q: %q, %v, want %q", after, got, err, want)
+		}
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(path, cacheDir)); !errors.Is(err, os.ErrNotExist) || d.Cache != nil {
+		t.Errorf("there is a cache: %v", err)
+	}
+}

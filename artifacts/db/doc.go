@@ -8,14 +8,16 @@
 // database "cache" damaged tables are dropped, or all of it if its manifest is damaged; "state" is never dropped: damage
 // there stops the start. A directory of an older format is migrated after a copy.
 //
-// Concurrency: a DB may be used from any goroutine; writes are atomic per call and on disk when they return. [DB.Drop]
-// makes others wait. A [Committer] lets the writes of many goroutines share a transaction and its wait for the disk.
+// Concurrency: a DB may be used from any goroutine; writes are atomic per call and on disk when they return. What
+// [DB.Note] wrote survives the end of the process only, until [DB.Sync] or the next write brings it to the disk too; nobody
+// who notes waits for one who writes. [DB.Drop] makes others wait. A [Committer] lets the writes of many goroutines share a
+// transaction and its wait for the disk.
 //
 // Failure: host.data_dir_unwritable, host.data_dir_untrusted for a directory that another user owns or may write, since
 // native code in it is run, host.data_dir_newer, host.data_dir_locked, host.data_dir_corrupt, host.disk_full,
 // host.disk_io; busy.disk_space for a write while free space is below the reserve. A database that met damage while it
-// was open is not written any more ([DB.Failed]); Badger hides some of it: a read of a damaged block may also find
-// nothing.
+// was open, or a sync that failed, is not written any more ([DB.Failed]); Badger hides some of it: a read of a damaged block
+// may also find nothing.
 //
 // Limits: a write of one call is at most [MaxWrite] bytes, a value at most [MaxValue]. Writes stop while less than the
 // reserve is free, since Badger maps its files and dies by a signal when a page of them cannot be had; the reserve (128

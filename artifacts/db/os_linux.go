@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -77,7 +78,12 @@ func lockDir(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	for n := 0; n < lockTries && errors.Is(err, unix.EWOULDBLOCK); n++ {
+		<-time.After(lockPause)
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	}
+	if err != nil {
 		_ = f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, fault.New(fault.HostDataDirLocked, "open", dir, nil)
@@ -87,6 +93,18 @@ func lockDir(dir string) (*os.File, error) {
 	// The second lock is there to be asked for: a flock can only be tried, which would get in the way of an opener.
 	_ = unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK})
 	return f, nil
+}
+
+// A process that was killed may have left a child between fork and exec, which has the lock for a moment longer.
+const (
+	lockTries = 10
+	lockPause = 10 * time.Millisecond
+)
+
+// unlockDir gives a directory up, whoever else has the descriptor: a child between fork and exec does.
+func unlockDir(f *os.File) error {
+	_ = unix.Flock(int(f.Fd()), unix.LOCK_UN)
+	return f.Close()
 }
 
 // held reports whether somebody holds the lock file f; in doubt it is held.
@@ -122,4 +140,13 @@ func blocks(dir string) int64 {
 		return nil
 	})
 	return n
+}
+
+// syncData returns when the content of a file is on disk, and what is needed to find it.
+func syncData(f *os.File) error {
+	for {
+		if err := unix.Fdatasync(int(f.Fd())); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
 }

@@ -8,6 +8,8 @@ import (
 	"github.com/troupehost/troupe/actors/fault"
 )
 
+func unlockDir(f *os.File) error { return f.Close() }
+
 func lockDir(string) (*os.File, error) {
 	return nil, fault.New(fault.HostUnsupported, "open data directory", "", nil)
 }
@@ -24,3 +26,5 @@ func held(*os.File) bool { return true }
 func freeBytes(string) (int64, error) { return 0, fault.New(fault.HostUnsupported, "statfs", "", nil) }
 func allocate(string, int64) error    { return fault.New(fault.HostUnsupported, "fallocate", "", nil) }
 func blocks(string) int64             { return 0 }
+
+func syncData(f *os.File) error { return f.Sync() }

@@ -31,6 +31,8 @@ type FS struct {
 	WriteFile func(path string, b []byte) error
 	// Commit makes a commit to the database at path, and returns when it is on disk.
 	Commit func(path string, commit func() error) error
+	// SyncFile returns when the content of a file is on disk.
+	SyncFile func(path string) error
 	// Now is the clock of the space guard.
 	Now func() time.Time
 }
@@ -47,6 +49,9 @@ func (fs FS) withDefaults() FS {
 	}
 	if fs.Commit == nil {
 		fs.Commit = func(_ string, commit func() error) error { return commit() }
+	}
+	if fs.SyncFile == nil {
+		fs.SyncFile = syncFile
 	}
 	if fs.Now == nil {
 		fs.Now = time.Now

@@ -135,3 +135,27 @@ func TestPlantedFilesAreNotFollowed(t *testing.T) {
 		t.Error("a link to nowhere made a file")
 	}
 }
+
+// TestAChildDoesNotKeepTheLock: whoever has inherited the descriptor of the lock does not keep a directory that was given up.
+func TestAChildDoesNotKeepTheLock(t *testing.T) {
+	dir := t.TempDir()
+	d, err := OpenDir(DirConfig{Path: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	inherited, err := unix.Dup(int(d.lock.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(inherited)
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := OpenDir(DirConfig{Path: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Close(); err != nil {
+		t.Error(err)
+	}
+}
