@@ -41,6 +41,7 @@ type Request struct {
 	Options     artifacts.Options // those that made Key
 	Tenant      string
 	App         string
+	Slice       int64 // of execute.Job
 	Priority    run.Priority
 	Budget      prepare.Budget // of the preparation; Wall 0: run.WallFactor times the CPU time
 	Entry       run.Entry

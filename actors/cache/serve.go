@@ -34,9 +34,9 @@ func (s *State) serve(now time.Time, e *entry, a *ask) []Effect {
 	a.entry = e
 	e.inUse++
 	return []Effect{StartExecute{Job: execute.Job{
-		Run:     a.ID,
-		Binding: execute.Binding{Tenant: a.Tenant, App: a.App, Key: a.Key, MemoryBytes: a.Limits.MemoryBytes, Isolation: max(a.Isolation, run.Reset)},
-		Entry:   a.Entry, Limits: a.Limits, Imports: a.Imports, Determinism: a.Determinism, Priority: a.Priority, Deadline: a.Deadline, Lend: a.Lend,
+		Run:   a.ID,
+		Slice: a.Slice, Binding: execute.Binding{Tenant: a.Tenant, App: a.App, Key: a.Key, MemoryBytes: a.Limits.MemoryBytes, Isolation: max(a.Isolation, run.Reset)},
+		Entry: a.Entry, Limits: a.Limits, Imports: a.Imports, Determinism: a.Determinism, Priority: a.Priority, Deadline: a.Deadline, Lend: a.Lend,
 	}}}
 }
 

@@ -28,6 +28,10 @@ type Job struct {
 	Priority    run.Priority
 	Deadline    time.Time // zero: none
 	Lend        bool      // when it has ended, its worker may be lent to callers that ask for the same binding
+
+	// Slice is the gas after which the guest asks for its turn (abi.OpTurn) before it goes on; 0: it never does. Only a run with
+	// Calls has one.
+	Slice int64
 }
 
 // Workers starts worker processes: spawn, handshake, artifact loaded. A Start that fails with host.spawn_failed is tried

@@ -47,6 +47,7 @@ type IO struct {
 	Input          []byte // of a Bytes entry
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
+	Calls          run.Calls // nil: the guest can ask for nothing
 }
 
 type shell struct {

@@ -43,6 +43,11 @@ const (
 	GuestTooComplex        Code = "guest.too_complex"
 	GuestGasLimit          Code = "guest.gas_limit"
 
+	GuestNoReply    Code = "guest.no_reply"
+	GuestRefused    Code = "guest.refused_query"
+	GuestBadReply   Code = "guest.bad_reply"
+	GuestNotServing Code = "guest.not_serving"
+
 	SuspectWorkerDied  Code = "suspect.worker_died"
 	SuspectWallLimit   Code = "suspect.wall_limit"
 	SuspectBadReply    Code = "suspect.bad_reply"
@@ -68,9 +73,17 @@ const (
 	HostEngine          Code = "host.engine_self_test"
 	HostGaveUp          Code = "host.actor_gave_up"
 
+	HostKey          Code = "host.worker_key"
+	HostChainCorrupt Code = "host.chain_corrupt"
+	HostChainOther   Code = "host.chain_other"
+	HostAgent        Code = "host.agent"
+
 	BusyQueueFull Code = "busy.queue_full"
+	BusyApp       Code = "busy.app_queue_full"
+	BusySlots     Code = "busy.no_slot"
 	BusyDraining  Code = "busy.draining"
 	BusyDisk      Code = "busy.disk_space"
+	BusyChain     Code = "busy.chain"
 
 	CallerInvalid      Code = "caller.invalid_request"
 	CallerConfig       Code = "caller.invalid_config"
@@ -82,6 +95,32 @@ const (
 	CallerClosed       Code = "caller.host_closed"
 	CallerUnreachable  Code = "caller.host_unreachable"
 	CallerOutput       Code = "caller.output"
+
+	CallerManifest         Code = "caller.manifest_invalid"
+	CallerManifestVersion  Code = "caller.manifest_version"
+	CallerManifestConflict Code = "caller.manifest_conflict"
+	CallerManifestLabel    Code = "caller.manifest_label"
+	CallerManifestTooLarge Code = "caller.manifest_too_large"
+	CallerAppExists        Code = "caller.app_exists"
+	CallerAppState         Code = "caller.app_state"
+	CallerBlobMissing      Code = "caller.blob_missing"
+	CallerBlobMismatch     Code = "caller.blob_mismatch"
+	CallerBlobInUse        Code = "caller.blob_in_use"
+	CallerBlobTooLarge     Code = "caller.blob_too_large"
+	CallerNoSession        Code = "caller.no_session"
+	CallerSession          Code = "caller.session_in_use"
+	CallerSignature        Code = "caller.signature_invalid"
+	CallerSignatureExpired Code = "caller.signature_expired"
+	CallerSignatureScope   Code = "caller.signature_scope"
+	CallerSignatureWorker  Code = "caller.signature_worker"
+	CallerSignatureReplay  Code = "caller.signature_replayed"
+	CallerSealed           Code = "caller.sealed_query"
+	CallerTx               Code = "caller.tx_invalid"
+	CallerTxNonce          Code = "caller.tx_nonce"
+	CallerTxExpired        Code = "caller.tx_expired"
+	CallerTxFailed         Code = "caller.tx_failed"
+	CallerTxCall           Code = "caller.tx_call"
+	CallerChainURL         Code = "caller.chain_url"
 
 	CanceledCaller   Code = "canceled.caller_left"
 	CanceledDeadline Code = "canceled.deadline"
@@ -123,6 +162,10 @@ var registry = map[Code]Description{
 	GuestTooComplex:        {Guest, "the code passes a bound of what is compiled", "split very large functions, or have the operator raise the bound that the message names (--wasm-caps)"},
 	GuestGasLimit:          {Guest, "the guest used up its gas", "raise --gas if the work is honest"},
 
+	GuestNoReply:       {Guest, "the app did not answer within its time for a query", "the instance goes on, unless all it did was to compute; raise query_timeout in the manifest if the work is honest"},
+	GuestRefused:       {Guest, "the app answered that it will not serve the query", "the number and the text are the app's own"},
+	GuestBadReply:      {Guest, "what the app answered is not a response", "a command writes header lines, an empty line and a body; a handler returns an HTTP/1.1 response"},
+	GuestNotServing:    {Guest, "the app ended without taking the query", "its log and 'troupe app show' say why it ended"},
 	SuspectWorkerDied:  {Suspect, "the worker process died during the run", "retry; if it repeats with this code only, blame the code, else check the machine's memory"},
 	SuspectWallLimit:   {Suspect, "the run passed its wall limit while it was not waiting", "the machine may be overloaded: retry, or raise --wall"},
 	SuspectBadReply:    {Suspect, "the worker sent a reply that breaks the protocol", "retry; if it repeats, treat the code as hostile"},
@@ -138,6 +181,9 @@ var registry = map[Code]Description{
 	HostDataDir:         {Host, "the data directory cannot be used", "make it a directory that this user may write, or choose another with --data-dir"},
 	HostDataDirNewer:    {Host, "the data directory was written by a newer version", "upgrade troupe, or choose another --data-dir"},
 	HostDataDirLocked:   {Host, "another host uses the data directory", "stop that host or choose another --data-dir"},
+	HostChainCorrupt:    {Host, "the chain on disk is damaged", "put a copy of its directory in its place, or remove it to begin another chain"},
+	HostChainOther:      {Host, "this is another chain than before", "point --chain to the chain of before, or take a new data directory"},
+	HostAgent:           {Host, "the agent that runs compute requests does not do what it is asked", "see its log; it is asked again"},
 	HostDataDirCorrupt:  {Host, "the data directory is damaged", "restore the state folder from a backup; it is never dropped automatically"},
 	HostDataDirTrust:    {Host, "the data directory is under the control of another user", "make the directory and its files belong to the user that runs the host and take write access from group and others (chown, chmod go-w), or choose another with --data-dir"},
 	HostDiskFull:        {Host, "the disk is full", "free some space; the host recovers by itself"},
@@ -148,8 +194,12 @@ var registry = map[Code]Description{
 	HostEngine:          {Host, "the engine failed its start-up self-test", "reinstall: this build does not fit its WebAssembly engine"},
 	HostGaveUp:          {Host, "a part of the host failed too often and was stopped", "see the log for the first failure, then restart the host"},
 
+	HostKey:       {Host, "the worker key cannot be read", "give the passphrase or key file that it was locked with ('troupe serve --key-passphrase-file', '--key-file'), or restore a backup"},
 	BusyQueueFull: {Busy, "the queue is full", "retry later"},
+	BusyApp:       {Busy, "as many queries of this app wait as may", "try again later, or raise queue in the manifest"},
+	BusySlots:     {Busy, "all slots for instances are taken by apps that do not give way", "stop or resize an app, or raise the host's number of slots"},
 	BusyDraining:  {Busy, "the host is stopping", "retry when it is up again"},
+	BusyChain:     {Busy, "the chain does not answer, or takes nothing more for now", "it is tried again; see what the chain's node says"},
 	BusyDisk:      {Busy, "there is not enough free disk space to accept new work", "free some space; the host recovers by itself"},
 
 	CallerInvalid:      {Caller, "the request is not valid", "see the message"},
@@ -163,10 +213,35 @@ var registry = map[Code]Description{
 	CallerUnreachable:  {Caller, "no host answers", "start one with 'troupe serve', or check --data-dir"},
 	CallerOutput:       {Caller, "the output cannot be written", "make room where the output goes, or send it elsewhere"},
 
-	CanceledCaller:   {Canceled, "the caller left", ""},
-	CanceledDeadline: {Canceled, "the deadline of the request passed", "raise --timeout"},
-	CanceledStopped:  {Canceled, "the host stopped before the run ended", "run it again"},
-	CanceledRevoked:  {Canceled, "the validity tag of the request was revoked", "ask again with a tag that is valid"},
+	CallerManifest:         {Caller, "the manifest cannot be read", "mend what the message names; 'troupe app build' makes manifests of descriptions"},
+	CallerManifestVersion:  {Caller, "the manifest has a version that is not known here", "versions 1 and 2 are known"},
+	CallerManifestConflict: {Caller, "settings of the manifest exclude each other", "the message names them"},
+	CallerManifestLabel:    {Caller, "the label of the manifest is longer than 64 bytes or has control characters", "choose another label"},
+	CallerManifestTooLarge: {Caller, "the manifest is larger than 16 KiB", "shorten its arguments, environment or lists"},
+	CallerAppExists:        {Caller, "the app is deployed already", "remove it first; another manifest is another app"},
+	CallerAppState:         {Caller, "the app cannot do that in its state or by its manifest", "see 'troupe app show'"},
+	CallerBlobMissing:      {Caller, "a blob is not here", "put it first: 'troupe blob put'"},
+	CallerBlobMismatch:     {Caller, "the bytes have another hash than was said", "compare the file with its source, and send it again"},
+	CallerBlobInUse:        {Caller, "an app needs the blob", "remove the app first"},
+	CallerBlobTooLarge:     {Caller, "the blob is larger than the limit", "split it, or embed the host with a higher Apps.MaxBlobBytes"},
+	CallerNoSession:        {Caller, "there is no worker session", "open one first: 'troupe session open'"},
+	CallerTx:               {Caller, "the transaction is none, or not signed by its account for this chain", "sign the bytes again, with the key of the account and the genesis of this chain"},
+	CallerTxNonce:          {Caller, "the nonce of the transaction is used or too far ahead", "ask for the account's next nonce and sign again"},
+	CallerTxExpired:        {Caller, "the transaction is older than it said it may be", "sign it again with a later block to expire at"},
+	CallerTxFailed:         {Caller, "the transaction is in a block, and its call failed", "the error of the ledger says why"},
+	CallerTxCall:           {Caller, "the chain has no such call, or the arguments are not its own", "see the names and fields of its calls: 'troupe chain calls'"},
+	CallerChainURL:         {Caller, "no chain is reached by this URL", "embedded:, http://, https://, ws://, wss:// and unix:// are known"},
+	CallerSession:          {Caller, "the worker session has apps", "remove them first, or resume the session"},
+	CallerSignature:        {Caller, "the signature does not fit what came with it", "sign the bytes that the documentation of queries names, with the key that the certificate names"},
+	CallerSignatureExpired: {Caller, "the signature or its certificate has expired", "sign anew; compare the clocks"},
+	CallerSignatureScope:   {Caller, "the certificate does not cover this app or path", "have one issued for it"},
+	CallerSignatureWorker:  {Caller, "the signature is for another worker", "sign for this worker's key"},
+	CallerSignatureReplay:  {Caller, "the query was sent before", "sign each query with a nonce of its own"},
+	CallerSealed:           {Caller, "the sealed query cannot be opened", "seal it for this worker's key"},
+	CanceledCaller:         {Canceled, "the caller left", ""},
+	CanceledDeadline:       {Canceled, "the deadline of the request passed", "raise --timeout"},
+	CanceledStopped:        {Canceled, "the host stopped before the run ended", "run it again"},
+	CanceledRevoked:        {Canceled, "the validity tag of the request was revoked", "ask again with a tag that is valid"},
 
 	BugUnexpected: {Bug, "an unexpected error", "please report it with the log"},
 	BugPanic:      {Bug, "a recovered panic", "please report it with the log"},

@@ -65,7 +65,7 @@ func (m Mode) String() string {
 // Entry says how to enter the code.
 type Entry struct {
 	Mode Mode     `json:"mode"`
-	Name string   `json:"name,omitempty"` // the export; empty for Command
+	Name string   `json:"name,omitempty"` // the export; of a Command the program's own name, default "guest"
 	Args []string `json:"args,omitempty"` // argv after the program name (Command), or numbers as text (Invoke)
 	Env  []string `json:"env,omitempty"`  // KEY=VALUE, Command only
 }
@@ -160,12 +160,16 @@ type Determinism uint8
 const (
 	Deterministic Determinism = 1 + iota // a fixed clock that steps on each reading, a seeded random source
 	RealWorld                            // the machine's clock and random source
+	RealRuns                             // the first for initialisation, which is done once for many runs, and the second for the run itself
 )
 
-// String returns "deterministic" or "real".
+// String returns "deterministic", "real" or "real_runs".
 func (d Determinism) String() string {
-	if d == RealWorld {
+	switch d {
+	case RealWorld:
 		return "real"
+	case RealRuns:
+		return "real_runs"
 	}
 	return "deterministic"
 }

@@ -3,6 +3,7 @@ package abi
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -18,6 +19,9 @@ const (
 	Malloc = "ext_allocator_malloc_version_1"
 	Free   = "ext_allocator_free_version_1"
 )
+
+// Alloc is a function (i32) -> (i32) that a guest may export: it returns where so many bytes of input may go.
+const Alloc = "troupe_alloc"
 
 // signature spells parameters and results, one letter each: i is i32, I is i64.
 type signature struct{ params, results string }
@@ -44,6 +48,12 @@ func lookup(module, name string) (signature, bool) {
 	case Env:
 		s, ok := env[name]
 		return s, ok
+	case Troupe:
+		for i := range TroupeFunctions {
+			if f := &TroupeFunctions[i]; f.Name == name {
+				return f.signature(), true
+			}
+		}
 	}
 	return signature{}, false
 }
@@ -70,6 +80,9 @@ func Digest() string {
 		for name, s := range functions {
 			lines = append(lines, module+"."+name+s.String()+"\n")
 		}
+	}
+	for _, f := range TroupeFunctions { // worker and host must agree on what the letters and the numbers say too
+		lines = append(lines, fmt.Sprintf("%s.%s%s %s %d\n", Troupe, f.Name, f.signature(), f.Params, f.Op))
 	}
 	slices.Sort(lines)
 	h := sha256.Sum256([]byte(strings.Join(lines, "")))

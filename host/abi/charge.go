@@ -2,7 +2,7 @@ package abi
 
 // ChargeVersion is the version of the table of charges. A test holds the digest of the table beside it: a charge that changes
 // makes every artifact anew, and is another gas table in receipts.
-const ChargeVersion = 2
+const ChargeVersion = 3
 
 // Charge is the gas of one call: Base, and PerUnit times the parameter at index Param. Gas is in units of about 0.01 ns.
 type Charge struct {
@@ -32,6 +32,9 @@ const (
 	chargeAlloc  = 20_000    // a block of the allocator
 	chargeFresh  = 84        // each byte asked of it: memory may grow by twice as much, at the price of memory.grow
 	chargeTexts  = 500_000   // arguments and environment, which may be long
+
+	chargeTroupe = 1_200_000 // what the host is asked by the module troupe_v1
+	chargeCarry  = 60        // each byte that such a call carries, or has room for
 )
 
 var charges = map[string]map[string]Charge{
@@ -53,5 +56,28 @@ func ChargeOf(module, name string) Charge {
 	if c, ok := charges[module][name]; ok {
 		return c
 	}
+	if module == Troupe {
+		for i := range TroupeFunctions {
+			if f := &TroupeFunctions[i]; f.Name == name {
+				return f.charge()
+			}
+		}
+	}
 	return Charge{Base: chargeCall}
+}
+
+// charge is that of a function which asks the host: by the bytes that it may carry, where it may carry many.
+func (f *Function) charge() Charge {
+	if f.Op == OpGasLeft {
+		return Charge{Base: chargeClock}
+	}
+	c := Charge{Base: chargeTroupe}
+	if heavy := f.Heavy(); heavy >= 0 {
+		c.PerUnit = chargeCarry
+		for _, letter := range f.Params[:heavy] {
+			c.Param += len(shape(letter))
+		}
+		c.Param++ // behind the pointer
+	}
+	return c
 }

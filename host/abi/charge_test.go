@@ -11,12 +11,15 @@ import (
 
 // TestChargesHaveTheirVersion: a charge that changes needs another ChargeVersion, and then another digest here.
 func TestChargesHaveTheirVersion(t *testing.T) {
-	const version, digest = 2, "3f04346f3b0bafd3"
+	const version, digest = 3, "8e2c465012303cf6"
 	var lines []string
 	for module, functions := range map[string]map[string]signature{WASI: wasi, Env: env} {
 		for name := range functions {
 			lines = append(lines, fmt.Sprintf("%s.%s %+v", module, name, ChargeOf(module, name)))
 		}
+	}
+	for _, f := range TroupeFunctions {
+		lines = append(lines, fmt.Sprintf("%s.%s %+v", Troupe, f.Name, ChargeOf(Troupe, f.Name)))
 	}
 	slices.Sort(lines)
 	lines = append(lines, fmt.Sprintf("others %+v", ChargeOf("", "")))
@@ -46,5 +49,14 @@ func TestChargesNameParameters(t *testing.T) {
 	}
 	if n != 7 {
 		t.Errorf("%d charges by amount", n)
+	}
+	for i := range TroupeFunctions {
+		f := &TroupeFunctions[i]
+		c, types := ChargeOf(Troupe, f.Name), f.Types()
+		if heavy := f.Heavy(); (c.PerUnit > 0) != (heavy >= 0) || c.Base == 0 {
+			t.Errorf("%s: %+v, heavy %d", f.Name, c, heavy)
+		} else if heavy >= 0 && (c.Param < 1 || c.Param >= len(types) || types[c.Param-1:c.Param+1] != "ii") {
+			t.Errorf("%s(%s): parameter %d is no length", f.Name, types, c.Param)
+		}
 	}
 }

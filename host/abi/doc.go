@@ -4,6 +4,6 @@
 //
 // Lifecycle: none. Concurrency: immutable. Failure: none.
 //
-// Limits: WASI preview 1 with its 46 functions, and the allocator of the PVF manner. What a run is not granted (files,
-// sockets) links all the same and answers with its errno.
+// Limits: WASI preview 1 with its 46 functions, the allocator of the PVF manner, and the module troupe_v1, whose functions ask the host. What
+// a run is not granted (files, sockets, and to ask at all) links all the same and answers with its errno.
 package abi

@@ -33,14 +33,24 @@ type Spec struct {
 	// Long is called once, before anything that may take long: when the code asks for more than the first slice, and before a call
 	// of the host that can wait. Its error ends the run as that of a stream does. nil: nobody wants to know.
 	Long func() error
+
+	// Turn is called each time the run has used TurnGas more, also in initialisation, with the gas of both and the bytes of its
+	// memory, and returns when it may go on. Its error ends the run as that of Long does. nil, or TurnGas 0: nobody wants
+	// to know.
+	Turn    func(gas, memory int64) error
+	TurnGas int64
 }
 
-// IO is where a run's bytes come from and go to. An error of Output or Result, or one of Stdin other than io.EOF, ends
+// IO is where a run's bytes come from and go to. An error of Output, Result or Ask, or one of Stdin other than io.EOF, ends
 // the run: the host is gone.
 type IO struct {
 	Stdin  func(p []byte) (int, error)
 	Output func(stderr bool, p []byte) error
 	Result func(p []byte) error // called once, at the end of a run that has a result; p may be linear memory
+
+	// Ask asks the host. What an Ask carries may be linear memory, and is valid until the call returns; the Answer is the caller's
+	// until the next one. nil: every function of troupe_v1 but gas_left answers abi.ErrUnsupported.
+	Ask func(*run.Ask) (*run.Answer, error)
 }
 
 // Outcome is how a run ended, as the engine saw it.
@@ -110,7 +120,7 @@ func (a *App) run(s *Spec) Outcome {
 			return *end
 		}
 	}
-	a.state.meter.begin(s.Gas)
+	a.state.meter.begin(s.Gas, a.initGas)
 	if a.pages.measures() {
 		begin := time.Now()
 		defer func() { a.took = time.Since(begin) }()
@@ -205,7 +215,7 @@ func judgeStrings(e run.Entry) *fault.Error {
 	bad := func(subject, hint string) *fault.Error {
 		return fault.New(fault.CallerInvalid, "link", fault.Quote(subject), nil).WithHint(hint)
 	}
-	for _, a := range e.Args {
+	for _, a := range append([]string{e.Name}, e.Args...) {
 		if strings.ContainsRune(a, 0) {
 			return bad(a, "arguments must not contain NUL")
 		}

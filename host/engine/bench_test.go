@@ -162,7 +162,7 @@ func BenchmarkReplace(b *testing.B) {
 				b.Fatal(out.Fault)
 			}
 			for b.Loop() {
-				if !a.restore(128 << 20) {
+				if !a.restore(128<<20, times{}) {
 					b.Fatal("no instance")
 				}
 			}

@@ -72,15 +72,39 @@ func (w *realClock) readMono() int64 { return w.cut(w.mono + int64(time.Since(w.
 // readWall follows a clock that is set while the guest runs.
 func (w *realClock) readWall() int64 { return w.cut(time.Now().UnixNano()) }
 
+// wallOf splits nanoseconds since 1970.
+func wallOf(now int64) (sec int64, nsec int32) {
+	sec, rest := now/int64(time.Second), now%int64(time.Second)
+	if rest < 0 {
+		sec, rest = sec-1, rest+int64(time.Second)
+	}
+	return sec, int32(rest)
+}
+
+// lateClocks are those of the deterministic world while an instance is initialised, and those of the machine afterwards.
+func (s *runState) lateClocks(cfg wazero.ModuleConfig, w *realClock) wazero.ModuleConfig {
+	step := sys.ClockResolution(w.step)
+	return cfg.WithNanosleep(func(n int64) {
+		if s.meter.init {
+			s.clock.sleep(n)
+		} else if n > 0 {
+			<-time.After(time.Duration(n))
+		}
+	}).WithNanotime(func() int64 {
+		if s.meter.init {
+			return s.clock.read()
+		}
+		return w.readMono()
+	}, step).WithWalltime(func() (int64, int32) {
+		if s.meter.init {
+			return wallOf(epoch*int64(time.Second) + s.clock.read())
+		}
+		return wallOf(w.readWall())
+	}, step)
+}
+
 // set makes the clocks those of a run. A sleep is as exact as the machine: it takes the guest's time, and tells it nothing.
 func (w *realClock) set(cfg wazero.ModuleConfig) wazero.ModuleConfig {
 	step := sys.ClockResolution(w.step)
-	return cfg.WithSysNanosleep().WithNanotime(w.readMono, step).WithWalltime(func() (sec int64, nsec int32) {
-		now := w.readWall()
-		sec, rest := now/int64(time.Second), now%int64(time.Second)
-		if rest < 0 {
-			sec, rest = sec-1, rest+int64(time.Second)
-		}
-		return sec, int32(rest)
-	}, step)
+	return cfg.WithSysNanosleep().WithNanotime(w.readMono, step).WithWalltime(func() (int64, int32) { return wallOf(w.readWall()) }, step)
 }

@@ -115,3 +115,49 @@ func TestGuestsReadCoarseClocks(t *testing.T) {
 		}
 	}
 }
+
+// TestInitialisationIsDoneOnce: what initialisation sees of time and random bytes is the same for all runs, which begin with what it
+// made, and each run sees the real world. In the two other worlds both are of one kind.
+func TestInitialisationIsDoneOnce(t *testing.T) {
+	a := load(t, "late")
+	look := func(d run.Determinism) (first, then string) {
+		t.Helper()
+		out, _ := call(a, Spec{Entry: run.Entry{Mode: run.Bytes, Name: "query"}, Determinism: d})
+		if out.Fault != nil || len(out.Result) != 32 {
+			t.Fatal(out.Fault)
+		}
+		a.Settle()
+		return string(out.Result[:16]), string(out.Result[16:])
+	}
+	fixed, follows := look(run.Deterministic)
+	if f, g := look(run.Deterministic); f != fixed || g != follows {
+		t.Error("two runs of the deterministic world differ")
+	}
+	var seen []string
+	for n := range 4 {
+		first, then := look(run.RealRuns)
+		if first != fixed {
+			t.Errorf("run %d: initialisation saw %x, not %x", n, first, fixed)
+		}
+		if a.snap == nil || a.live.snap != a.snap {
+			t.Errorf("run %d did not begin with what initialisation made", n)
+		}
+		for _, s := range append(seen, follows) {
+			if then == s || then[8:] == s[8:] {
+				t.Errorf("run %d saw %x again", n, then)
+			}
+		}
+		seen = append(seen, then)
+	}
+	if f, g := look(run.Deterministic); f != fixed || g != follows {
+		t.Error("the deterministic world is another one after real runs")
+	}
+	real1, _ := look(run.RealWorld)
+	real2, _ := look(run.RealWorld)
+	if real1 == fixed || real1 == real2 {
+		t.Error("initialisation in the real world was that of another run")
+	}
+	if first, then := look(run.RealRuns); first != fixed || then == follows {
+		t.Error("a real run after one in the real world is of another kind")
+	}
+}

@@ -9,6 +9,9 @@
 //
 // Concurrency: an App runs one thing at a time.
 //
+// Asking: code that imports troupe_v1 asks the host through [IO.Ask], one call at a time. What a call points at is judged before, what it
+// asked in initialisation is part of no snapshot, and its functions are linked only for code that wants them.
+//
 // Failure: faults of class guest for what the code did, suspect.artifact_rejected when an artifact does not load, and
 // host.engine_self_test when this build does not fit its engine. Nothing here stops a guest that does not return: that
 // is done from outside, by killing the process.

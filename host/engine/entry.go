@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -9,6 +10,7 @@ import (
 
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/run"
+	"github.com/troupehost/troupe/host/abi"
 )
 
 // invoke calls a function over numbers; judge has looked at its types.
@@ -114,7 +116,10 @@ func (a *App) callBytes(s *Spec) Outcome {
 	if mem == nil {
 		return Outcome{Fault: fault.New(fault.GuestMissingExport, "call", "memory", nil)}
 	}
-	ptr, ok := a.state.heap.alloc(mem, uint32(len(s.Input)))
+	ptr, ok, err := a.reserve(mem, uint32(len(s.Input)))
+	if err != nil {
+		return a.ended(err, fault.GuestTrap, run.Bytes)
+	}
 	if !ok || !mem.Write(ptr, s.Input) {
 		return Outcome{Fault: fault.New(fault.GuestMemory, "call", "no room for the input", nil)}
 	}
@@ -132,4 +137,19 @@ func (a *App) callBytes(s *Spec) Outcome {
 		return Outcome{Fault: fault.New(fault.GuestBadOutput, "call", fmt.Sprintf("pointer %#x, %d bytes", uint32(got), size), nil)}
 	}
 	return answer(view, a.state.io.Result)
+}
+
+// reserve makes room for the input: by the guest itself if it exports a function for that, since one whose heap takes all that memory
+// grows by, as Go's does, would take what the host grew it by, too.
+func (a *App) reserve(mem api.Memory, n uint32) (ptr uint32, ok bool, err error) {
+	i32 := []api.ValueType{api.ValueTypeI32}
+	if d := a.exports[abi.Alloc]; d == nil || !slices.Equal(d.params, i32) || !slices.Equal(d.results, i32) {
+		ptr, ok = a.state.heap.alloc(mem, n)
+		return ptr, ok, nil
+	}
+	a.stack[0] = uint64(n)
+	if err := a.call(abi.Alloc); err != nil {
+		return 0, false, err
+	}
+	return uint32(a.stack[0]), true, nil
 }

@@ -64,7 +64,7 @@ func (a *App) initialises(s *Spec) bool {
 // fits reports whether initialisation would have been the same for a run.
 func (n *snapshot) fits(a *App, s *Spec) bool {
 	m := &a.state.meter
-	return n.initialised == a.initialises(s) && n.times == timesOf(s) &&
+	return n.initialised == a.initialises(s) && n.times == timesOf(s).initial() &&
 		s.MemoryBytes >= n.peak && (!n.refused || s.MemoryBytes == n.limit) && m.values >= n.values &&
 		(m.limit == run.NoGasLimit || n.initGas <= m.limit) &&
 		(n.seen&seesArgs == 0 || slices.Equal(n.args, a.state.argv())) &&
@@ -78,10 +78,10 @@ func (a *App) reuse(s *Spec) bool {
 		return false
 	}
 	n := a.snap
-	if a.live != nil && (a.live.snap != n || !a.mem.fits(s.MemoryBytes)) {
+	if a.live != nil && (a.live.snap != n || a.live.times != timesOf(s) || !a.mem.fits(s.MemoryBytes)) {
 		a.discard()
 	}
-	if a.live == nil && !a.restore(s.MemoryBytes) {
+	if a.live == nil && !a.restore(s.MemoryBytes, timesOf(s)) {
 		return false
 	}
 	a.clean = false
@@ -96,9 +96,9 @@ func (a *App) reuse(s *Spec) bool {
 }
 
 // restore makes an instance from the snapshot. None of the guest's code runs.
-func (a *App) restore(limit int64) bool {
+func (a *App) restore(limit int64, t times) bool {
 	n := a.snap
-	if err := a.instantiate(limit, n.base, n.times, n.size); err != nil {
+	if err := a.instantiate(limit, n.base, t, n.size); err != nil {
 		return false
 	}
 	if a.opaque { // who made the snapshot said what cannot be
@@ -216,7 +216,7 @@ func (a *App) take(s *Spec) {
 	}
 	n := &snapshot{
 		base: a.image, size: a.mem.size, heap: st.heap, clock: st.clock, drawn: st.drawn, initGas: a.initGas,
-		initialised: initialised, times: timesOf(s), seen: st.seen,
+		initialised: initialised, times: timesOf(s).initial(), seen: st.seen,
 		peak: a.mem.peak, refused: a.mem.refused, limit: s.MemoryBytes, values: st.meter.values,
 	}
 	if n.seen&seesArgs != 0 {
@@ -267,6 +267,7 @@ func (a *App) Settle() {
 			a.clean = true
 			return
 		}
+		t := in.times
 		a.discard()
 		if func() (ok bool) {
 			defer func() { // the next run meets what is wrong itself
@@ -274,7 +275,7 @@ func (a *App) Settle() {
 					ok = false
 				}
 			}()
-			return a.restore(a.mem.limit)
+			return a.restore(a.mem.limit, t)
 		}() {
 			a.clean = true
 			return

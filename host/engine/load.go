@@ -288,10 +288,11 @@ func (a *App) survey() {
 	a.stack = make([]uint64, most)
 }
 
-// link completes what the module imports beside WASI, the allocator and the meter: by a trap for every function that is not offered.
-// The policy of a run decides before it starts whether such traps may stand.
+// link completes what the module imports beside WASI, the allocator and the meter: by the functions of troupe_v1, which few modules
+// want, and by a trap for every function that is not offered. The policy of a run decides before it starts whether such traps may stand.
 func (a *App) link(ctx context.Context, blank *Blank) error {
 	builders := map[string]wazero.HostModuleBuilder{}
+	asks := map[string]bool{}
 	types := map[[2]string]string{}
 	for _, i := range a.module.Imports {
 		if i.Kind != wasm.Func {
@@ -305,7 +306,10 @@ func (a *App) link(ctx context.Context, blank *Blank) error {
 			continue
 		}
 		types[name] = i.Desc
-		if isMeter(i) || abi.Known(i.Module, i.Name, i.Desc) {
+		known := isMeter(i) || abi.Known(i.Module, i.Name, i.Desc)
+		if known && i.Module == abi.Troupe {
+			asks[i.Name] = true
+		} else if known {
 			continue
 		}
 		b := builders[i.Module]
@@ -318,8 +322,14 @@ func (a *App) link(ctx context.Context, blank *Blank) error {
 			}
 			builders[i.Module] = b
 		}
+		if known {
+			continue
+		}
 		t := a.module.Types[i.TypeIndex]
 		b.NewFunctionBuilder().WithGoModuleFunction(missing(i.Module, i.Name), t.Params, t.Results).Export(i.Name)
+	}
+	if len(asks) > 0 {
+		exportTroupe(builders[abi.Troupe], asks)
 	}
 	for name, b := range builders {
 		if before := blank.made[name]; before != nil {

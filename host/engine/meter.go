@@ -28,6 +28,11 @@ type accounts struct {
 	values                int64 // limit of the stack
 	deep                  bool  // the stack was granted; it is once, since each return gives back what its call took
 	init                  bool  // the phase is initialisation
+	before                int64 // gas of initialisation, once it is over
+
+	turn func(gas, memory int64) error // nil: the run needs no turns
+	each int64                         // gas between them
+	next int64                         // gas of the phase at which the run asks for one
 }
 
 func newAccounts(s Spec) *accounts {
@@ -45,6 +50,9 @@ func (m *accounts) reset(s *Spec) {
 	if m.values == 0 {
 		m.values = run.DefaultStackValues
 	}
+	if s.Turn != nil && s.TurnGas > 0 {
+		m.turn, m.each, m.next = s.Turn, s.TurnGas, s.TurnGas
+	}
 }
 
 // bind finds the accounts of an instance.
@@ -60,10 +68,10 @@ func (m *accounts) bind(mod api.Module) {
 	m.gas, m.stack = gas, stack
 }
 
-// begin ends initialisation: what the run uses is counted from 0, against a limit of its own. The first slice is granted at
+// begin ends initialisation, which took so much: what the run uses is counted from 0, against a limit of its own. The first slice is granted at
 // once, and the stack with it, so that a short run never asks.
-func (m *accounts) begin(limit int64) {
-	m.granted, m.limit, m.init = 0, limit, false
+func (m *accounts) begin(limit, before int64) {
+	m.granted, m.limit, m.init, m.next, m.before = 0, limit, false, m.each, before
 	m.gas.Set(0)
 	m.grant()
 	if !m.deep {
@@ -89,6 +97,12 @@ func (m *accounts) charged() int64 {
 		return m.used()
 	}
 	return min(m.used(), m.limit)
+}
+
+// told is what the host hears before the end: all phases together, since who is killed in its initialisation has computed, too.
+func (m *accounts) told() int64 {
+	before := min(m.before, run.MaxGas)
+	return before + min(m.charged(), run.MaxGas-before)
 }
 
 // over returns the fault of a phase that used more than its limit, or nil.
@@ -119,14 +133,34 @@ func (m *accounts) refill(mod api.Module) {
 		}
 	}
 	if int64(m.gas.Get()) < 0 {
+		m.takeTurn(mod)
 		m.grant()
 	}
+}
+
+// takeTurn asks for a turn if the phase has used up the last one.
+func (m *accounts) takeTurn(mod api.Module) {
+	used := m.used()
+	if m.turn == nil || used < m.next {
+		return
+	}
+	memory := int64(0)
+	if mem := memoryOf(mod); mem != nil {
+		memory = int64(mem.Size())
+	}
+	if err := m.turn(m.told(), memory); err != nil {
+		panic(fault.New(fault.CanceledStopped, "run", "", err))
+	}
+	m.next = used + min(m.each, run.MaxGas-used)
 }
 
 // grant lets the code work on for a slice, or for what is left of the limit.
 func (m *accounts) grant() {
 	used := m.used()
 	m.granted = used + min(m.slice, run.MaxGas-used)
+	if m.turn != nil && used < m.next {
+		m.granted = min(m.granted, m.next)
+	}
 	if m.limit != run.NoGasLimit {
 		m.granted = min(m.granted, m.limit)
 	}

@@ -176,7 +176,7 @@ func (a *App) adopt(s *Spec) bool {
 	}
 	n := a.stored.snapshot
 	if a.stored.timeless {
-		n.times = timesOf(s)
+		n.times = timesOf(s).initial()
 	}
 	if !n.fits(a, s) {
 		return false

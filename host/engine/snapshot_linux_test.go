@@ -370,3 +370,16 @@ func TestStoredSnapshotOfWhatCannotBeReset(t *testing.T) {
 		}
 	}
 }
+
+// TestNoSnapshotOfQuestions: initialisation that asked is done again by each run, also where nobody answered it.
+func TestNoSnapshotOfQuestions(t *testing.T) {
+	for i := range abi.TroupeFunctions {
+		c, err := Compile(t.Context(), asker(&abi.TroupeFunctions[i], true), 64<<20, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, part := initialised(t, c); part != nil {
+			t.Errorf("%s: there is one", abi.TroupeFunctions[i].Name)
+		}
+	}
+}

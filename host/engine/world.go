@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	crand "crypto/rand"
 	"io"
@@ -29,6 +30,7 @@ type runState struct {
 	drawn  int64      // bytes that this run drew, and the initialisation that it builds on
 	seen   effect     // what calls of the host did
 	warned bool       // Spec.Long was called
+	asking asking
 }
 
 type runKey struct{}
@@ -49,19 +51,34 @@ func (s *runState) begin(spec *Spec, io IO) {
 }
 
 // over forgets what the run was given.
-func (s *runState) over() { s.spec, s.io, s.budget.send, s.random = Spec{}, IO{}, nil, nil }
+func (s *runState) over() {
+	s.spec, s.io, s.budget.send, s.random = Spec{}, IO{}, nil, nil
+	s.asking.forget()
+}
 
 // times says which clocks an instance has, and which random source. It keeps them as long as it lives.
 type times struct {
 	real bool
+	late bool          // real only once initialisation is over
 	step time.Duration // of clocks of the real world; 0: the default
 }
 
 func timesOf(s *Spec) times {
-	if s.Determinism == run.RealWorld {
-		return times{true, s.ClockStep}
+	switch s.Determinism {
+	case run.RealWorld:
+		return times{real: true, step: s.ClockStep}
+	case run.RealRuns:
+		return times{real: true, late: true, step: s.ClockStep}
 	}
 	return times{}
+}
+
+// initial are those that initialisation sees.
+func (t times) initial() times {
+	if t.late {
+		return times{}
+	}
+	return t
 }
 
 // configure makes the settings of an instance whose world is s.
@@ -69,6 +86,9 @@ func (s *runState) configure(t times) wazero.ModuleConfig {
 	cfg := wazero.NewModuleConfig().WithName("").WithStartFunctions().
 		WithStdin(reader(func(p []byte) (int, error) { return s.io.Stdin(p) })).
 		WithStdout(stream{&s.budget, false}).WithStderr(stream{&s.budget, true})
+	if t.late {
+		return s.lateClocks(cfg, newRealClock(t.step)).WithRandSource(reader(s.drawLate))
+	}
 	if t.real {
 		return newRealClock(t.step).set(cfg).WithRandSource(crand.Reader)
 	}
@@ -91,12 +111,20 @@ func (s *runState) draw(p []byte) (int, error) {
 	return n, err
 }
 
+// drawLate returns the bytes of a deterministic run to initialisation, and those of the machine to the run.
+func (s *runState) drawLate(p []byte) (int, error) {
+	if s.meter.init {
+		return s.draw(p)
+	}
+	return crand.Read(p)
+}
+
 // argv is the list of arguments, the name of the program first.
 func (s *runState) argv() []string {
 	if s.spec.Entry.Mode != run.Command {
 		return nil
 	}
-	return append([]string{"guest"}, s.spec.Entry.Args...)
+	return append([]string{cmp.Or(s.spec.Entry.Name, "guest")}, s.spec.Entry.Args...)
 }
 
 // environ is the list of the environment. What is said twice counts as it was said last, where it was said first.
