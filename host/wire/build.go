@@ -25,7 +25,7 @@ const (
 	// calls of the host cost.
 	InstrumentVersion = wasm.InstrumentVersion<<20 | WeightsVersion<<10 | abi.ChargeVersion
 	// Version is the version of the messages in this package.
-	Version = 6
+	Version = 7
 )
 
 // GasTable names the table that gas is counted by, in receipts: the versions of the weights and of the charges for calls.

@@ -19,5 +19,5 @@
 // Failure: a frame that breaks a rule is an error of the reader; nothing is guessed and nothing is skipped. Whatever
 // comes from a worker is hostile: every length is checked before memory is taken for it.
 //
-// Limits: [MaxFrame] per frame, [MaxChunk] per piece of a stream, [Pieces] per run, 256 KiB of each direction of a ring, [MaxName], [MaxText], [MaxList] and [MaxParts] within messages; a sender is held to them like a reader.
+// Limits: [MaxFrame] per frame, [MaxChunk] per piece of a stream, [Pieces] per run, abi.MaxBytes and abi.MaxNums for what a guest asks and for its answer, each, 256 KiB of each direction of a ring, [MaxName], [MaxText], [MaxList] and [MaxParts] within messages; a sender is held to them like a reader.
 package wire

@@ -19,6 +19,8 @@ type Frame struct {
 	NeedStdin NeedStdin
 	Result    Result
 	Finished  Finished
+	Ask       Ask     // its lists are used again, and what it carries is valid as Data is
+	Answer    Answer  // as Ask
 	Other     Message // of any other type
 }
 
@@ -41,6 +43,10 @@ func (f *Frame) decode(t Type, p []byte) (err error) {
 		f.Result = decodeResult(&d)
 	case TypeFinished:
 		f.Finished = decodeFinished(&d)
+	case TypeAsk:
+		decodeAsk(&d, &f.Ask)
+	case TypeAnswer:
+		decodeAnswer(&d, &f.Answer)
 	default:
 		f.Other, err = Decode(t, p)
 		return err
@@ -65,12 +71,16 @@ func (f *Frame) Message() Message {
 		return f.Result
 	case TypeFinished:
 		return f.Finished
+	case TypeAsk:
+		return f.Ask
+	case TypeAnswer:
+		return f.Answer
 	}
 	return f.Other
 }
 
 func decodeCall(d *decoder) Call {
-	return Call{Run: d.u64(), InputBytes: d.size(math.MaxInt64, "input"), Stdin: d.flag(), Data: d.bytes(MaxChunk, "input")}
+	return Call{Run: d.u64(), InputBytes: d.size(math.MaxInt64, "input"), Stdin: d.flag(), Asks: d.flag(), Data: d.bytes(MaxChunk, "input")}
 }
 
 func decodeInput(d *decoder) Input { return Input{Data: d.bytes(MaxChunk, "input")} }

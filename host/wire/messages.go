@@ -24,6 +24,7 @@ const (
 	TypeStdin
 	TypeExtend
 	TypeCall
+	TypeAnswer
 )
 
 // The frames of a worker.
@@ -36,6 +37,7 @@ const (
 	TypeNeedStdin
 	TypeResult
 	TypeFinished
+	TypeAsk
 )
 
 // Message is one message of either side.
@@ -134,6 +136,7 @@ type Terms struct {
 	InitGas     int64
 	StackValues int64
 	ClockStep   time.Duration // resolution of the clocks of a run in the real world; at most MaxClockStep
+	TurnGas     int64         // gas after which a run with Asks asks for its turn; 0: it never does
 }
 
 // Equal reports whether a worker that was told t needs not be told o.
@@ -142,18 +145,19 @@ func (t Terms) Equal(o Terms) bool {
 		slices.Equal(t.Entry.Args, o.Entry.Args) && slices.Equal(t.Entry.Env, o.Entry.Env) &&
 		t.MemoryBytes == o.MemoryBytes && t.OutputBytes == o.OutputBytes && t.Imports == o.Imports &&
 		t.Determinism == o.Determinism && t.Clock == o.Clock && t.Gas == o.Gas && t.InitGas == o.InitGas &&
-		t.StackValues == o.StackValues && t.ClockStep == o.ClockStep
+		t.StackValues == o.StackValues && t.ClockStep == o.ClockStep && t.TurnGas == o.TurnGas
 }
 
 // Call asks for one run under the terms that were sent last. InputBytes is the size of the input of a bytes entry: Data is
 // the first piece of it, all of it if it is not more than MaxChunk, and the rest follows in Input frames.
 // Sent by: the host, also while earlier ones are not answered: they run one after the other, in this order. Behind a Call
-// with Stdin comes no other frame but Input and Stdin until it is answered.
-// Answer: any number of Output, NeedStdin and Result, then one Finished.
+// with Stdin or Asks comes no other frame but Input, Stdin and Answer until it is answered.
+// Answer: any number of Output, NeedStdin, Ask and Result, then one Finished.
 type Call struct {
 	Run        uint64
 	InputBytes int64
 	Stdin      bool // the guest may read, and the worker asks; otherwise its stdin is empty
+	Asks       bool // the guest may ask the host, by the module troupe_v1
 	Data       []byte
 }
 
@@ -210,6 +214,8 @@ func (Output) Type() Type    { return TypeOutput }
 func (NeedStdin) Type() Type { return TypeNeedStdin }
 func (Result) Type() Type    { return TypeResult }
 func (Finished) Type() Type  { return TypeFinished }
+func (Ask) Type() Type       { return TypeAsk }
+func (Answer) Type() Type    { return TypeAnswer }
 
 func (m Hello) encode(e *encoder) {
 	e.text(m.BuildID, MaxText, "build id")
@@ -289,11 +295,13 @@ func (m Terms) encode(e *encoder) {
 	e.size(m.InitGas)
 	e.size(m.StackValues)
 	e.size(int64(m.ClockStep))
+	e.size(m.TurnGas)
 }
 func (m Call) encode(e *encoder) {
 	e.u64(m.Run)
 	e.size(m.InputBytes)
 	e.flag(m.Stdin)
+	e.flag(m.Asks)
 	e.last(m.Data, MaxChunk, "input")
 }
 func (m Input) encode(e *encoder)     { e.last(m.Data, MaxChunk, "input") }
@@ -367,6 +375,14 @@ func Decode(t Type, p []byte) (Message, error) {
 		m = decodeResult(&d)
 	case TypeFinished:
 		m = decodeFinished(&d)
+	case TypeAsk:
+		var a Ask
+		decodeAsk(&d, &a)
+		m = a
+	case TypeAnswer:
+		var a Answer
+		decodeAnswer(&d, &a)
+		m = a
 	case TypeCheck:
 		m = decodeCheck(&d)
 	case TypeChecked:
@@ -405,11 +421,12 @@ func decodeTerms(d *decoder) Terms {
 	m.MemoryBytes = d.size(math.MaxInt64, "memory")
 	m.OutputBytes = d.size(math.MaxInt64, "output")
 	m.Imports = run.Imports(d.size(2, "imports"))
-	m.Determinism = run.Determinism(d.size(2, "determinism"))
+	m.Determinism = run.Determinism(d.size(int64(run.RealRuns), "determinism"))
 	m.Clock = decodeClock(d)
 	m.Gas = d.size(run.MaxGas, "gas")
 	m.InitGas = d.size(run.MaxGas, "gas")
 	m.StackValues = d.size(run.MaxStackValues, "stack")
 	m.ClockStep = time.Duration(d.size(int64(MaxClockStep), "clock step"))
+	m.TurnGas = d.size(run.MaxGas, "gas of a turn")
 	return m
 }

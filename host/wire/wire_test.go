@@ -20,6 +20,7 @@ import (
 	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/artifacts"
 	"github.com/troupehost/troupe/artifacts/wasm"
+	"github.com/troupehost/troupe/host/abi"
 )
 
 // messages returns at least one message of each type, with every field set.
@@ -50,15 +51,17 @@ func messages() []Message {
 		Terms{
 			Entry:       run.Entry{Mode: run.Command, Name: "n", Args: []string{"", "b"}, Env: []string{"K=V"}},
 			MemoryBytes: 1, OutputBytes: 2, Imports: run.TrapMissing, Determinism: run.RealWorld,
-			Clock: Clock{CPU: 4, Wall: 5}, Gas: run.MaxGas, InitGas: 6, StackValues: 7, ClockStep: MaxClockStep,
+			Clock: Clock{CPU: 4, Wall: 5}, Gas: run.MaxGas, InitGas: 6, StackValues: 7, ClockStep: MaxClockStep, TurnGas: run.MaxGas,
 		},
-		Call{Run: math.MaxUint64, InputBytes: 3, Stdin: true, Data: []byte("in")},
+		Call{Run: math.MaxUint64, InputBytes: 3, Stdin: true, Asks: true, Data: []byte("in")},
 		Input{Data: []byte("in")},
 		Stdin{Data: []byte("x"), EOF: true},
 		Output{Stderr: true, Data: bytes.Repeat([]byte{7}, MaxChunk)},
 		NeedStdin{Max: MaxChunk},
 		Result{Data: []byte{0}},
 		Finished{Run: 9, Code: fault.GuestExit, Message: "m", Exited: true, Exit: math.MinInt32, MemoryPeakBytes: 65536, GasUsed: run.MaxGas, InitGas: 1},
+		Ask{Op: uint16(abi.OpKVList), Nums: []int64{abi.MaxBytes}, Args: [][]byte{[]byte("k"), bytes.Repeat([]byte{8}, abi.MaxBytes-1)}, Gas: run.MaxGas, MemoryBytes: run.MaxMemoryBytes},
+		Answer{Errno: math.MaxUint32, Nums: []uint64{math.MaxUint64, 0}, Data: bytes.Repeat([]byte{9}, abi.MaxBytes)},
 		Check{
 			MaxInflatedBytes: 1, Policy: wasm.Policy{Features: wasm.AllFeatures, Caps: wasm.Caps(allCaps())}, CanonicalNaNs: true,
 			Terms: Terms{
@@ -137,6 +140,12 @@ func TestSenderIsHeldToTheLimits(t *testing.T) {
 		"parts":    Prepared{Parts: make([]PartRange, MaxParts+1)},
 		"frame":    Prepared{Module: artifacts.Module{Exports: names}},
 		"layers":   Ready{Held: many},
+		"numbers":  Ask{Op: uint16(abi.OpHead), Nums: make([]int64, abi.MaxNums+1)},
+		"pieces":   Ask{Op: uint16(abi.OpKVPut), Args: make([][]byte, abi.MaxArgs+1)},
+		"asked":    Ask{Op: uint16(abi.OpLog), Args: [][]byte{make([]byte, abi.MaxBytes+1)}},
+		"key":      Ask{Op: uint16(abi.OpKVPut), Args: [][]byte{make([]byte, abi.MaxBytes+1), nil}},
+		"answered": Answer{Data: make([]byte, abi.MaxBytes+1)},
+		"results":  Answer{Nums: make([]uint64, abi.MaxNums+1)},
 	} {
 		if _, err := Encode(m); !errors.Is(err, ErrFrame) {
 			t.Errorf("%s: %v", name, err)
@@ -144,7 +153,12 @@ func TestSenderIsHeldToTheLimits(t *testing.T) {
 	}
 	for _, m := range []Message{NeedStdin{Max: -1}, Call{InputBytes: -1}, NeedStdin{Max: MaxChunk + 1}, Finished{MemoryPeakBytes: -1}, Finished{GasUsed: -1}, Finished{InitGas: run.MaxGas + 1}, Terms{Gas: -1}, Terms{ClockStep: MaxClockStep + 1}, Terms{StackValues: run.MaxStackValues + 1},
 		Prepare{MaxInflatedBytes: -1},
-		Extend{Clock{CPU: -1}}, Terms{Clock: Clock{Wall: -1}}} {
+		Extend{Clock{CPU: -1}}, Terms{Clock: Clock{Wall: -1}}, Terms{TurnGas: -1}, Terms{TurnGas: run.MaxGas + 1},
+		Ask{Op: uint16(abi.OpTurn), Gas: -1}, Ask{Op: uint16(abi.OpTurn), Gas: run.MaxGas + 1}, Ask{Op: uint16(abi.OpTurn), MemoryBytes: -1},
+		Ask{Op: uint16(abi.OpTurn), MemoryBytes: run.MaxMemoryBytes + 1}, Ask{}, Ask{Op: uint16(abi.OpGasLeft)}, Ask{Op: uint16(abi.OpTurn), Nums: []int64{1}},
+		Ask{Op: uint16(abi.OpTip)}, Ask{Op: uint16(abi.OpTip), Nums: []int64{1, 2}}, Ask{Op: uint16(abi.OpTip), Nums: []int64{1}, Args: [][]byte{{1}}},
+		Ask{Op: uint16(abi.OpKVPut), Args: [][]byte{{1}}}, Ask{Op: uint16(abi.OpKVPut), Args: [][]byte{make([]byte, abi.MaxBytes), {1}}},
+		Ask{Op: uint16(abi.OpFact), Nums: []int64{1, -1}}, Ask{Op: uint16(abi.OpFact), Nums: []int64{1, abi.MaxBytes + 1}}} {
 		b, err := Encode(m)
 		if err != nil {
 			t.Fatal(err)
@@ -181,6 +195,13 @@ func TestHostileFramesTakeNoMemory(t *testing.T) {
 		"args":                {TypeTerms, append([]byte{1, 0}, claim(MaxList)...)},
 		"number without end":  {TypePrepare, bytes.Repeat([]byte{0xff}, 20)},
 		"flag":                {TypeHello, []byte{0, 2}},
+		"numbers of an ask":   {TypeAsk, append([]byte{byte(abi.OpHead), 0, 0}, huge...)},
+		"pieces of an ask":    {TypeAsk, append([]byte{byte(abi.OpKVPut), 0, 0, 0}, huge...)},
+		"piece of an ask":     {TypeAsk, append([]byte{byte(abi.OpKVPut), 0, 0, 0, 2}, huge...)},
+		"function of an ask":  {TypeAsk, huge},
+		"numbers of answers":  {TypeAnswer, append([]byte{0}, huge...)},
+		"bytes of an answer":  {TypeAnswer, append([]byte{0, 0}, huge...)},
+		"error number":        {TypeAnswer, claim(math.MaxUint32+1, 0, 0)},
 		"mode":                {TypeTerms, []byte{4}},
 		"exit code":           {TypeFinished, append([]byte{1, 0, 0, 1}, append(binary.AppendVarint(nil, math.MaxInt64), 0, 0, 0)...)},
 	}

@@ -9,6 +9,9 @@
 // Concurrency: a worker does one thing at a time, on one goroutine. While a prepare worker compiles, another one listens
 // for more time and for the question after a snapshot; in an execute worker, one waits for the end of the socket, and one may send output that was gathered.
 //
+// Questions: where a call says so, what the guest asks by troupe_v1 goes to the host as [wire.Ask], after all that it wrote before, and
+// the guest waits for the answer. A turn is asked for in the same way.
+//
 // Snapshots: a prepare worker that is asked for one loads what it compiled, gives up making memory executable as an execute worker
 // does, and runs the initialisation. Its parts are out of its reach by then. It never runs an entry.
 //

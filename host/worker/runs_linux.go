@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/host/engine"
 	"github.com/troupehost/troupe/host/wire"
 )
@@ -38,8 +39,11 @@ type runner struct {
 	heap  *collector
 	out   *output
 	stdin stdin
+	asker asker
 	io    engine.IO
 	hear  func() error // long, made once
+	ask   func(*run.Ask) (*run.Answer, error)
+	turn  func(gas, memory int64) error
 
 	in    wire.Frame
 	terms wire.Terms
@@ -55,7 +59,9 @@ func newRunner(ring *wire.WorkerRing, a app, c *clock, heap *collector) *runner 
 	r := &runner{ring: ring, app: a, clock: c, heap: heap, out: newOutput(ring)}
 	r.hear = r.long
 	r.stdin = stdin{ring: ring, out: r.out, long: r.hear}
+	r.asker = asker{ring: ring, out: r.out, long: r.hear}
 	r.io = engine.IO{Stdin: r.stdin.read, Output: r.out.write, Result: r.out.result}
+	r.ask, r.turn = r.asker.ask, r.asker.turn
 	return r
 }
 
@@ -122,10 +128,15 @@ func (r *runner) run(c *wire.Call) error {
 	t := &r.terms
 	spec := specOf(t, input)
 	spec.Slice, spec.Long = slice, r.hear
+	streams := r.io
+	if c.Asks {
+		streams.Ask = r.ask
+		spec.Turn, spec.TurnGas = r.turn, t.TurnGas
+	}
 	if !r.owed.IsZero() {
 		spec.Slice = shortSlice
 	}
-	out := r.app.Run(context.Background(), spec, r.io)
+	out := r.app.Run(context.Background(), spec, streams)
 	if err := r.out.flush(); err != nil {
 		return err
 	}

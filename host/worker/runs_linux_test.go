@@ -167,6 +167,7 @@ func TestCallsThatCannotBe(t *testing.T) {
 		"a message of the set-up":  {wire.Hello{}},
 		"an answer":                {wire.Terms{}, wire.Finished{}},
 		"stdin that is not wanted": {wire.Terms{}, wire.Call{}, wire.Stdin{EOF: true}},
+		"an answer to nothing":     {wire.Terms{}, wire.Call{Asks: true}, wire.Answer{}},
 	} {
 		h, file, event, err := wire.NewRing()
 		if err != nil {

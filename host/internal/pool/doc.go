@@ -22,7 +22,11 @@
 // caller writes its own; one of them reads the answers for all, and hands that on when its own is there. A run that is not over
 // within a millisecond has a watch of its own; a shorter one costs one reading of the clock of the process, and those that
 // are answered together share one by their gas. When a worker is lost, the run that it had is judged; those behind it have not
-// begun. A run with the streams of its caller is alone in the ring.
+// begun. A run with the streams of its caller, or with somebody to ask, is alone in the ring.
+//
+// Questions: what a guest asks is served by run.Calls on the goroutine of its caller, which reads nothing else meanwhile, with a context
+// that ends when the run does, however that is. The guest waits, so that the time is its own. A worker says what the run has used with
+// each question, which is held against what it says later.
 //
 // Spares: [Pool.KeepSpares] keeps blank execute workers ready, which have confined themselves and have limits when they become
 // somebody's. A worker ends in good order when each run has a process of its own, or when its life has used its CPU time.

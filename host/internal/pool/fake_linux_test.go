@@ -458,6 +458,10 @@ func (l *liar) run(c wire.Call) {
 		l.ringed(c)
 		return
 	}
+	if strings.HasPrefix(l.mode, "ask: ") {
+		l.asking(c)
+		return
+	}
 	l.anywhere()
 	r := struct {
 		wire.Terms

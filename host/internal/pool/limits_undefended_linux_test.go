@@ -97,6 +97,7 @@ func TestUndefendedLiesAreGoodFrames(t *testing.T) {
 	for _, m := range []wire.Message{
 		wire.Finished{Run: 7}, wire.Finished{Code: fault.HostDiskFull}, wire.Finished{GasUsed: run.MaxGas}, wire.Finished{Exited: true, Exit: 1},
 		wire.NeedStdin{Max: 1}, wire.Result{Data: []byte("x")}, wire.Output{Data: []byte("x")},
+		wire.Ask{Op: 1, Gas: run.MaxGas, MemoryBytes: run.MaxMemoryBytes}, wire.Ask{Op: 1}, // a turn, of a run that asks for nothing
 	} {
 		b, err := wire.Encode(m)
 		if err != nil {

@@ -263,6 +263,9 @@ func (l *line) write(s *session) error {
 		Clock: l.x.pool.cfg.clocks.inWorker(s.limits.CPU, mostWall(s.limits.Wall)),
 		Gas:   s.limits.Gas, InitGas: s.limits.InitGas, StackValues: s.limits.StackValues, ClockStep: l.x.pool.cfg.ClockStep,
 	}
+	if s.io.Calls != nil {
+		t.TurnGas = max(j.Slice, 0)
+	}
 	if !l.told || !l.terms.Equal(t) {
 		t.Entry.Args, t.Entry.Env = slices.Clone(t.Entry.Args), slices.Clone(t.Entry.Env)
 		l.terms, l.told = t, true
@@ -275,7 +278,7 @@ func (l *line) write(s *session) error {
 		in = nil
 	}
 	n := min(len(in), wire.MaxChunk)
-	l.call = wire.Call{Run: s.id, InputBytes: int64(len(in)), Stdin: s.io.Stdin != nil, Data: in[:n]}
+	l.call = wire.Call{Run: s.id, InputBytes: int64(len(in)), Stdin: s.io.Stdin != nil, Asks: s.io.Calls != nil, Data: in[:n]}
 	err := l.ring.Put(&l.call)
 	for in = in[n:]; err == nil && len(in) > 0; in = in[n:] {
 		n = min(len(in), wire.MaxChunk)

@@ -9,6 +9,7 @@ import (
 	"github.com/troupehost/troupe/actors/execute"
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/inspect"
+	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/artifacts"
 	"github.com/troupehost/troupe/artifacts/sealed"
 	"github.com/troupehost/troupe/artifacts/wasm"
@@ -52,6 +53,7 @@ type RunIO struct {
 	Input          []byte
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
+	Calls          run.Calls // nil: the guest can ask for nothing
 	Release        func()
 }
 
@@ -129,5 +131,5 @@ type Facts struct {
 
 // passed returns what of it is passed on to a run.
 func (r RunIO) passed() execute.IO {
-	return execute.IO{Input: r.Input, Stdin: r.Stdin, Stdout: r.Stdout, Stderr: r.Stderr}
+	return execute.IO{Input: r.Input, Stdin: r.Stdin, Stdout: r.Stdout, Stderr: r.Stderr, Calls: r.Calls}
 }

@@ -43,7 +43,7 @@ func (x *executor) Ride(ctx context.Context, j execute.Job, io execute.IO) (run.
 	defer l.calls.Done()
 	s := sessions.Get().(*session)
 	s.x, s.ctx, s.job, s.limits, s.io, s.left = x, ctx, j, limits, io, limits.OutputBytes
-	s.alone = io.Stdin != nil || io.Stdout != nil || io.Stderr != nil || len(io.Input) > largeInput
+	s.alone = io.Calls != nil || io.Stdin != nil || io.Stdout != nil || io.Stderr != nil || len(io.Input) > largeInput
 	if io.Stdout == nil {
 		s.out.Stdout = []byte{}
 	}

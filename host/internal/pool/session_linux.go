@@ -53,6 +53,8 @@ type session struct {
 	buf   []byte
 	end   error // of stdin: io.EOF, or what the reader said with its last bytes
 	told  bool  // the worker knows the end of stdin
+
+	questions questions
 }
 
 // piece is a call of a writer, and written what came of it.
@@ -68,7 +70,9 @@ type (
 )
 
 // waits reports whether the guest waits for the caller.
-func (s *session) waits() bool { return s.reading.Load() || s.writing.Load() }
+func (s *session) waits() bool {
+	return s.reading.Load() || s.writing.Load() || s.questions.open.Load()
+}
 
 // close ends the session for a reader and a writer that are left behind.
 func (s *session) close() {
@@ -76,6 +80,7 @@ func (s *session) close() {
 		close(s.pieces)
 		s.pieces = nil
 	}
+	s.questions.close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.over = true
@@ -112,6 +117,9 @@ func (s *session) gas() int64 {
 
 // take takes what the worker says of the run. finished: that was the last.
 func (s *session) take(f *wire.Frame) (finished bool, err error) {
+	if s.questions.unheard {
+		return false, s.lie("it speaks before it has its answer")
+	}
 	switch f.Type {
 	case wire.TypeOutput:
 		m, more := s.x.line.ring.Gather(f.Output)
@@ -132,6 +140,8 @@ func (s *session) take(f *wire.Frame) (finished bool, err error) {
 		return false, s.output(nil, &s.out.Result, f.Result.Data)
 	case wire.TypeNeedStdin:
 		return false, s.needStdin(f.NeedStdin.Max)
+	case wire.TypeAsk:
+		return false, s.ask(&f.Ask)
 	case wire.TypeFinished:
 		return true, s.finish(f.Finished)
 	}
@@ -266,6 +276,8 @@ func (s *session) finish(m wire.Finished) error {
 		return s.lie("more gas than it had")
 	case m.Code == fault.GuestGasLimit && s.limits.Gas == run.NoGasLimit && s.limits.InitGas == run.NoGasLimit:
 		return s.lie("out of gas that has no limit")
+	case m.InitGas < s.questions.gas-min(m.GasUsed, s.questions.gas), m.MemoryPeakBytes < s.questions.memory:
+		return s.lie("less than it said before")
 	case !runMayFailWith(m.Code):
 		return s.lie("finished with " + fault.Quote(string(m.Code)))
 	}
