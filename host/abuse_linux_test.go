@@ -198,7 +198,7 @@ func TestAnnouncementsAreRefusedAloud(t *testing.T) {
 }
 
 // eventually waits for something that another process does.
-func eventually(t *testing.T, ok func() bool) bool {
+func eventually(t testing.TB, ok func() bool) bool {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

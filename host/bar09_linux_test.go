@@ -3,6 +3,7 @@ package host
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"io"
 	"maps"
 	"os"
@@ -16,7 +17,10 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/rs/zerolog"
 
+	"github.com/troupehost/troupe/actors/chain"
+	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/inspect"
+	"github.com/troupehost/troupe/actors/meter"
 	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/artifacts"
 	"github.com/troupehost/troupe/artifacts/wasm"
@@ -52,9 +56,29 @@ func init() {
 		"PrepareCPU", "PrecheckCPU", "PrepareMemoryBytes", "PrepareWorkers", "PrepareWorkersCritical", "PrepareQueue", "ExecuteWorkers",
 		"ExecuteWorkersCritical", "ExecuteQueue", "SpareWorkers", "WorkerIdle", "RetryCooldown", "Retries", "ForgiveSuspects", "QuarantineAfter", "Quarantine",
 		"JobQueue", "JobKeep", "JobBytes", "HoldJobs", "MaxWarm", "CacheBytes", "CacheAge", "PruneEvery", "CacheMemoryBytes", "BallastBytes", "MaxPins",
-		"StopTimeout", "Log", "CrossCheck", "ClockStep"} {
+		"StopTimeout", "Log", "CrossCheck", "ClockStep",
+		"Apps.Slots", "Apps.Requests", "Apps.Resume", "Apps.Hold", "Apps.BlobBytes", "Apps.MaxBlobBytes", "Apps.LogBytes", "Apps.ListenFrom", "Apps.ListenTo", "Apps.EgressPrivate",
+		"Apps.Passphrase", "Apps.KeyFile", "Apps.Certificates", "Apps.BlockTime",
+		"Chain.Port", "Chain.URL", "Chain.Recipient", "Chain.Operator", "Chain.Description", "Chain.Prices", "Chain.Endpoints", "Chain.ReportEvery", "Chain.MetricsEvery", "Chain.MaxApps",
+		"Chain.Sources", "Chain.Compute", "Chain.Agent", "Chain.Attest"} {
 		classes["Config."+name] = ofNeither
 	}
+}
+
+// noChain is a chain that does not answer.
+type noChain struct{}
+
+func errNoChain() error { return fault.New(fault.BusyChain, "test", "", nil) }
+
+func (noChain) Info(context.Context) (chain.Info, error) { return chain.Info{}, errNoChain() }
+func (noChain) Account(context.Context, [32]byte) (chain.Account, error) {
+	return chain.Account{}, errNoChain()
+}
+func (noChain) Sign(chain.Call, chain.Signing) (chain.Tx, error) { return chain.Tx{}, errNoChain() }
+func (noChain) Submit(context.Context, []byte) error             { return errNoChain() }
+func (noChain) Query(context.Context, string, any, any) error    { return errNoChain() }
+func (noChain) Follow(context.Context, chain.Cursor, func(chain.Block) error) error {
+	return errNoChain()
 }
 
 // leaves returns the settings of a type by their paths.
@@ -62,6 +86,9 @@ func leaves(path string, t reflect.Type, at []int) map[string][]int {
 	out := map[string][]int{}
 	for i := range t.NumField() {
 		f, index := t.Field(i), append(slices.Clone(at), i)
+		if !f.IsExported() { // nobody can set it
+			continue
+		}
 		if f.Type.Kind() == reflect.Struct && f.Type != reflect.TypeFor[zerolog.Logger]() {
 			maps.Copy(out, leaves(path+"."+f.Name, f.Type, index))
 			continue
@@ -98,6 +125,24 @@ func other9(t *testing.T, path string, v reflect.Value, dir string) reflect.Valu
 			return reflect.ValueOf("") // a program with cgo, as under the race detector, cannot be strict
 		}
 		return reflect.ValueOf(SandboxStrict)
+	case "Config.Apps.Passphrase", "Config.Apps.KeyFile", "Config.Apps.ListenFrom", "Config.Apps.ListenTo": // they lock the directory, or go in pairs
+		return reflect.Zero(v.Type())
+	case "Config.Apps.EgressPrivate":
+		return reflect.ValueOf("10.0.0.0/8")
+	case "Config.Apps.BlockTime":
+		return reflect.ValueOf(func() (time.Time, bool) { return time.Time{}, false })
+	case "Config.Apps.Certificates":
+		return reflect.ValueOf(CertificateDir(dir))
+	case "Config.Chain.Port":
+		return reflect.ValueOf(noChain{})
+	case "Config.Chain.Prices":
+		return reflect.ValueOf(&meter.Prices{})
+	case "Config.Chain.Recipient", "Config.Chain.Operator":
+		return reflect.ValueOf(make([]byte, 32))
+	case "Config.Chain.Agent":
+		return reflect.ValueOf("http://127.0.0.1:1")
+	case "Config.Chain.Attest":
+		return reflect.ValueOf(func(context.Context, []byte) (string, []byte, error) { return "", nil, nil })
 	case "Config.Log":
 		return reflect.ValueOf(zerolog.New(io.Discard))
 	case "Config.PrepareCPU":

@@ -19,6 +19,7 @@ var chaosPoints = []struct {
 	hits int
 }{
 	{"commit.before cache", 12}, {"commit.after cache", 12}, {"commit.before state", 3}, {"commit.after state", 3},
+	{"sync.before cache", 12}, {"sync.before state", 3},
 	{"put.parts store", 4}, {"delete.records store", 2}, {"index.read store", 1},
 	{"close.before cache", 1}, {"close.after cache", 1}, {"close.before state", 1}, {"close.after state", 1},
 	{"file.before VERSION", 1}, {"file.after VERSION", 1}, {"file.before host.key", 1}, {"file.after host.key", 1},

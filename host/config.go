@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -139,6 +140,11 @@ type Config struct {
 	// MaxPins limits the pins of a tenant. Default: 64. Unit: artifacts. Range: 1 to 1,000,000. Live: restart.
 	MaxPins int
 
+	// Apps is what deployed apps are allowed. Default: see AppConfig. Unit: settings. Range: see there. Live: restart.
+	Apps AppConfig
+	// Chain is what the host has to do with a chain. Default: nothing. Unit: settings. Range: see there. Live: restart.
+	Chain ChainConfig
+
 	// StopTimeout bounds Close: after it, workers are killed. Default: 10 s. Unit: time. Range: 1 ms to 1 h. Live: restart.
 	StopTimeout time.Duration
 	// Log receives the host's log. Default: silent. Unit: a logger. Range: any. Live: restart.
@@ -162,6 +168,8 @@ func Default() Config {
 		JobQueue: 100_000, JobKeep: 24 * time.Hour, JobBytes: 1 << 30, MaxWarm: 64,
 		CacheBytes: 10 << 30, CacheAge: 30 * 24 * time.Hour, PruneEvery: time.Hour,
 		CacheMemoryBytes: min(memoryBytes()/4, 1<<30), BallastBytes: 64 << 20, MaxPins: 64,
+		Apps:        defaultApps(),
+		Chain:       defaultChain(),
 		StopTimeout: 10 * time.Second, Log: zerolog.Nop(),
 	}
 }
@@ -222,6 +230,7 @@ func (c Config) withDefaults() Config {
 	orBytes(&c.BallastBytes, d.BallastBytes)
 	orNum(&c.MaxPins, d.MaxPins)
 	orNum(&c.MaxWarm, min(d.MaxWarm, c.MaxPins))
+	c.Apps, c.Chain = c.Apps.withDefaults(), c.Chain.withDefaults()
 	orTime(&c.StopTimeout, d.StopTimeout)
 	return c
 }
@@ -301,8 +310,13 @@ func (c Config) Validate() error {
 	case c.PrecheckCPU > c.PrepareCPU:
 		return bad("PrecheckCPU", "must not exceed PrepareCPU")
 	}
-	_, err := ParsePolicy(c.WasmFeatures, c.WasmCaps)
-	return err
+	if _, err := ParsePolicy(c.WasmFeatures, c.WasmCaps); err != nil {
+		return err
+	}
+	if err := c.Chain.validate(); err != nil {
+		return err
+	}
+	return c.Apps.validate()
 }
 
 const maxExecuteWorkers = 4096
@@ -357,4 +371,46 @@ type Request struct {
 	// Stdout and Stderr receive output while the guest runs; nil captures it into the receipt. They are not called at the
 	// same time, and not after Execute returned; a Write that still blocks a second after the run ended is abandoned.
 	Stdout, Stderr io.Writer
+
+	app *appRun // nil: bare code
+}
+
+// appRun is what makes a run one of an app.
+type appRun struct {
+	address string
+	calls   run.Calls // nil: the code can ask for nothing
+	slice   int64     // of execute.Job
+
+	now   func() time.Duration
+	began atomic.Int64 // when a worker was given it, in the host's life; 0: none was
+}
+
+// begin takes note that a worker is given the run.
+func (a *appRun) begin() {
+	if a != nil {
+		a.began.CompareAndSwap(0, max(1, int64(a.now())))
+	}
+}
+
+// withdraw takes begin back: the worker did not take it.
+func (a *appRun) withdraw() {
+	if a != nil {
+		a.began.Store(0)
+	}
+}
+
+// of returns the address, "" for bare code.
+func (a *appRun) of() string {
+	if a == nil {
+		return ""
+	}
+	return a.address
+}
+
+// served returns who serves what the run asks, and the gas after which it asks for its turn.
+func (a *appRun) served() (run.Calls, int64) {
+	if a == nil || a.calls == nil {
+		return nil, 0
+	}
+	return a.calls, a.slice
 }

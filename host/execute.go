@@ -91,9 +91,10 @@ func (h *Host) executeByActors(ctx context.Context, begin time.Time, r Request, 
 		left = &rest{id: h.runs.newID()}
 	}
 	if left.entry == nil {
-		left.entry = h.runs.gated(pool.RunIO{Input: r.Input, Stdin: r.Stdin, Stdout: r.Stdout, Stderr: r.Stderr})
+		left.entry = h.runs.gated(r.streams())
 	}
 	id := left.id
+	left.entry.app = r.app
 	h.runs.put(id, left.entry)
 	defer func() {
 		if !h.runs.remove(id, streamGrace) {
@@ -102,10 +103,11 @@ func (h *Host) executeByActors(ctx context.Context, begin time.Time, r Request, 
 	}()
 	deadline, _ := ctx.Deadline()
 	lend := t.rides && r.Validity == ""
+	_, slice := r.app.served()
 	mark := h.lanes.Mark()
 	a, err := h.ask(ctx, begin, cache.Request{
 		ID: id, Kind: cache.Execute, Key: t.key, Code: t.hash, Options: c.options, Tenant: t.tenant,
-		Priority: orPriority(r.Priority, run.Normal), Budget: h.budget(h.cfg.PrepareCPU),
+		App: r.app.of(), Slice: slice, Priority: orPriority(r.Priority, run.Normal), Budget: h.budget(h.cfg.PrepareCPU),
 		Entry: r.Entry, Limits: t.job.Limits, Imports: r.Imports, Determinism: r.Determinism, Isolation: r.Isolation, Deadline: deadline, NoCode: !c.held,
 		Validity: r.Validity, Lend: lend, Tried: left.tried,
 	})
@@ -120,6 +122,12 @@ func (h *Host) executeByActors(ctx context.Context, begin time.Time, r Request, 
 	receipt = fill(receipt, a, r)
 	h.log.Debug().Uint64("job", id).Str("code_hash", receipt.CodeHash).Str("verdict", receipt.Verdict).Str("fault", receipt.Fault).Msg("executed")
 	return receipt, nil
+}
+
+// streams are the input and output of a request, and who serves what it asks.
+func (r *Request) streams() pool.RunIO {
+	calls, _ := r.app.served()
+	return pool.RunIO{Input: r.Input, Stdin: r.Stdin, Stdout: r.Stdout, Stderr: r.Stderr, Calls: calls}
 }
 
 // gasTable is the version of the gas table in receipts.
@@ -357,7 +365,7 @@ func (r *Request) validate(cfg *Config) error {
 		return bad("a tenant has at most 64 bytes")
 	case len(r.Validity) > maxValidityBytes:
 		return bad("a validity tag has at most 128 bytes")
-	case r.Priority > run.Critical, r.Entry.Mode > run.Bytes, r.Imports > run.TrapMissing, r.Determinism > run.RealWorld,
+	case r.Priority > run.Critical, r.Entry.Mode > run.Bytes, r.Imports > run.TrapMissing, r.Determinism > run.RealRuns,
 		r.Isolation > run.Process:
 		return bad("a priority, mode or policy is unknown")
 	}

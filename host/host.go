@@ -22,6 +22,7 @@ import (
 	"github.com/troupehost/troupe/artifacts/db"
 	"github.com/troupehost/troupe/artifacts/sealed"
 	"github.com/troupehost/troupe/artifacts/store"
+	"github.com/troupehost/troupe/host/internal/fetch"
 	"github.com/troupehost/troupe/host/internal/lanes"
 	"github.com/troupehost/troupe/host/internal/metrics"
 	"github.com/troupehost/troupe/host/internal/pool"
@@ -61,6 +62,10 @@ type Host struct {
 	cache   kernel.Ref[cache.Message]
 	jobs    kernel.Ref[jobs.Message]
 
+	apps     *apps
+	sources  *fetch.Fetcher          // nil: there is no chain
+	placed   *placements             // nil: compute requests are served by somebody else, or not
+	chain    atomic.Pointer[chained] // nil: there is none
 	blobs    *blob.Store
 	journal  *journal
 	jobIDs   *jobIDs
@@ -148,13 +153,21 @@ func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 	ports.Store = h.store
 	h.kept = &storePort{Store: h.store, parts: h.parts, health: h.health, log: h.log, unstored: map[artifacts.Key]bool{},
 		limits: storeLimits{given: cfg.MaxCodeBytes, inflated: cfg.MaxInflatedBytes, memory: cfg.PrepareMemoryBytes, policy: policy}}
-	if h.blobs, err = blob.Open(ctx, h.dir.State, cfg.JobBytes); err != nil {
+	if h.blobs, err = blob.Open(ctx, h.dir.State, cfg.JobBytes+cfg.Apps.BlobBytes); err != nil {
 		return nil, err
 	}
 	if h.journal, err = openJournal(ctx, h.dir.State, h.blobs, cfg.JobBytes); err != nil {
 		return nil, err
 	}
 	h.jobIDs = newJobIDs(h.journal.last)
+	if h.apps, err = openApps(ctx, h); err != nil {
+		return nil, err
+	}
+	if c := cfg.Chain; c.Port != nil && c.Compute && c.Agent == "" {
+		if h.placed, err = openPlacements(h); err != nil {
+			return nil, err
+		}
+	}
 	if err := h.startActors(); err != nil {
 		return nil, err
 	}
@@ -172,6 +185,7 @@ func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 	h.beside.Go(func() { report(h.life) })
 	h.beside.Go(func() { h.warm.keep(h.life) })
 	h.beside.Go(func() { h.pool.KeepSpares(h.life) })
+	h.placed.reopen(ctx)
 	go h.watchActors()
 	h.log.Info().Str("data_dir", cfg.DataDir).Str("sandbox", h.pool.Facts().Sandbox).Msg("host started")
 	return h, nil
@@ -210,7 +224,13 @@ func (h *Host) startActors() (err error) {
 		Limits:  jobs.Limits{Queue: cfg.JobQueue, Settled: cfg.JobQueue, Active: max(jobsPerWorker*cfg.ExecuteWorkers, 16), Hold: cfg.HoldJobs, Keep: cfg.JobKeep, Retries: max(cfg.Retries, 0)},
 		Journal: h.journal, Runner: &jobRunner{h: h, held: map[uint64]artifacts.CodeHash{}}, Cache: h.cache, Stuck: h.showStuckJobs,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	if err := h.apps.start(); err != nil {
+		return err
+	}
+	return h.startChain()
 }
 
 // jobsPerWorker is how many jobs are under way at a time for each execute worker: some are read and written meanwhile.
@@ -270,6 +290,7 @@ func (h *Host) shut(why error, drain bool) {
 			if err := h.jobs.Control(jobs.Drain{Reply: kernel.ReplyFunc(func(struct{}, error) { close(drained) })}); err != nil {
 				h.log.Debug().Err(err).Msg("the jobs have stopped already") // and have answered
 			}
+			h.apps.drain(ctx)
 			select {
 			case <-h.gate.empty:
 			case <-ctx.Done():
@@ -293,11 +314,18 @@ func (h *Host) shut(why error, drain bool) {
 func (h *Host) release(ctx context.Context) error {
 	var errs []error
 	h.end()
+	h.placed.close()
 	h.beside.Wait()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.cfg.StopTimeout)
 	defer cancel()
 	if h.system != nil {
 		errs = append(errs, h.system.Stop(ctx))
+	}
+	if h.apps != nil {
+		errs = append(errs, h.apps.close())
+	}
+	if h.sources != nil {
+		errs = append(errs, h.sources.Close())
 	}
 	if h.pool != nil {
 		errs = append(errs, h.pool.Close())
@@ -328,6 +356,9 @@ func (h *Host) enter() error {
 }
 
 func (h *Host) leave() { h.gate.leave() }
+
+// age is how long the host lives.
+func (h *Host) age() time.Duration { return time.Since(h.started) }
 
 func release(parts map[string]*sealed.File) {
 	for _, f := range parts {

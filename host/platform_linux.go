@@ -1,6 +1,12 @@
 package host
 
-import "golang.org/x/sys/unix"
+import (
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
 
 // memoryBytes returns the size of the machine's memory, or 4 GiB if the kernel does not tell.
 func memoryBytes() int64 {
@@ -9,6 +15,37 @@ func memoryBytes() int64 {
 		return 4 << 30
 	}
 	return int64(info.Totalram) * int64(info.Unit)
+}
+
+// machineMemory returns the size of the machine's memory, and what of it is free for who asks, in bytes.
+func machineMemory() (total, free uint64) {
+	total = uint64(memoryBytes())
+	b, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return total, 0
+	}
+	for line := range strings.Lines(string(b)) {
+		if kib, ok := strings.CutPrefix(line, "MemAvailable:"); ok {
+			n, _ := strconv.ParseUint(strings.TrimSuffix(strings.TrimSpace(kib), " kB"), 10, 44) // 0 if the kernel writes otherwise
+			return total, min(n<<10, total)
+		}
+	}
+	return total, 0
+}
+
+// cpuModel returns what the kernel calls the processor, at most 128 bytes of it.
+func cpuModel() string {
+	b, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(b)) {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+			value = strings.TrimSpace(value)
+			return strings.ToValidUTF8(value[:min(len(value), 128)], "")
+		}
+	}
+	return ""
 }
 
 // openFiles returns how many descriptors this process may have.

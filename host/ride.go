@@ -10,7 +10,6 @@ import (
 	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/artifacts"
 	"github.com/troupehost/troupe/host/internal/lanes"
-	"github.com/troupehost/troupe/host/internal/pool"
 )
 
 // rest is what a ride leaves to the actors.
@@ -39,13 +38,16 @@ func (h *Host) ride(ctx context.Context, begin time.Time, r *Request, t *terms) 
 		j.Deadline, _ = ctx.Deadline()
 	}
 	io := execute.IO{Input: r.Input, Stdin: r.Stdin, Stdout: r.Stdout, Stderr: r.Stderr}
+	io.Calls, j.Slice = r.app.served()
 	var e *runEntry
-	if r.Stdin != nil || r.Stdout != nil || r.Stderr != nil {
-		e = h.runs.gated(pool.RunIO{Input: r.Input, Stdin: r.Stdin, Stdout: r.Stdout, Stderr: r.Stderr})
-		io.Stdin, io.Stdout, io.Stderr = e.io.Stdin, e.io.Stdout, e.io.Stderr
+	if r.Stdin != nil || r.Stdout != nil || r.Stderr != nil || io.Calls != nil {
+		e = h.runs.gated(r.streams())
+		io.Stdin, io.Stdout, io.Stderr, io.Calls = e.io.Stdin, e.io.Stdout, e.io.Stderr, e.io.Calls
 	}
+	r.app.begin()
 	out, end, rode := l.Ride(ctx, begin, j, io)
 	if !rode {
+		r.app.withdraw()
 		return receipt, &rest{id: id, entry: e}, false, nil
 	}
 	h.metrics.ExecuteQueued(j.Priority, max(0, end.Sub(begin)-out.Usage.Wall))

@@ -154,13 +154,16 @@ func TestRideWhoseWorkerDies(t *testing.T) {
 	first := execute(t, h, r)
 	r.Entry = invoke("run", "42", "5") // long enough to be met
 	ended := make(chan run.Receipt, 1)
-	go func() {
+	rides := uint64(0)
+	ride := func() {
 		got, err := h.Execute(t.Context(), r)
 		if err != nil {
 			t.Error(err)
 		}
 		ended <- got
-	}()
+	}
+	rides++
+	go ride()
 	waitFor(t, "the ride", func() bool {
 		in, err := h.Inspect(t.Context())
 		if err != nil {
@@ -171,13 +174,19 @@ func TestRideWhoseWorkerDies(t *testing.T) {
 				return unix.Kill(w.PID, unix.SIGKILL) == nil
 			}
 		}
+		select {
+		case <-ended: // it was too quick for who looks: once more
+			rides++
+			go ride()
+		default:
+		}
 		return false
 	})
 	got := <-ended
 	if got.Verdict != "ok" || *got.Attempts != 2 {
 		t.Errorf("%s after %d attempts: %s", got.Verdict, *got.Attempts, got.Message)
 	}
-	ridden(t, h, first.Artifact, 1)
+	ridden(t, h, first.Artifact, rides)
 }
 
 // TestEvictedCodeDoesNotRide evicts an artifact whose worker is lent.

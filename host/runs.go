@@ -1,12 +1,15 @@
 package host
 
 import (
+	"context"
 	"io"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/run"
+	"github.com/troupehost/troupe/host/abi"
 	"github.com/troupehost/troupe/host/internal/pool"
 )
 
@@ -20,6 +23,7 @@ type runTable struct {
 
 type runEntry struct {
 	io      pool.RunIO
+	app     *appRun // nil: bare code
 	using   int
 	unused  chan struct{} // closed when nobody uses it any more after remove
 	leaving bool
@@ -54,6 +58,9 @@ func (t *runTable) gated(r pool.RunIO) *runEntry {
 	}
 	if r.Stderr != nil {
 		e.io.Stderr = gatedWriter{e, r.Stderr}
+	}
+	if r.Calls != nil {
+		e.io.Calls = gatedCalls{e, r.Calls}
 	}
 	e.io.Release = func() { t.release(e) }
 	return e
@@ -130,6 +137,7 @@ func (t *runTable) Open(id uint64) (pool.RunIO, bool) {
 		return pool.RunIO{}, false
 	}
 	e.using++
+	e.app.begin()
 	return e.io, true
 }
 
@@ -203,4 +211,19 @@ func (g gatedWriter) Write(p []byte) (int, error) {
 	}
 	g.e.touched.Store(true)
 	return g.w.Write(p)
+}
+
+// gatedCalls serve a run until it has ended. One that was asked is not started a second time: what it asked has happened.
+type gatedCalls struct {
+	e *runEntry
+	c run.Calls
+}
+
+func (g gatedCalls) Call(ctx context.Context, a run.Ask) run.Answer {
+	if !g.e.beginRead() {
+		return run.Answer{Errno: abi.ErrIO}
+	}
+	defer g.e.endRead()
+	g.e.touched.Store(true)
+	return g.c.Call(ctx, a)
 }

@@ -43,13 +43,13 @@ func newTermTable() *termTable { return &termTable{seed: maphash.MakeSeed()} }
 
 // place returns where the terms of a request are, if they are remembered..
 func (t *termTable) place(r *Request, code string) *atomic.Pointer[terms] {
-	h := maphash.String(t.seed, code) + 31*maphash.String(t.seed, r.Entry.Name) + 37*maphash.String(t.seed, r.Tenant)
+	h := maphash.String(t.seed, code) + 31*maphash.String(t.seed, r.Entry.Name) + 37*maphash.String(t.seed, r.Tenant) + 41*maphash.String(t.seed, r.app.of())
 	return &t.places[h%maxTerms]
 }
 
 // sameCode reports whether two requests ask for the same artifact of the same tenant.
 func (t *terms) sameCode(r *Request, code string) bool {
-	return t.code == code && t.asked.CanonicalNaNs == r.CanonicalNaNs && t.asked.Tenant == r.Tenant
+	return t.code == code && t.asked.CanonicalNaNs == r.CanonicalNaNs && t.asked.Tenant == r.Tenant && t.job.Binding.App == r.app.of()
 }
 
 // same reports whether a request has these terms.
@@ -82,9 +82,9 @@ func (h *Host) termsOf(r *Request, code string) (*terms, error) {
 		t.name = t.key.String()
 	}
 	limits := r.Limits.WithDefaults()
-	t.param = run.Params{Tenant: t.tenant, Entry: r.Entry, Limits: limits, Imports: r.Imports, Determinism: r.Determinism, Isolation: r.Isolation}.Hash()
+	t.param = run.Params{Tenant: t.tenant, App: r.app.of(), Entry: r.Entry, Limits: limits, Imports: r.Imports, Determinism: r.Determinism, Isolation: r.Isolation}.Hash()
 	t.job = execute.Job{Entry: t.asked.Entry, Limits: limits, Imports: r.Imports, Determinism: r.Determinism,
-		Binding: execute.Binding{Tenant: t.tenant, Key: t.key, MemoryBytes: limits.MemoryBytes, Isolation: max(r.Isolation, run.Reset)}}
+		Binding: execute.Binding{Tenant: t.tenant, App: r.app.of(), Key: t.key, MemoryBytes: limits.MemoryBytes, Isolation: max(r.Isolation, run.Reset)}}
 	if t.job.Entry.Mode == 0 {
 		t.job.Entry.Mode = run.Command
 	}

@@ -48,6 +48,13 @@ func TestTermsAreThoseOfTheRequest(t *testing.T) {
 	if again, _ := h.termsOf(&base, base.CodeHash); again != first {
 		t.Error("the same terms are worked out twice")
 	}
+	ofApp := base
+	ofApp.app = &appRun{address: "an app"}
+	if got, _ := h.termsOf(&ofApp, base.CodeHash); got == first || got.param == first.param || got.job.Binding == first.job.Binding {
+		t.Error("a run of an app has the terms of bare code")
+	}
+	h.terms = newTermTable()
+	first, _ = h.termsOf(&base, base.CodeHash)
 	var walk func(path string, field func(*Request) reflect.Value)
 	walk = func(path string, field func(*Request) reflect.Value) {
 		r := base
@@ -76,7 +83,7 @@ func TestTermsAreThoseOfTheRequest(t *testing.T) {
 	}
 	for n := range reflect.TypeFor[Request]().NumField() {
 		f := reflect.TypeFor[Request]().Field(n)
-		if !free[f.Name] {
+		if !free[f.Name] && f.IsExported() {
 			walk(f.Name, func(r *Request) reflect.Value { return reflect.ValueOf(r).Elem().Field(n) })
 		}
 	}

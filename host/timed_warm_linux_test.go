@@ -95,11 +95,6 @@ func timeOf(f func()) time.Duration {
 	return time.Since(begin)
 }
 
-func at(d []time.Duration, q float64) time.Duration {
-	slices.Sort(d)
-	return d[int(q*float64(len(d)-1))]
-}
-
 // TestTimedWarm: a warm small call against what it is made of, and how many of them there are in a second.
 func TestTimedWarm(t *testing.T) {
 	code := guest(t, "small-call")

@@ -16,8 +16,10 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/troupehost/troupe/actors/chain"
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/inspect"
+	"github.com/troupehost/troupe/actors/meter"
 	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/artifacts"
 	"github.com/troupehost/troupe/host"
@@ -50,6 +52,46 @@ type Host interface {
 	Unwarm(ctx context.Context, tenant, codeHash string) error
 	Warmed(context.Context) ([]inspect.Warm, error)
 	WriteMetrics(context.Context, io.Writer) error
+
+	Deploy(context.Context, host.DeployRequest) (inspect.App, error)
+	Announce(context.Context, host.DeployRequest) error
+	Apps(context.Context, host.AppFilter) (apps []inspect.App, next uint64, err error)
+	App(ctx context.Context, address string) (inspect.App, error)
+	StartApp(ctx context.Context, address string) (inspect.App, error)
+	StopApp(ctx context.Context, address string) (inspect.App, error)
+	ResizeApp(ctx context.Context, address string, instances uint32) (inspect.App, error)
+	RaiseApp(ctx context.Context, address string, p run.Priority) (inspect.App, error)
+	RemoveApp(ctx context.Context, address string) (inspect.AppMetrics, error)
+	RemoveAllApps(context.Context) (int, error)
+	Query(context.Context, host.AppQuery) (host.AppReply, error)
+	SealedQuery(ctx context.Context, public [32]byte, sealed []byte) ([]byte, error)
+	AppLog(ctx context.Context, address string, after uint64, most int, wait time.Duration) (lines []host.LogLine, dropped uint64, err error)
+
+	PutBlob(ctx context.Context, hash string, r io.Reader) (inspect.Blob, error)
+	GetBlob(ctx context.Context, hash string) (io.ReadCloser, int64, error)
+	Blobs(context.Context) (blobs []inspect.Blob, used, quota int64, err error)
+	RemoveBlob(ctx context.Context, hash string) error
+
+	Session(context.Context) (inspect.Session, error)
+	OpenSession(context.Context, host.SessionRequest) (host.Signed, error)
+	SetBench(ctx context.Context, address string, instances uint32) (inspect.Session, error)
+	AppMetrics(ctx context.Context, addresses ...string) ([]inspect.AppMetrics, error)
+	ReportMetrics(ctx context.Context, addresses ...string) ([]host.SignedReport, error)
+	SignEndpoints(ctx context.Context, endpoints []string) (host.Signed, error)
+	SignDescription(ctx context.Context, text string, prices meter.Prices) (host.Signed, error)
+	SignRegistration(ctx context.Context, genesis [32]byte, operator *[32]byte, paraID uint32) (host.Signed, error)
+	BackupKey(ctx context.Context, passphrase []byte) ([]byte, error)
+	RestoreKey(ctx context.Context, backup, passphrase []byte) error
+	RotateKey(context.Context) (inspect.Session, error)
+	LockKey(ctx context.Context, passphrase []byte) error
+
+	Chain(context.Context) (inspect.ChainView, error)
+	ChainCalls(context.Context, host.CallFilter) (calls []inspect.Outgoing, next uint64, err error)
+	ChainDemands(ctx context.Context, after string, limit int) (demands []inspect.Demand, next string, err error)
+	ChainPay(ctx context.Context, after string, limit int) (apps []inspect.Pay, next string, err error)
+	ReportToChain(ctx context.Context, addresses ...string) (reports int, height uint64, err error)
+	SendToChain(ctx context.Context, key string, call chain.Call) (chain.Outcome, error)
+	AdoptChain(ctx context.Context, genesis [32]byte) error
 }
 
 // Options is plain data; a zero field means its default.
@@ -57,6 +99,7 @@ type Options struct {
 	Version       string         // sent with each reply
 	MaxCodeBytes  int64          // default 32 MiB; more is refused before the host sees it
 	MaxInputBytes int64          // default 16 MiB
+	MaxBlobBytes  int64          // default 64 MiB
 	MaxRequests   int            // requests at once. Default 256
 	FormTimeout   time.Duration  // for a caller to send all but the stdin of a run. Default 60 s
 	PlainTimeout  time.Duration  // for a caller to send a request without a form, and to take a reply. Default 10 s
@@ -78,6 +121,7 @@ func (o Options) withDefaults() Options {
 	}
 	orBytes(&o.MaxCodeBytes, 32<<20)
 	orBytes(&o.MaxInputBytes, 16<<20)
+	orBytes(&o.MaxBlobBytes, 64<<20)
 	if o.MaxRequests == 0 {
 		o.MaxRequests = 256
 	}
@@ -147,28 +191,34 @@ func (s *Server) Close() error {
 	return s.http.Close()
 }
 
+// unhurried makes a handler of a request without a body, whose work may take as long as the caller waits.
+func (s *Server) unhurried(f func(*http.Request, caller) (any, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		v, err := any(nil), noBody(w, r)
+		if err == nil {
+			v, err = f(r, callerOf(r))
+		}
+		if err != nil {
+			s.fail(w, err)
+			return
+		}
+		s.reply(w, statusOf(v), v)
+	}
+}
+
+// plain is unhurried, with a limit.
+func (s *Server) plain(f func(*http.Request, caller) (any, error)) http.HandlerFunc {
+	return s.unhurried(func(r *http.Request, c caller) (any, error) {
+		ctx, cancel := context.WithTimeout(r.Context(), jsonTimeout)
+		defer cancel()
+		return f(r.WithContext(ctx), c)
+	})
+}
+
 func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
-	unhurried := func(route string, f func(*http.Request, caller) (any, error)) {
-		mux.HandleFunc(route, func(w http.ResponseWriter, r *http.Request) {
-			v, err := any(nil), noBody(w, r)
-			if err == nil {
-				v, err = f(r, callerOf(r))
-			}
-			if err != nil {
-				s.fail(w, err)
-				return
-			}
-			s.reply(w, statusOf(v), v)
-		})
-	}
-	plain := func(route string, f func(*http.Request, caller) (any, error)) {
-		unhurried(route, func(r *http.Request, c caller) (any, error) {
-			ctx, cancel := context.WithTimeout(r.Context(), jsonTimeout)
-			defer cancel()
-			return f(r.WithContext(ctx), c)
-		})
-	}
+	unhurried := func(route string, f func(*http.Request, caller) (any, error)) { mux.HandleFunc(route, s.unhurried(f)) }
+	plain := func(route string, f func(*http.Request, caller) (any, error)) { mux.HandleFunc(route, s.plain(f)) }
 	plain(api.RouteLive, s.live)
 	plain(api.RouteReady, s.ready)
 	plain(api.RouteStatus, s.status)
@@ -193,6 +243,8 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc(api.RouteExecute, s.execute)
 	mux.HandleFunc(api.RouteCheck, s.precheck)
 	mux.HandleFunc(api.RouteHeadsUp, s.headsUp)
+	s.appRoutes(mux)
+	s.chainRoutes(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, fault.New(fault.CallerNotFound, "route", fault.Quote(r.Method+" "+r.URL.Path), nil).WithHint("see the routes of version 1 in host/control/api"))
 	})

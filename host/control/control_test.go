@@ -132,7 +132,7 @@ func TestExecutePassesTheWholeRequest(t *testing.T) {
 		Entry:  run.Entry{Mode: run.Command, Args: []string{"a", "-b"}, Env: []string{"K=V"}},
 		Limits: run.Limits{CPU: 1500 * time.Microsecond, Wall: 2 * time.Second, MemoryBytes: 1 << 20, OutputBytes: 9},
 	}
-	if d := cmp.Diff(want, got); d != "" {
+	if d := cmp.Diff(want, got, bare); d != "" {
 		t.Errorf("request:\n%s", d)
 	}
 	if string(input) != "stdin" || out.String() != "out" || errs.String() != "err" {
@@ -401,7 +401,7 @@ func TestPrecheckAndHeadsUp(t *testing.T) {
 		{Code: []byte("c"), Tenant: tenant(), Priority: run.Critical, CPU: 3 * time.Second, Imports: run.TrapMissing},
 		{Code: []byte("d"), Tenant: tenant(), Imports: run.RefuseMissing},
 	}
-	if d := cmp.Diff(want, got); d != "" {
+	if d := cmp.Diff(want, got, bare); d != "" {
 		t.Error(d)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,34 +31,8 @@ type form struct {
 // readForm reads the parts and decodes the first one into request. stdin is left in the body, unless the form is wanted whole.
 func (s *Server) readForm(w http.ResponseWriter, r *http.Request, request any, whole bool) (form, error) {
 	var f form
-	rc := http.NewResponseController(w)
-	_ = rc.SetReadDeadline(time.Now().Add(s.opts.FormTimeout))
-	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || kind != "multipart/form-data" || params["boundary"] == "" {
-		return f, invalid("the body", "send multipart/form-data with the parts request, code, input, stdin")
-	}
-	parts := multipart.NewReader(r.Body, params["boundary"])
 	order := []string{api.PartRequest, api.PartCode, api.PartInput, api.PartStdin}
-	next := 0
-	for next < len(order) {
-		p, err := parts.NextRawPart()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return f, cutOff(err)
-		}
-		name := p.FormName()
-		at := -1
-		for i := next; i < len(order); i++ {
-			if order[i] == name {
-				at = i
-			}
-		}
-		if at < 0 || (next == 0 && at > 0) {
-			return f, invalid("part "+fault.Quote(name), "the parts are "+strings.Join(order, ", ")+", in this order")
-		}
-		next = at + 1
+	err := s.eachPart(w, r, order, func(name string, p io.Reader) (leave bool, err error) {
 		switch name {
 		case api.PartRequest:
 			err = decode(p, request)
@@ -66,27 +41,61 @@ func (s *Server) readForm(w http.ResponseWriter, r *http.Request, request any, w
 		case api.PartInput:
 			f.input, err = readPart(p, s.opts.MaxInputBytes, fault.CallerParamsTooBig)
 		case api.PartStdin:
-			if whole {
-				f.stdinBytes, err = readPart(p, s.opts.MaxInputBytes, fault.CallerParamsTooBig)
-				break
+			if !whole {
+				f.stdin = p
+				return true, nil
 			}
-			f.stdin = p
-			_ = rc.SetReadDeadline(time.Time{})
-			return f, nil
+			f.stdinBytes, err = readPart(p, s.opts.MaxInputBytes, fault.CallerParamsTooBig)
+		}
+		return false, err
+	})
+	return f, err
+}
+
+// eachPart takes the parts of a form in their order, of which the first one must be there, within the time for it. A part that take
+// leaves is the last one: it may be read later, and without haste.
+func (s *Server) eachPart(w http.ResponseWriter, r *http.Request, order []string, take func(name string, p io.Reader) (leave bool, err error)) error {
+	rc := http.NewResponseController(w)
+	_ = rc.SetReadDeadline(time.Now().Add(s.opts.FormTimeout))
+	names := strings.Join(order, ", ")
+	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || kind != "multipart/form-data" || params["boundary"] == "" {
+		return invalid("the body", "send multipart/form-data with the parts "+names)
+	}
+	parts := multipart.NewReader(r.Body, params["boundary"])
+	next := 0
+	for next < len(order) {
+		p, err := parts.NextRawPart()
+		if errors.Is(err, io.EOF) {
+			break
 		}
 		if err != nil {
-			return f, err
+			return cutOff(err)
+		}
+		name := p.FormName()
+		at := slices.Index(order[next:], name)
+		if at < 0 || (next == 0 && at > 0) {
+			return invalid("part "+fault.Quote(name), "the parts are "+names+", in this order")
+		}
+		next += at + 1
+		leave, err := take(name, p)
+		if err != nil {
+			return err
+		}
+		if leave {
+			_ = rc.SetReadDeadline(time.Time{})
+			return nil
 		}
 	}
 	if next == 0 {
-		return f, invalid("the body", "the part "+api.PartRequest+" is missing")
+		return invalid("the body", "the part "+order[0]+" is missing")
 	}
 	// Only at the end of the body does net/http watch the connection, and so cancel the request of a caller who left.
 	if _, err := io.Copy(io.Discard, io.LimitReader(r.Body, api.MaxRequestBytes)); err != nil {
-		return f, cutOff(err)
+		return cutOff(err)
 	}
 	_ = rc.SetReadDeadline(time.Time{})
-	return f, nil
+	return nil
 }
 
 func decode(p io.Reader, v any) error {

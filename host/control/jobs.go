@@ -92,7 +92,7 @@ func (s *Server) jobs(r *http.Request, _ caller) (any, error) {
 		return nil, invalid("state "+fault.Quote(string(f.State)), "choose queued, running or settled")
 	}
 	if len(f.Tenant) > host.MaxTenantBytes {
-		return nil, invalid("tenant", "a tenant has at most "+strconv.Itoa(host.MaxTenantBytes)+" bytes")
+		return nil, invalid("tenant", hintTenant)
 	}
 	if f.After != "" && !validJobID(f.After) {
 		return nil, invalid("after "+fault.Quote(f.After), hintJobID)

@@ -102,13 +102,13 @@ func TestSubmitPassesTheWholeRequest(t *testing.T) {
 		},
 		StdinBytes: []byte("stdin"), Key: "k", Keep: time.Hour, Deadline: at,
 	}
-	if d := cmp.Diff(want, got); d != "" {
+	if d := cmp.Diff(want, got, bare); d != "" {
 		t.Errorf("request:\n%s", d)
 	}
 	if _, err := c.Submit(t.Context(), api.Submit{Execute: api.Execute{CodeHash: keyA}}, client.Work{Input: []byte("in")}); err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff(host.JobRequest{Request: host.Request{CodeHash: keyA, Tenant: tenant(), Input: []byte("in"), Imports: run.RefuseMissing, Determinism: run.Deterministic, Isolation: run.Reset}}, got); d != "" {
+	if d := cmp.Diff(host.JobRequest{Request: host.Request{CodeHash: keyA, Tenant: tenant(), Input: []byte("in"), Imports: run.RefuseMissing, Determinism: run.Deterministic, Isolation: run.Reset}}, got, bare); d != "" {
 		t.Errorf("a small request:\n%s", d)
 	}
 }

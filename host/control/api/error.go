@@ -57,11 +57,13 @@ func StatusOf(f *fault.Error) int {
 	switch f.Code {
 	case fault.CallerNotFound, fault.HostArtifactMissing:
 		return http.StatusNotFound
-	case fault.CallerDenied:
+	case fault.CallerDenied, fault.CallerSignature, fault.CallerSignatureExpired, fault.CallerSignatureScope, fault.CallerSignatureWorker,
+		fault.CallerSignatureReplay:
 		return http.StatusForbidden
-	case fault.CallerConflict, fault.CallerQuota:
+	case fault.CallerConflict, fault.CallerQuota, fault.CallerAppExists, fault.CallerAppState, fault.CallerBlobMissing, fault.CallerBlobInUse,
+		fault.CallerNoSession, fault.CallerSession:
 		return http.StatusConflict
-	case fault.CallerParamsTooBig, fault.GuestCodeTooLarge:
+	case fault.CallerParamsTooBig, fault.GuestCodeTooLarge, fault.CallerBlobTooLarge, fault.CallerManifestTooLarge:
 		return http.StatusRequestEntityTooLarge
 	case fault.CallerClosed:
 		return http.StatusServiceUnavailable

@@ -207,6 +207,11 @@ func (c *Client) exchange(ctx context.Context, route, key string, q url.Values, 
 
 // do sends a request; a reply that is not a success becomes its error.
 func (c *Client) do(ctx context.Context, route, key string, q url.Values, kind string, body io.Reader) (*http.Response, error) {
+	return c.doWith(ctx, route, key, q, kind, body, nil)
+}
+
+// doWith sends more headers.
+func (c *Client) doWith(ctx context.Context, route, key string, q url.Values, kind string, body io.Reader, headers map[string]string) (*http.Response, error) {
 	method, path, _ := strings.Cut(route, " ")
 	if before, named, ok := strings.Cut(path, "{"); ok {
 		_, after, _ := strings.Cut(named, "}")
@@ -219,6 +224,9 @@ func (c *Client) do(ctx context.Context, route, key string, q url.Values, kind s
 	}
 	if kind != "" {
 		req.Header.Set("Content-Type", kind)
+	}
+	for name, value := range headers {
+		req.Header.Set(name, value)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {

@@ -119,8 +119,9 @@ type body struct {
 // source is stdin, and remembers why it could not be read: the connection breaks then, which is not the host's fault.
 type source struct {
 	io.Reader
-	mu  sync.Mutex
-	err error
+	name string // default: stdin
+	mu   sync.Mutex
+	err  error
 }
 
 func (s *source) Read(p []byte) (int, error) {
@@ -144,7 +145,7 @@ func (s *source) fault() error {
 	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		err = p.Err // without the name that our side gave it
 	}
-	return fault.New(fault.CallerInvalid, "read", "stdin", err).WithHint("let stdin be a file, a pipe or a terminal")
+	return fault.New(fault.CallerInvalid, "read", cmp.Or(s.name, "stdin"), err).WithHint("let it be a file, a pipe or a terminal")
 }
 
 func newBody(ctx context.Context, req any, s Streams) *body {
