@@ -31,6 +31,10 @@ var allowed = map[string][]string{
 	"artifacts/store":         {"leaves", "artifacts/db", "artifacts/db/failpoint"},
 
 	"artifacts/db/failpoint": {},
+	"artifacts/scale":        {"actors/fault"},
+	"artifacts/manifest":     {"leaves", "artifacts/scale"},
+
+	"actors/meter": {"leaves", "artifacts/scale", "artifacts/manifest"},
 
 	"actors/kernel":  {"actors/fault", "actors/inspect"},
 	"actors/sim":     {"actors/fault", "actors/inspect"},
@@ -39,6 +43,46 @@ var allowed = map[string][]string{
 	"actors/cache":   {"leaves", "actors/kernel", "actors/prepare", "actors/execute"},
 	"actors/jobs":    {"leaves", "actors/kernel", "actors/cache"},
 
+	"actors/sessions": {"leaves", "actors/kernel", "actors/cache", "actors/jobs", "actors/meter", "artifacts/manifest"},
+
+	"actors/chain":        {"leaves", "actors/kernel"},
+	"actors/chain/report": {"leaves", "actors/kernel", "actors/chain", "actors/meter", "artifacts/scale", "artifacts/manifest"},
+	"actors/chain/follow": {"leaves", "actors/kernel", "actors/chain", "actors/sessions", "actors/meter", "artifacts/manifest"},
+
+	"chainbridge/ledger/state":       {"leaves", "artifacts/scale"},
+	"chainbridge/ledger/pallet":      {"leaves", "artifacts/scale", "actors/meter", "chainbridge/ledger/state"},
+	"chainbridge/ledger/machine":     {"leaves", "chainbridge/ledger/pallet", "chainbridge/ledger/state"},
+	"chainbridge/ledger/accounts":    {"leaves", "artifacts/scale", "actors/meter", "chainbridge/ledger/pallet", "chainbridge/ledger/state"},
+	"chainbridge/ledger/governance":  {"leaves", "artifacts/scale", "actors/meter", "chainbridge/ledger/pallet", "chainbridge/ledger/state", "chainbridge/ledger/accounts"},
+	"chainbridge/ledger/registry":    {"leaves", "artifacts/scale", "actors/meter", "chainbridge/ledger/pallet", "chainbridge/ledger/state", "chainbridge/ledger/accounts"},
+	"chainbridge/ledger/market":      {"leaves", "artifacts/scale", "artifacts/manifest", "actors/meter", "chainbridge/ledger/pallet", "chainbridge/ledger/state", "chainbridge/ledger/accounts", "chainbridge/ledger/registry", "chainbridge/ledger/computation"},
+	"chainbridge/ledger/fixed":       {"leaves", "artifacts/scale"},
+	"chainbridge/ledger/computation": {"leaves", "artifacts/scale", "actors/meter", "chainbridge/ledger/pallet", "chainbridge/ledger/state", "chainbridge/ledger/fixed", "chainbridge/ledger/accounts", "chainbridge/ledger/registry"},
+	"chainbridge/ledger/compute": {"chainbridge/ledger/pallet", "chainbridge/ledger/compute/credits", "chainbridge/ledger/compute/ip", "chainbridge/ledger/compute/nodes",
+		"chainbridge/ledger/compute/plans", "chainbridge/ledger/compute/requests"},
+	"chainbridge/ledger/compute/credits":  {"chainbridge/ledger/pallet", "chainbridge/ledger/state", "chainbridge/ledger/accounts"},
+	"chainbridge/ledger/compute/ip":       {"artifacts/scale", "chainbridge/ledger/pallet", "chainbridge/ledger/state"},
+	"chainbridge/ledger/compute/nodes":    {"leaves", "artifacts/scale", "actors/meter", "chainbridge/ledger/pallet", "chainbridge/ledger/state", "chainbridge/ledger/accounts", "chainbridge/ledger/compute/credits"},
+	"chainbridge/ledger/compute/requests": {"leaves", "artifacts/scale", "actors/meter", "chainbridge/ledger/pallet", "chainbridge/ledger/state", "chainbridge/ledger/compute/credits", "chainbridge/ledger/compute/ip", "chainbridge/ledger/compute/nodes"},
+	"chainbridge/ledger/compute/plans": {"leaves", "artifacts/scale", "chainbridge/ledger/pallet", "chainbridge/ledger/state", "chainbridge/ledger/accounts", "chainbridge/ledger/compute/credits",
+		"chainbridge/ledger/compute/nodes", "chainbridge/ledger/compute/requests"},
+	"chainbridge/ledger": {"leaves", "artifacts/scale", "actors/meter", "chainbridge/ledger/machine", "chainbridge/ledger/pallet", "chainbridge/ledger/state", "chainbridge/ledger/accounts",
+		"chainbridge/ledger/governance", "chainbridge/ledger/registry", "chainbridge/ledger/market", "chainbridge/ledger/computation", "chainbridge/ledger/compute"},
+	"chainbridge/devchain": {"leaves", "artifacts/scale", "actors/chain", "artifacts/db", "artifacts/db/failpoint", "chainbridge/ledger", "chainbridge/ledger/machine", "chainbridge/ledger/pallet", "chainbridge/ledger/state"},
+	"chainbridge/fake":     {"leaves", "actors/chain"},
+	"chainbridge":          {"leaves", "chainbridge/devchain", "chainbridge/ledger", "chainbridge/ledger/computation", "chainbridge/ledger/pallet"},
+
+	"host/guest":            {},
+	"host/guest/handler":    {"host/guest"},
+	"host/internal/appdata": {"leaves", "artifacts/db", "artifacts/blob", "artifacts/manifest", "artifacts/scale", "actors/meter", "actors/sessions"},
+	"host/internal/outbox":  {"leaves", "artifacts/db", "actors/chain"},
+	"host/internal/fetch":   {"leaves", "artifacts/manifest"},
+	"host/internal/agent":   {"leaves", "actors/chain/follow"},
+	"host/internal/calls":   {"leaves", "host/abi", "actors/meter", "artifacts/manifest"},
+	"host/internal/ingress": {"leaves", "host/abi", "host/internal/calls", "host/internal/origin", "actors/meter", "artifacts/manifest"},
+	"actors/keys":           {"leaves", "actors/meter", "artifacts/manifest", "artifacts/scale"},
+	"host/internal/origin":  {"leaves", "actors/meter", "artifacts/manifest", "artifacts/scale"},
+	"host/internal/turns":   {"leaves"},
 	"host/wire":             {"leaves", "host/abi", "artifacts/wasm"}, // abi: the calls that it must agree on; wasm: the instrumentation, and policies
 	"host/sandbox":          {"leaves"},
 	"host/abi":              {"leaves"},
@@ -46,17 +90,18 @@ var allowed = map[string][]string{
 	"host/worker":           {"leaves", "host/wire", "host/sandbox", "host/engine", "host/abi"},
 	"host/internal/lanes":   {"leaves", "actors/execute"},
 	"host/internal/metrics": {"leaves"},
-	"host/internal/pool":    {"leaves", "host/wire", "artifacts/wasm", "host/sandbox", "actors/prepare", "actors/execute"},
+	"host/internal/pool":    {"leaves", "host/abi", "host/wire", "artifacts/wasm", "host/sandbox", "actors/prepare", "actors/execute"},
 	"host": {"leaves", "actors/kernel", "actors/prepare", "actors/execute", "actors/cache", "actors/jobs", "artifacts/blob", "artifacts/db", "artifacts/store",
-		"artifacts/wasm", "host/wire", "host/sandbox", "host/abi", "host/internal/lanes", "host/internal/metrics", "host/internal/pool"},
+		"artifacts/wasm", "artifacts/scale", "artifacts/manifest", "actors/meter", "actors/sessions", "actors/keys", "actors/chain", "actors/chain/report", "actors/chain/follow", "host/wire", "host/sandbox", "host/abi", "host/internal/appdata", "host/internal/calls",
+		"host/internal/ingress", "host/internal/agent", "host/internal/fetch", "host/internal/origin", "host/internal/turns", "host/internal/lanes", "host/internal/metrics", "host/internal/outbox", "host/internal/pool"},
 
 	"host/control/api":    {"leaves", "host"},
 	"host/control/client": {"leaves", "host/control/api", "host"},
-	"host/control":        {"leaves", "host", "host/control/api"},
+	"host/control":        {"leaves", "host", "host/control/api", "actors/meter", "actors/chain"},
 
 	"cmd/troupe-worker":     {"host/wire", "host/worker"},
 	"cmd/internal/archtest": {},
-	"cmd/internal/cli":      {"leaves", "host", "host/control", "host/control/api", "host/control/client", "host/wire", "host/abi", "host/sandbox", "artifacts/db", "artifacts/wasm"},
+	"cmd/internal/cli":      {"leaves", "host", "host/control", "host/control/api", "host/control/client", "host/wire", "host/abi", "host/sandbox", "artifacts/db", "artifacts/wasm", "artifacts/manifest", "actors/meter", "actors/keys", "actors/chain", "chainbridge", "chainbridge/devchain", "chainbridge/ledger"},
 	"cmd/internal/gasfit":   {},
 	"cmd/troupe":            {"cmd/internal/cli"},
 }
@@ -67,6 +112,7 @@ var sole = map[string]struct{ importer, why string }{
 	"github.com/dgraph-io/badger":              {"artifacts/db", "a full disk or a damaged file kills who uses it unguarded"},
 	"github.com/tetratelabs/wazero":            {"host/engine", "the engine runs in workers only, behind one interface"},
 	"github.com/prometheus":                    {"host/internal/metrics", "one registry per host, and never the default one"},
+	"github.com/ChainSafe/go-schnorrkel":       {"actors/meter", "keys are made, kept and used behind one interface"},
 	"github.com/asynkron/protoactor-go/remote": {"", "any peer can stop any actor"},
 }
 

@@ -3,6 +3,7 @@ package archtest
 import (
 	"bufio"
 	"bytes"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -49,24 +50,68 @@ func TestReadmeCommands(t *testing.T) {
 
 // TestReadmeJobs types the commands for jobs, beside the serve that the README has started before.
 func TestReadmeJobs(t *testing.T) {
+	got, err := besideServe(t, 0)
+	if err != nil || !bytes.HasPrefix(got, []byte("69732\n")) || !bytes.Contains(got, []byte("\n1\n")) {
+		t.Errorf("the commands print %q, %v", got, err)
+	}
+}
+
+// TestReadmeApps types those for apps, beside a serve for users.
+func TestReadmeApps(t *testing.T) {
+	got, err := besideServe(t, 1, "--app-listen", appsListen)
+	if err != nil || !bytes.Contains(got, []byte("X-Guest: c-cgi\r\n\r\n")) || !bytes.Contains(got, []byte("PATH_INFO=/some/path\n")) || !bytes.HasSuffix(got, []byte("\nvalid\n")) {
+		t.Errorf("the commands print %q, %v", got, err)
+	}
+}
+
+// TestReadmeChain types those for a paid app, beside a serve that finds it.
+func TestReadmeChain(t *testing.T) {
+	got, err := besideServe(t, 2, "--block-time", "200ms", "--source", ".bin/hello")
+	if err != nil {
+		t.Errorf("the commands print %q, %v", got, err)
+	}
+	for _, want := range []string{"X-Guest: c-cgi", "\n1 report  block ", "\ncloses at block ", "\nproved: block ", " blocks executed again\n", "\nstate  "} {
+		if !bytes.Contains(got, []byte(want)) {
+			t.Errorf("the commands print %q, without %q", got, want)
+		}
+	}
+}
+
+// appsListen is the address that the README names.
+const appsListen = "127.0.0.1:8002"
+
+// besideServe types the commands of a block of the README beside a serve, which listens for users at a port that is free.
+func besideServe(t *testing.T, block int, args ...string) ([]byte, error) {
+	t.Helper()
 	readme, err := os.ReadFile(filepath.Join(root(t), "README.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	block := regexp.MustCompile("(?s)```sh\n(.*?)```").FindSubmatch(readme)
-	if block == nil {
+	blocks := regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllSubmatch(readme, -1)
+	if len(blocks) <= block {
 		t.Fatal("no commands found")
 	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	free := l.Addr().String()
+	_ = l.Close()
 	env := append(os.Environ(), "XDG_DATA_HOME="+t.TempDir())
 	command := func(name string, args ...string) *exec.Cmd {
+		for n := range args {
+			args[n] = strings.ReplaceAll(args[n], appsListen, free)
+		}
 		c := exec.Command(name, args...)
 		c.Dir, c.Env, c.Stderr = root(t), env, t.Output()
 		return c
 	}
-	if err := command("make", "build").Run(); err != nil {
-		t.Fatal(err)
+	for _, before := range [][]string{{"make", "build"}, {".bin/troupe", "app", "build", "--out", ".bin/hello", "testdata/guests/hello.toml"}} {
+		if err := command(before[0], before[1:]...).Run(); err != nil {
+			t.Fatal(before, err)
+		}
 	}
-	serve := command(".bin/troupe", "serve")
+	serve := command(".bin/troupe", append([]string{"serve"}, args...)...)
 	out, err := serve.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -83,10 +128,7 @@ func TestReadmeJobs(t *testing.T) {
 	if first, err := bufio.NewReader(out).ReadString('\n'); err != nil || !strings.HasPrefix(first, "ready ") {
 		t.Fatalf("serve prints %q, %v", first, err)
 	}
-	got, err := command("sh", "-e", "-c", string(block[1])).Output()
-	if err != nil || !bytes.HasPrefix(got, []byte("69732\n")) || !bytes.Contains(got, []byte("\n1\n")) {
-		t.Errorf("the commands print %q, %v", got, err)
-	}
+	return command("sh", "-e", "-c", string(blocks[block][1])).Output()
 }
 
 // TestReadmeExample builds and runs the embedding example, which is the same text here and there.

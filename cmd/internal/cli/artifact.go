@@ -329,8 +329,13 @@ func (a *app) onKeys(name string, f onKey) func(context.Context, []string) error
 
 // onEach applies f to each key, and prints what came of it as a list under this name.
 func (a *app) onEach(verb, list string, f func(ctx context.Context, n *node, prefix string) (keyResult, error)) func(context.Context, []string) error {
+	return a.onEachAt(directory, verb, list, f)
+}
+
+// onEachAt is onEach on a host within reach.
+func (a *app) onEachAt(far reach, verb, list string, f func(ctx context.Context, n *node, prefix string) (keyResult, error)) func(context.Context, []string) error {
 	return func(ctx context.Context, keys []string) error {
-		return a.at(ctx, directory, func(ctx context.Context, n *node) error {
+		return a.at(ctx, far, func(ctx context.Context, n *node) error {
 			results := make([]keyResult, 0, len(keys))
 			errs := make([]error, len(keys))
 			for i, k := range keys {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -37,6 +38,8 @@ type fakeHost struct {
 	state   inspect.Host
 	closed  chan struct{}
 	once    sync.Once
+
+	listening chan string // of users; nil: nobody may listen
 }
 
 func (f *fakeHost) Execute(ctx context.Context, r host.Request) (run.Receipt, error) {
@@ -52,8 +55,17 @@ func (f *fakeHost) Verify(_ context.Context, key string) error {
 	}
 	return nil
 }
-func (f *fakeHost) Close() error          { f.once.Do(func() { close(f.closed) }); return nil }
-func (f *fakeHost) LeaveJobs()            {}
+func (f *fakeHost) Close() error                   { f.once.Do(func() { close(f.closed) }); return nil }
+func (f *fakeHost) LeaveJobs()                     {}
+func (f *fakeHost) ServeApps(l net.Listener) error { return f.serveUsers("http", l) }
+func (f *fakeHost) ServeTLS(l net.Listener) error  { return f.serveUsers("tls", l) }
+
+// serveUsers notes a listener and holds it until the host ends.
+func (f *fakeHost) serveUsers(kind string, l net.Listener) error {
+	f.listening <- kind + " " + l.Addr().String()
+	<-f.closed
+	return l.Close()
+}
 func (f *fakeHost) Done() <-chan struct{} { return f.closed }
 func (f *fakeHost) Wait() error           { <-f.closed; return nil }
 
@@ -342,7 +354,13 @@ func TestJSONShapes(t *testing.T) {
 			Caps:    []wasm.CapUse{{Cap: "locals", Measured: 600, Limit: 512, Used: 1.1719, Function: &wasm.Function{Index: 1, Name: "f", Offset: 9}}, {Cap: "types"}},
 			Rewrite: &wasm.Rewrite{Resets: []string{"grows-memory"}}, Start: &wasm.StartGas{Gas: 7, Function: &wasm.Function{}},
 		}},
-		"sandbox.json": confinedBy(),
+		"sandbox.json":       confinedBy(),
+		"app_built.json":     builtApp{Address: "a", CID: "Qm", Dir: "app.app", Blobs: []builtBlob{{"sha256:00", "Qm", 1}}},
+		"app_announced.json": announcedApp{Address: "a", State: "announced"},
+		"verified.json":      verified{Worker: "w", Session: "s", SN: 1, Nonce: "n", Apps: []inspect.AppMetrics{{Address: "a", Session: "s", StorageUsed: "1", MemoryUsed: "2"}}},
+		"key.json":           shownKey{WorkerKey: "w", Locked: true},
+		"app.json":           inspect.App{Address: "a", Session: "s", Label: "l", Tenant: "uid:0", State: "idle", Deployed: at, Instances: []inspect.Instance{{ID: 1, State: "running", Since: at}}},
+		"session.json":       inspect.Session{ID: "s", WorkerKey: "w", CNonce: "c", SN: 1, Opened: at, Apps: 1, Slots: 8},
 		"judgement.json": host.Judgement{Verdict: "ok", CodeHash: "c", Artifact: "a", Cache: "miss", Module: artifacts.Module{
 			Imports: []artifacts.Import{{Module: "m", Name: "n", Kind: "func", Type: "()", Known: true}}, Exports: []artifacts.Export{{Name: "run", Kind: "func", Type: "()"}},
 		}},

@@ -108,6 +108,20 @@ func exactly(n int, what string) func(*cobra.Command, []string) error {
 	}
 }
 
+// between wants from least to most arguments.
+func between(least, most int, what string) func(*cobra.Command, []string) error {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) >= least && len(args) <= most {
+			return nil
+		}
+		return usage("'"+c.CommandPath()+"' takes "+what, seeHelp(c))
+	}
+}
+
+func atMost(n int, what string) func(*cobra.Command, []string) error {
+	return between(0, n, "nothing, or "+what)
+}
+
 // atLeast wants n arguments or more.
 func atLeast(n int, what string) func(*cobra.Command, []string) error {
 	return func(c *cobra.Command, args []string) error {

@@ -44,17 +44,21 @@ var exitTexts = map[int]string{
 // exitOf returns the exit code of a fault: by its class, and within classes of several codes by itself.
 func exitOf(class fault.Class, code fault.Code) int {
 	switch code {
-	case fault.GuestStartTrap, fault.GuestTrap, fault.GuestExit, fault.GuestBadOutput:
+	case fault.GuestStartTrap, fault.GuestTrap, fault.GuestExit, fault.GuestBadOutput, fault.GuestBadReply, fault.GuestRefused, fault.GuestNotServing:
 		return exitTrap
 	case fault.GuestCodeTooLarge, fault.GuestDecompressionBomb, fault.GuestPrepareCPU, fault.GuestPrepareMemory,
 		fault.GuestOutputLimit, fault.GuestCPULimit, fault.GuestWallLimit, fault.GuestMemory, fault.GuestStack, fault.GuestTooManySymbols,
-		fault.GuestTooComplex, fault.GuestGasLimit:
+		fault.GuestTooComplex, fault.GuestGasLimit, fault.GuestNoReply:
 		return exitLimit
 	case fault.CallerNotFound, fault.HostArtifactMissing:
 		return exitNotFound
-	case fault.CallerDenied:
+	case fault.CallerBlobMissing:
+		return exitNotFound
+	case fault.CallerDenied, fault.CallerSignature, fault.CallerSignatureExpired, fault.CallerSignatureScope, fault.CallerSignatureWorker,
+		fault.CallerSignatureReplay:
 		return exitDenied
-	case fault.CallerConflict, fault.CallerQuota:
+	case fault.CallerConflict, fault.CallerQuota, fault.CallerAppExists, fault.CallerAppState, fault.CallerBlobInUse, fault.CallerBlobMismatch,
+		fault.CallerNoSession, fault.CallerSession, fault.CallerTxFailed, fault.CallerTxNonce, fault.CallerTxExpired:
 		return exitConflict
 	case fault.CallerClosed, fault.CallerUnreachable:
 		return exitUnreachable

@@ -251,6 +251,33 @@ func (w word) Set(text string) error {
 	return nil
 }
 
+// words is a flag that may be given several times.
+type words struct {
+	p    *[]string
+	kind string
+}
+
+func (w *words) String() string { return "" }
+
+func (w *words) Type() string { return w.kind }
+
+func (w *words) Set(text string) error { return w.Append(text) }
+
+// Append implements pflag.SliceValue.
+func (w *words) Append(text string) error {
+	*w.p = append(*w.p, text)
+	return nil
+}
+
+// Replace implements pflag.SliceValue.
+func (w *words) Replace(list []string) error {
+	*w.p = list
+	return nil
+}
+
+// GetSlice implements pflag.SliceValue.
+func (w *words) GetSlice() []string { return *w.p }
+
 // once refuses a second value: of two contradicting ones, neither is what the caller surely meant.
 type once struct {
 	pflag.Value

@@ -195,7 +195,7 @@ func TestSubmitPassesItsFlags(t *testing.T) {
 		},
 		StdinBytes: []byte("input"), Key: "order-17", Keep: time.Hour, Deadline: at,
 	}
-	if d := cmp.Diff(want, h.submitted[0]); d != "" {
+	if d := cmp.Diff(want, h.submitted[0], bare); d != "" {
 		t.Error(d)
 	}
 

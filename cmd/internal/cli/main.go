@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"io"
+	"net"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -41,7 +42,7 @@ func Main() int {
 			}
 			return h, nil
 		},
-		confinement: host.Sandbox, owner: host.ReadOwner, patience: patience, reaction: reaction,
+		confinement: host.Sandbox, owner: host.ReadOwner, askSecret: askTerminal(os.Stdin, os.Stderr), patience: patience, reaction: reaction,
 	}
 	return a.main(os.Args[1:])
 }
@@ -53,6 +54,8 @@ type running interface {
 	control.Host
 	Close() error
 	LeaveJobs()
+	ServeApps(net.Listener) error
+	ServeTLS(net.Listener) error
 	Done() <-chan struct{}
 	Wait() error
 }
@@ -70,8 +73,9 @@ type app struct {
 	start             func(context.Context, host.Config) (running, error)
 	confinement       func(ctx context.Context, worker string) (inspect.Sandbox, error)
 	owner             func(dataDir string) (host.Owner, bool)
-	patience          time.Duration // for another process to release the data directory, or for a 'serve' to listen
-	reaction          time.Duration // for a host that listens to say that it is there
+	askSecret         func(prompt string) ([]byte, error) // without echo
+	patience          time.Duration                       // for another process to release the data directory, or for a 'serve' to listen
+	reaction          time.Duration                       // for a host that listens to say that it is there
 
 	// The flags that all verbs share.
 	dataDir, worker string

@@ -181,6 +181,7 @@ func (a *app) private(ctx context.Context, dir string, throwAway bool) (*node, e
 	cfg.Sandbox = a.sandbox
 	cfg.PrepareWorkers, cfg.PrepareWorkersCritical, cfg.ExecuteWorkers, cfg.ExecuteWorkersCritical = 1, 1, 1, 1
 	cfg.StopTimeout, cfg.HoldJobs, cfg.SpareWorkers = privately, true, host.NoLimit
+	cfg.Apps.Hold = true // the session that a 'serve' left, with its totals, is not ours to forget
 	if a.clockStep > 0 {
 		cfg.ClockStep = a.clockStep
 	}

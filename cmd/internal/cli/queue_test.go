@@ -163,7 +163,7 @@ func TestServePassesItsFlags(t *testing.T) {
 			got = cfg
 			return nil, stop
 		}
-		code := c.main(append([]string{"serve", "--data-dir", t.TempDir()}, args...))
+		code := c.main(append([]string{"serve", "--chain", "none", "--data-dir", t.TempDir()}, args...))
 		return got, code, c.err.String()
 	}
 	got, _, _ := try(

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -62,7 +63,7 @@ func TestScript(t *testing.T) {
 			}
 			return false, fmt.Errorf("unknown condition %s", cond)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "field": field, "remember": remember, "await": await},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "field": field, "remember": remember, "await": await, "until": until},
 	})
 }
 
@@ -146,6 +147,24 @@ func lookup(ts *testscript.TestScript, path string) string {
 		}
 	}
 	return fmt.Sprint(v)
+}
+
+// until PATTERN PROGRAM [ARGS...] runs a program again and again, until it prints what the pattern matches.
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: until PATTERN PROGRAM [ARGS...]")
+	}
+	pattern, err := regexp.Compile("(?m)" + args[0])
+	ts.Check(err)
+	for end := time.Now().Add(time.Minute); ; {
+		err := ts.Exec(args[1], args[2:]...)
+		switch {
+		case err == nil && pattern.MatchString(ts.ReadFile("stdout")):
+			return
+		case time.Now().After(end):
+			ts.Fatalf("never: %v", err)
+		}
+	}
 }
 
 // await STATE waits until the host of the script's serve is idle, running (one guest, or two) or draining.

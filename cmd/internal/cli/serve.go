@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 
 const lastReplies = 2 * time.Second // for replies to leave after the host has stopped
 
-func (a *app) serve(ctx context.Context, f *serveFlags) error {
+func (a *app) serve(ctx context.Context, f *serveFlags) (err error) {
 	dir, err := a.directory()
 	if err != nil {
 		return err
@@ -24,6 +25,14 @@ func (a *app) serve(ctx context.Context, f *serveFlags) error {
 	cfg, err := f.config(dir)
 	if err != nil {
 		return err
+	}
+	if err := f.chain.config(ctx, a, &cfg.Chain); err != nil {
+		return err
+	}
+	if f.passphrase != "" {
+		if cfg.Apps.Passphrase, err = a.passphrase(ctx, &secretFlag{f.passphrase}, false); err != nil {
+			return err
+		}
 	}
 	cfg.WorkerPath, cfg.Owner = a.worker, ownerServe
 	if cfg.Socket, err = a.socketPath(dir); err != nil {
@@ -38,12 +47,18 @@ func (a *app) serve(ctx context.Context, f *serveFlags) error {
 	}
 	cfg.Log = a.log(level)
 
-	starting, cancel := a.untilAsked(ctx)
-	defer cancel()
-	h, err := a.acquire(starting, cfg)
+	doors, err := openDoors(f)
 	if err != nil {
 		return err
 	}
+	defer doors.close()
+	starting, cancel := a.untilAsked(ctx)
+	defer cancel()
+	h, err := a.acquire(starting, cfg, &f.chain)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.chain.close()) }()
 	listener, err := control.Listen(cfg.Socket)
 	if err != nil {
 		_ = h.Close()
@@ -51,12 +66,25 @@ func (a *app) serve(ctx context.Context, f *serveFlags) error {
 	}
 	server := control.New(h, serverOptions(cfg))
 	var serving sync.WaitGroup
-	failed := make(chan error, 1)
+	failed := make(chan error, 3+len(doors))
+	closeChain, err := f.chain.serve(cfg.Socket, failed)
+	if err != nil {
+		return errors.Join(err, h.Close())
+	}
+	defer closeChain()
 	serving.Go(func() {
 		if err := server.Serve(listener); err != nil {
-			failed <- err
+			failed <- fault.New(fault.HostDiskIO, "control socket", cfg.Socket, err)
 		}
 	})
+	for _, d := range doors {
+		cfg.Log.Info().Str("address", d.Addr().String()).Str("for", d.kind).Msg("users of apps come in here")
+		serving.Go(func() {
+			if err := d.serve(h); err != nil {
+				failed <- fault.New(fault.HostUnsupported, d.kind, d.Addr().String(), err).WithHint("the listener for the users of apps failed: see the log")
+			}
+		})
+	}
 	cfg.Log.Info().Str("socket", cfg.Socket).Str("data_dir", dir).Msg("ready")
 	fmt.Fprintf(a.out, "ready %s\n", cfg.Socket)
 
@@ -66,7 +94,7 @@ func (a *app) serve(ctx context.Context, f *serveFlags) error {
 	case <-h.Done():
 		cfg.Log.Error().Err(h.Wait()).Msg("the host ended")
 	case err = <-failed:
-		cfg.Log.Error().Err(err).Msg("the control socket failed")
+		cfg.Log.Error().Err(err).Msg("a listener failed")
 	}
 	closed := make(chan error, 1)
 	go func() { closed <- h.Close() }()
@@ -86,18 +114,49 @@ func (a *app) serve(ctx context.Context, f *serveFlags) error {
 	_ = server.Close()
 	serving.Wait() // the socket is gone then
 	cfg.Log.Info().Msg("stopped")
-	if err != nil {
-		err = fault.New(fault.HostDiskIO, "control socket", cfg.Socket, err)
-	}
 	return errors.Join(err, h.Wait(), closeErr)
 }
 
+// door is where the users of apps come in.
+type door struct {
+	net.Listener
+	kind  string // the flag
+	serve func(running) error
+}
+
+type doors []door
+
+// openDoors listens for the users of apps, before there is a host: an address that is taken shows at once.
+func openDoors(f *serveFlags) (all doors, err error) {
+	for _, d := range []struct {
+		flag, address string
+		serve         func(running, net.Listener) error
+	}{{"--app-listen", f.appListen, running.ServeApps}, {"--app-tls", f.appTLS, running.ServeTLS}} {
+		if d.address == "" {
+			continue
+		}
+		l, err := net.Listen("tcp", d.address)
+		if err != nil {
+			all.close()
+			return nil, fault.New(fault.CallerConfig, "listen", fault.Quote(d.address), err).WithHint("give " + d.flag + " an address like 127.0.0.1:8080 that is free")
+		}
+		all = append(all, door{l, d.flag, func(h running) error { return d.serve(h, l) }})
+	}
+	return all, nil
+}
+
+func (d doors) close() {
+	for _, l := range d {
+		_ = l.Close()
+	}
+}
+
 // acquire starts the host; a short 'run' on the directory is waited for.
-func (a *app) acquire(ctx context.Context, cfg host.Config) (running, error) {
+func (a *app) acquire(ctx context.Context, cfg host.Config, ch *chainServe) (running, error) {
 	give := time.NewTimer(a.patience)
 	defer give.Stop()
 	for {
-		h, err := a.start(ctx, cfg)
+		h, err := a.startWithChain(ctx, cfg, ch)
 		if !errors.Is(err, fault.HostDataDirLocked) {
 			return h, denied(err)
 		}
@@ -116,6 +175,21 @@ func (a *app) acquire(ctx context.Context, cfg host.Config) (running, error) {
 			return nil, err
 		}
 	}
+}
+
+// startWithChain opens the chain and starts the host.
+func (a *app) startWithChain(ctx context.Context, cfg host.Config, ch *chainServe) (running, error) {
+	if err := host.CheckDataDir(cfg.DataDir); err != nil { // before anything is made in it
+		return nil, err
+	}
+	if err := ch.open(ctx, a, cfg.DataDir, &cfg.Chain, cfg.Log); err != nil {
+		return nil, err
+	}
+	h, err := a.start(ctx, cfg)
+	if err != nil {
+		return nil, errors.Join(err, ch.close())
+	}
+	return h, nil
 }
 
 // untilAsked returns a context that the first signal ends; the next one stays for whoever drains.

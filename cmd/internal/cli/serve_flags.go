@@ -3,6 +3,9 @@ package cli
 import (
 	"context"
 	"fmt"
+	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -16,6 +19,10 @@ import (
 type serveFlags struct {
 	cfg   host.Config // the defaults, until a flag says otherwise
 	given *pflag.FlagSet
+
+	appListen, appTLS, certificates string // of the users of apps
+	passphrase                      string // file
+	chain                           chainServe
 }
 
 // settings says which flag sets which field of host.Config.
@@ -38,6 +45,12 @@ var settings = []struct{ flag, field, what string }{
 	{"quarantine", "Quarantine", "refuse code in quarantine for D"},
 	{"job-keep", "JobKeep", "keep a settled job and its result for D"},
 	{"job-bytes", "JobBytes", "jobs and the warm-up list take at most SIZE on disk"},
+	{"app-slots", "Apps.Slots", "at most N instances of apps that live on"},
+	{"resume", "Apps.Resume", "go on with the worker session, its apps and their totals; without it a start forgets them"},
+	{"blob-bytes", "Apps.BlobBytes", "blobs of apps take at most SIZE on disk, and what --job-bytes leaves free"},
+	{"listen-ports", "Apps.ListenFrom", "apps may listen on the TCP ports FROM-TO, if their manifests say so too (default none)"},
+	{"egress-private", "Apps.EgressPrivate", "apps may connect to addresses outside of the public network that are in LIST, like 10.1.0.0/16, if their manifests say so too (default none)"},
+	{"key-file", "Apps.KeyFile", "FILE has 32 bytes or more that lock and unlock the worker key (default: it is kept in clear)"},
 }
 
 func newServeFlags() *serveFlags { return &serveFlags{cfg: host.Default()} }
@@ -58,14 +71,48 @@ func (f *serveFlags) add(fs *pflag.FlagSet) {
 		"WasmFeatures": word{&c.WasmFeatures, "LIST"}, "WasmCaps": word{&c.WasmCaps, "LIST"},
 		"Sandbox": word{&c.Sandbox, "POLICY"},
 		"Retries": count{&c.Retries, "always"}, "QuarantineAfter": count{&c.QuarantineAfter, "never"},
+		"Apps.Slots": count{p: &c.Apps.Slots}, "Apps.BlobBytes": (*size)(&c.Apps.BlobBytes), "Apps.KeyFile": word{&c.Apps.KeyFile, "FILE"}, "Apps.EgressPrivate": word{&c.Apps.EgressPrivate, "LIST"},
+		"Apps.ListenFrom": ports{&c.Apps.ListenFrom, &c.Apps.ListenTo},
 	}
+	switches := map[string]*bool{"ForgiveSuspects": &c.ForgiveSuspects, "Apps.Resume": &c.Apps.Resume}
 	for _, s := range settings {
-		if v, ok := values[s.field]; ok {
-			fs.Var(v, s.flag, s.what)
+		if on, ok := switches[s.field]; ok {
+			fs.BoolVar(on, s.flag, false, s.what)
 			continue
 		}
-		fs.BoolVar(&c.ForgiveSuspects, s.flag, false, s.what)
+		fs.Var(values[s.field], s.flag, s.what)
 	}
+	fs.Var(word{&f.appListen, "ADDR"}, "app-listen", "serve the users of apps by HTTP on ADDR, like 127.0.0.1:8080 (default: nowhere)")
+	fs.Var(word{&f.appTLS, "ADDR"}, "app-tls", "hand TLS connections on ADDR to apps by the server names in their manifests (default: nowhere)")
+	fs.Var(word{&f.certificates, "DIR"}, "app-cert", "directory of certificates for --app-tls: NAME.pem and NAME.key for each server name")
+	f.chain.add(fs, &c.Chain)
+	fs.Var(word{&f.passphrase, "FILE"}, "key-passphrase-file", "the first line of FILE locks and unlocks the worker key (default: it is kept in clear)")
+}
+
+// ports is a flag for a range of ports.
+type ports struct{ from, to *uint16 }
+
+func (p ports) String() string {
+	if p.from == nil || *p.from == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d-%d", *p.from, *p.to)
+}
+
+func (p ports) Type() string { return "FROM-TO" }
+
+func (p ports) Set(text string) error {
+	first, last, ranged := strings.Cut(text, "-")
+	if !ranged {
+		last = first
+	}
+	from, err := strconv.ParseUint(first, 10, 16)
+	to, err2 := strconv.ParseUint(last, 10, 16)
+	if err != nil || err2 != nil || from < 1 || to < from {
+		return fmt.Errorf("write a port or two between 1 and 65535, like 9000-9099")
+	}
+	*p.from, *p.to = uint16(from), uint16(to)
+	return nil
 }
 
 // step is a flag for the resolution of a guest's clocks.
@@ -84,6 +131,18 @@ func (s step) Set(text string) error {
 func (f *serveFlags) config(dir string) (host.Config, error) {
 	cfg := f.cfg
 	cfg.DataDir = dir
+	switch {
+	case f.appTLS != "" && f.certificates == "":
+		return cfg, usage("--app-tls without --app-cert", "name a directory of certificates")
+	case f.appTLS == "" && f.certificates != "":
+		return cfg, usage("--app-cert without --app-tls", "say where TLS connections come in")
+	case f.passphrase != "" && cfg.Apps.KeyFile != "":
+		return cfg, usage("both --key-passphrase-file and --key-file", "choose one of them")
+	case f.certificates != "" && !isDir(f.certificates):
+		return cfg, usage("--app-cert "+f.certificates, "name a directory that there is, with NAME.pem and NAME.key for each server name")
+	case f.certificates != "":
+		cfg.Apps.Certificates = host.CertificateDir(f.certificates)
+	}
 	err := cfg.Validate()
 	if e := fault.From(err); err != nil {
 		for _, s := range settings {
@@ -103,15 +162,24 @@ func (a *app) serveVerb() verb {
 work end, for 10s at most; a second one stops it. Jobs that are not settled then go on with the next 'troupe serve'.
 
 The engine's exceptions are not memory-safe: a guest that uses them can read what its worker process holds. They are off, and
---wasm-features exceptions (or all) turns them on; 'troupe status' then shows a lasting warning.`,
+--wasm-features exceptions (or all) turns them on; 'troupe status' then shows a lasting warning.
+
+The users of apps come in by --app-listen and --app-tls, where nothing can be operated; the addresses stand in the log. Whoever operates
+the host uses the control socket.`,
 		examples: []string{
 			"troupe serve", "on the default data directory",
 			"troupe serve --data-dir /var/lib/troupe", "on another one",
 			"troupe serve --execute-workers 8 --job-keep 168h", "with room for eight runs at once, and results for a week",
+			"troupe serve --resume --app-listen 127.0.0.1:8080", "with apps that go on where they were, and their users on this port",
 			"troupe serve --wasm-features wasm2,tail-calls --wasm-caps body-bytes=1048576", "for code that needs more than the defaults",
 		},
 		exits: with(exitsHost, exitConflict),
 		flags: f.add,
 		run:   func(ctx context.Context, _ []string) error { return a.serve(ctx, f) },
 	}
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }

@@ -45,9 +45,10 @@ func (a *app) statusVerb() verb {
 				}
 				if a.json() {
 					a.printJSON(h)
-				} else {
-					a.printStatus(h)
+					return nil
 				}
+				v, err := n.Chain(ctx)
+				a.printStatus(h, chainLine(v, err))
 				return nil
 			})
 		},
@@ -77,7 +78,8 @@ func (a *app) waitReady(ctx context.Context, limit time.Duration) error {
 	}
 }
 
-func (a *app) printStatus(h inspect.Host) {
+// printStatus prints a host, and a line about its chain if there is one.
+func (a *app) printStatus(h inspect.Host, chain string) {
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
 	state := "starting"
 	switch {
@@ -96,6 +98,9 @@ func (a *app) printStatus(h inspect.Host) {
 		states[x.State]++
 	}
 	fmt.Fprintf(w, "artifacts\t%s\njobs\t%s\n", countsText(states), countsText(h.Jobs))
+	if chain != "" {
+		fmt.Fprintf(w, "chain\t%s\n", chain)
+	}
 	if len(h.Health) == 0 {
 		fmt.Fprintf(w, "health\tok\n")
 	}

@@ -19,9 +19,15 @@ func (a *app) table() verb {
 			"troupe serve", "keep a host running; 'run' then goes through it",
 			"troupe submit app.wasm", "hand it a job that survives a crash; see 'troupe job'",
 			"troupe artifact check app.wasm", "judge code without running it",
+			"troupe app deploy app.app", "hand the host an app that lives on; see 'troupe app'",
 		},
 		exits: allExits(),
-		verbs: []verb{a.runVerb(), a.submitVerb(), a.serveVerb(), a.statusVerb(), a.jobVerb(), a.queueVerb(), a.artifactVerb(), a.nodeVerb(), a.workerVerb(), a.versionVerb(), a.completionVerb()},
+		verbs: []verb{
+			a.runVerb(), a.submitVerb(), a.serveVerb(), a.statusVerb(), a.jobVerb(), a.queueVerb(), a.artifactVerb(),
+			a.appVerb(), a.blobVerb(), a.sessionVerb(), a.reportsVerb(), a.keyVerb(),
+			a.chainVerb(), a.ticketVerb(), a.marketVerb(), a.requestVerb(), a.ipVerb(), a.minerVerb(), a.demoVerb(),
+			a.nodeVerb(), a.workerVerb(), a.versionVerb(), a.completionVerb(),
+		},
 	}
 }
 

@@ -47,7 +47,7 @@ func TestRunPassesItsFlags(t *testing.T) {
 
 		CanonicalNaNs: true, Isolation: run.Process,
 	}
-	if d := cmp.Diff(want, got); d != "" {
+	if d := cmp.Diff(want, got, bare); d != "" {
 		t.Error(d)
 	}
 	if cfg := c.configs[0]; cfg.DataDir != "/d" || cfg.WorkerPath != "/w" || cfg.Owner != "run" || cfg.Validate() != nil {
@@ -573,12 +573,12 @@ func TestASecondSignalLeavesJobs(t *testing.T) {
 	begin := c.start
 	c.start = func(ctx context.Context, cfg host.Config) (running, error) {
 		_, err := begin(ctx, cfg)
+		go func() {
+			c.interrupts <- os.Interrupt
+			c.interrupts <- os.Interrupt
+		}()
 		return h, err
 	}
-	go func() {
-		c.interrupts <- os.Interrupt
-		c.interrupts <- os.Interrupt
-	}()
 	if code := c.main([]string{"serve", "--data-dir", t.TempDir()}); code != 0 {
 		t.Errorf("exit code %d\n%s", code, c.err.String())
 	}
