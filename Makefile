@@ -5,6 +5,7 @@ TOOLS     := $(BIN)/tools
 GOLANGCI  := v2.15.0
 FUZZTIME  ?= 30s
 SEEDS     ?= 10000
+LEDGER_OPS ?= 200000
 CHAOS_KILLS ?= 1000
 BENCHTIME ?= 1s
 PEERFLAGS ?=
@@ -33,11 +34,13 @@ run: build ## the main job: prepare, cache and execute a WebAssembly hash puzzle
 test: ## all tests, under ten minutes on two cores
 	go test -timeout 10m $(TESTFLAGS) ./... ./testdata/bench/...
 
-sim: ## the simulations of all actors over SEEDS=10000 seeds
+sim: ## the simulations of all actors over SEEDS=10000 seeds, and LEDGER_OPS=200000 random operations on the ledger
 	TROUPE_SIM_SEEDS=$(SEEDS) go test -count 1 -timeout 60m -run 'Sim|Bar' $(TESTFLAGS) ./actors/...
+	TROUPE_LEDGER_OPS=$(LEDGER_OPS) go test -count 1 -timeout 60m -run Conservation $(TESTFLAGS) ./chainbridge/ledger
 
 chaos: ## hosts, workers and files under CHAOS_KILLS=1000 kills, storms and damage; CHAOS_SEED=n repeats a run
-	CHAOS_KILLS=$(CHAOS_KILLS) go test -tags chaos -count 1 -p 1 -timeout 120m -run 'Chaos|Bar08' -v $(TESTFLAGS) ./host ./artifacts/...
+	CHAOS_KILLS=$(CHAOS_KILLS) go test -tags chaos -count 1 -p 1 -timeout 120m -run 'Chaos|Bar08' -v $(TESTFLAGS) ./host ./artifacts/... ./chainbridge/...
+	TROUPE_OUTBOX_KILLS=$(CHAOS_KILLS) go test -count 1 -timeout 60m -run R8Killed -v $(TESTFLAGS) ./host/internal/outbox
 
 timed: ## tests that hold a line of time or need a loaded machine; on a machine at rest
 	go test -tags timed -count 1 -p 1 -timeout 30m -run 'Bar|Timed' -v $(TESTFLAGS) $(PKGS)
@@ -61,6 +64,7 @@ truth-peers: ## the same modules on wasmtime too, without metering (needs a C co
 
 race: ## the concurrent packages under the race detector (needs a C compiler); the engine runs in one goroutine of a worker
 	CGO_ENABLED=1 go test -race -timeout 20m $$(go list ./actors/... ./host/... | grep -v '/host/engine$$')
+	CGO_ENABLED=1 go test -race -timeout 20m ./artifacts/blob ./artifacts/db ./chainbridge/devchain ./chainbridge/fake
 	CGO_ENABLED=1 go test -race -timeout 20m -run 'Reader|Memory|Delete|Restart' ./artifacts/store
 
 lint: $(TOOLS)/golangci-lint ## golangci-lint with the pinned version
@@ -91,10 +95,7 @@ counts: ## write what is allocated into testdata/bench/counts.txt, which 'make t
 	TROUPE_COUNTS=write go test -count 1 -p 1 -run 'Counts' ./host ./host/wire ./artifacts/store
 
 fuzz: ## every fuzz target for FUZZTIME=30s each
-	@grep -rlE '^func Fuzz' --include='*_test.go' . | while read -r f; do \
-	  for t in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*).*/\1/p' $$f); do \
-	    echo "fuzz $$t in $$(dirname $$f)"; go test -run '^$$' -fuzz "^$$t\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./$$(dirname $$f) || exit 1; \
-	  done; done
+	@.ci/fuzz $(FUZZTIME)
 
 testdata: ## rebuild the guests (needs clang, lld, wabt, wasi-libc, zstd)
 	testdata/guests/build.sh

@@ -1,6 +1,7 @@
 // Command peers measures this repository beside others, by turns in one process: the kernels of testdata/guests on wazero and on
-// wasmtime, plain and metered; the small call through a host, on wasmtime, wazero and Extism; and the CPU time of a preparation
-// beside that of wasmtime's compiler. It is a module of its own, since wasmtime needs cgo.
+// wasmtime, plain and metered; the small call through a host, on wasmtime, wazero and Extism; the CPU time of a preparation
+// beside that of wasmtime's compiler; and HTTP with an instance for each request, beside wazero in a plain server and workerd. It is
+// a module of its own, since wasmtime needs cgo.
 //
 // In the table of kernels each row is a kernel, each column an engine; a figure is the median of the CPU time of one thread. Every
 // engine has one instance for all calls, and all of them must return the same results.
@@ -73,16 +74,17 @@ func main() {
 	rounds := flag.Int("rounds", 15, "calls of each kernel on each engine, and turns of small calls")
 	span := flag.Duration("time", 2*time.Second, "how long small calls are measured in each way")
 	only := flag.String("engines", "", "for kernels: names joined by commas (default all)")
-	parts := flag.String("only", "kernels,small,starts,compile", "what to measure")
+	parts := flag.String("only", "kernels,small,starts,compile,http", "what to measure")
+	workerd := flag.String("workerd", "workerd", "the program workerd; without it, it is left out")
 	rows := flag.String("rows", "", "write the results to this file, for the command table")
 	flag.Parse()
-	if err := measureAll(*guests, *bin, *only, *parts, *rows, *rounds, *span); err != nil {
+	if err := measureAll(*guests, *bin, *only, *parts, *rows, *workerd, *rounds, *span); err != nil {
 		fmt.Fprintln(os.Stderr, "peers:", err)
 		os.Exit(1)
 	}
 }
 
-func measureAll(guests, bin, only, parts, file string, rounds int, span time.Duration) error {
+func measureAll(guests, bin, only, parts, file, workerd string, rounds int, span time.Duration) error {
 	var all []report.Section
 	for _, part := range strings.Split(parts, ",") {
 		var got []report.Section
@@ -97,6 +99,8 @@ func measureAll(guests, bin, only, parts, file string, rounds int, span time.Dur
 			got, err = reportStarts(guests, rounds)
 		case "compile":
 			got, err = reportCompile(bin, min(rounds, 3))
+		case "http":
+			got, err = reportHTTP(bin, guests, workerd, min(rounds, 3), span/2)
 		default:
 			err = fmt.Errorf("nothing is called %q", part)
 		}

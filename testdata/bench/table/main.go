@@ -1,8 +1,8 @@
 //go:build linux
 
-// Command table measures a host against its goals and prints both: what a warm run, a start, a preparation, a runaway guest and
-// memory cost, and how cost grows with payload, apps and callers. What needs other engines is measured by the command peers
-// beside it, whose results are printed with these.
+// Command table measures a host against its goals and prints both: what a warm run, a start, a preparation, a runaway guest,
+// memory, apps and the embedded chain cost, and how cost grows with payload, apps and callers. What needs other engines is measured by
+// the command peers beside it, whose results are printed with these.
 package main
 
 import (
@@ -34,7 +34,8 @@ type part struct {
 
 var parts = []part{
 	{"warm", goals((*rig).warm)}, {"starts", goals((*rig).starts)}, {"prepare", goals((*rig).prepare)},
-	{"runaway", goals((*rig).runaway)}, {"memory", goals((*rig).memory)}, {"growth", (*rig).growth},
+	{"runaway", goals((*rig).runaway)}, {"memory", goals((*rig).memory)},
+	{"apps", goals((*rig).deployed)}, {"chain", goals((*rig).chain)}, {"growth", (*rig).growth},
 }
 
 // targets is the heading of the rows that have a goal.
