@@ -95,6 +95,7 @@ var matrix = map[fault.Code]struct{ prepared, ran string }{
 
 	fault.BusyQueueFull: {fail, failed},
 	fault.BusyDraining:  {fail, failed},
+	fault.BusyPaused:    {fail, failed},
 	fault.BusyDisk:      {fail, failed},
 	fault.BusyChain:     {fail, failed},
 	fault.BusyApp:       {fail, failed},

@@ -82,6 +82,7 @@ const (
 	BusyApp       Code = "busy.app_queue_full"
 	BusySlots     Code = "busy.no_slot"
 	BusyDraining  Code = "busy.draining"
+	BusyPaused    Code = "busy.paused"
 	BusyDisk      Code = "busy.disk_space"
 	BusyChain     Code = "busy.chain"
 
@@ -90,6 +91,9 @@ const (
 	CallerNotFound     Code = "caller.not_found"
 	CallerDenied       Code = "caller.denied"
 	CallerConflict     Code = "caller.conflict"
+	CallerStale        Code = "caller.stale"
+	CallerQuery        Code = "caller.invalid_query"
+	CallerReason       Code = "caller.reason_missing"
 	CallerQuota        Code = "caller.quota"
 	CallerParamsTooBig Code = "caller.params_too_large"
 	CallerClosed       Code = "caller.host_closed"
@@ -199,6 +203,7 @@ var registry = map[Code]Description{
 	BusyApp:       {Busy, "as many queries of this app wait as may", "try again later, or raise queue in the manifest"},
 	BusySlots:     {Busy, "all slots for instances are taken by apps that do not give way", "stop or resize an app, or raise the host's number of slots"},
 	BusyDraining:  {Busy, "the host is stopping", "retry when it is up again"},
+	BusyPaused:    {Busy, "an operator has paused this", "retry when it is resumed: 'troupe queue list' and 'troupe actor list' say what is paused"},
 	BusyChain:     {Busy, "the chain does not answer, or takes nothing more for now", "it is tried again; see what the chain's node says"},
 	BusyDisk:      {Busy, "there is not enough free disk space to accept new work", "free some space; the host recovers by itself"},
 
@@ -206,6 +211,9 @@ var registry = map[Code]Description{
 	CallerConfig:       {Caller, "the configuration is not valid", "see the message"},
 	CallerNotFound:     {Caller, "no such thing", "list what exists first"},
 	CallerDenied:       {Caller, "not allowed", "use the account that runs the host"},
+	CallerStale:        {Caller, "the target has changed since it was looked at", "look again, and decide again"},
+	CallerQuery:        {Caller, "the query is not understood", "see 'troupe help query'"},
+	CallerReason:       {Caller, "this needs a reason", "say why, with --reason"},
 	CallerConflict:     {Caller, "the target changed or is in use", "look again, then retry"},
 	CallerQuota:        {Caller, "a quota is used up", "unpin something first"},
 	CallerParamsTooBig: {Caller, "the input is larger than the limit", "pass less input"},

@@ -21,6 +21,20 @@ type Actor struct {
 	MaxRestarts int       `json:"max_restarts"`
 	NextRestart time.Time `json:"next_restart,omitzero"`
 	LastFault   string    `json:"last_fault,omitempty"`
+
+	App       string            `json:"app,omitempty"`
+	Paused    bool              `json:"paused,omitempty"` // its work lane waits, for an operator wants it so
+	LogLevel  string            `json:"log_level,omitempty"`
+	Lanes     []Lane            `json:"lanes,omitempty"`
+	Handler   Timing            `json:"handler"`
+	Dropped   map[string]uint64 `json:"dropped,omitempty"` // undelivered, by dotted code
+	Requests  int               `json:"requests_out,omitempty"`
+	Tasks     int               `json:"tasks,omitempty"` // beside the actor, timers apart
+	Timers    int               `json:"timers,omitempty"`
+	NextTimer time.Time         `json:"next_timer,omitzero"`
+	Children  int               `json:"children,omitempty"`
+	Rates     *Rates            `json:"rates,omitempty"` // only while somebody watches
+	At        time.Time         `json:"at"`              // of this snapshot
 }
 
 // Artifact is one entry of the artifact cache.
@@ -90,6 +104,15 @@ type Worker struct {
 	Runs     uint64    `json:"runs"`
 	Since    time.Time `json:"since"`
 	Sandbox  string    `json:"sandbox"`
+
+	App       string    `json:"app,omitempty"`
+	BuildID   string    `json:"build_id,omitempty"`
+	Job       string    `json:"job,omitempty"` // what it does now
+	CPUMicros int64     `json:"cpu_us,omitempty"`
+	RSSBytes  int64     `json:"rss_bytes,omitempty"`
+	StartedAt time.Time `json:"started_at,omitzero"`
+	Recycle   string    `json:"recycle,omitempty"` // why it will end when it is idle
+	Defences  []Layer   `json:"defences,omitempty"`
 }
 
 // Sandbox says what confines workers on this machine.
@@ -121,6 +144,7 @@ type Queue struct {
 	Hard     int            `json:"hard_workers"`
 	Refused  uint64         `json:"refused_total"`
 	OldestAt time.Time      `json:"oldest_since,omitzero"`
+	Paused   bool           `json:"paused,omitempty"` // it takes nothing new, for an operator wants it so
 
 	Preparations []Preparation `json:"preparations,omitempty"` // of the prepare queue
 }
@@ -151,6 +175,10 @@ type Store struct {
 type Host struct {
 	Version   string     `json:"version"`
 	BuildID   string     `json:"build_id"`
+	Boot      string     `json:"boot"` // differs after each start
+	At        time.Time  `json:"at"`
+	CPUMicros int64      `json:"cpu_us,omitempty"` // of the process of the host
+	RSSBytes  int64      `json:"rss_bytes,omitempty"`
 	Name      string     `json:"name"`
 	StartedAt time.Time  `json:"started_at"`
 	DataDir   string     `json:"data_dir"`

@@ -28,6 +28,8 @@ import (
 
 // Host is what the server needs of a *host.Host.
 type Host interface {
+	Seen
+
 	Execute(context.Context, host.Request) (run.Receipt, error)
 	Precheck(context.Context, host.CodeRequest) (host.Judgement, error)
 	HeadsUp(context.Context, host.CodeRequest) error

@@ -16,10 +16,13 @@ var leaves = []string{"actors/fault", "actors/run", "actors/inspect", "artifacts
 
 // allowed is the import table: of our own packages, what each may import, leaves named only where they are all.
 var allowed = map[string][]string{
-	"actors/fault":   {},
-	"actors/run":     {"actors/fault"},
-	"actors/inspect": {},
-	"artifacts":      {"actors/fault", "actors/run"},
+	"actors/fault":           {},
+	"actors/run":             {"actors/fault"},
+	"actors/inspect":         {},
+	"actors/inspect/query":   {"actors/fault", "actors/inspect"},
+	"actors/inspect/explain": {"leaves"},
+	"actors/record":          {"leaves", "actors/kernel"},
+	"artifacts":              {"actors/fault", "actors/run"},
 	"artifacts/sealed": {
 		"actors/fault",
 	},
@@ -95,15 +98,24 @@ var allowed = map[string][]string{
 		"artifacts/wasm", "artifacts/scale", "artifacts/manifest", "actors/meter", "actors/sessions", "actors/keys", "actors/chain", "actors/chain/report", "actors/chain/follow", "host/wire", "host/sandbox", "host/abi", "host/internal/appdata", "host/internal/calls",
 		"host/internal/ingress", "host/internal/agent", "host/internal/fetch", "host/internal/origin", "host/internal/turns", "host/internal/lanes", "host/internal/metrics", "host/internal/outbox", "host/internal/pool"},
 
+	"host/internal/logs":  {"leaves"},
+	"host/internal/watch": {"leaves"},
 	"host/control/api":    {"leaves", "host"},
+	"host/control/audit":  {"leaves", "host/control/api", "host"},
+	"host/control/bundle": {"leaves", "host", "host/control/api"},
 	"host/control/client": {"leaves", "host/control/api", "host"},
-	"host/control":        {"leaves", "host", "host/control/api", "actors/meter", "actors/chain"},
+	"host/control":        {"leaves", "host", "host/control/api", "host/control/audit", "host/control/bundle", "actors/meter", "actors/chain", "actors/inspect/query"},
 
 	"cmd/troupe-worker":     {"host/wire", "host/worker"},
 	"cmd/internal/archtest": {},
-	"cmd/internal/cli":      {"leaves", "host", "host/control", "host/control/api", "host/control/client", "host/wire", "host/abi", "host/sandbox", "artifacts/db", "artifacts/wasm", "artifacts/manifest", "actors/meter", "actors/keys", "actors/chain", "chainbridge", "chainbridge/devchain", "chainbridge/ledger"},
+	"cmd/internal/cli": {"leaves", "host", "host/control", "host/control/api", "host/control/client", "host/wire", "host/abi", "host/sandbox", "artifacts/db", "artifacts/wasm", "artifacts/manifest", "actors/meter", "actors/keys", "actors/chain", "chainbridge", "chainbridge/devchain", "chainbridge/ledger",
+		"actors/inspect/query", "actors/record", "host/control/bundle", "cmd/internal/settings", "cmd/internal/systemd", "cmd/internal/tui", "cmd/internal/webui"},
 	"cmd/internal/gasfit":   {},
 	"cmd/troupe":            {"cmd/internal/cli"},
+	"cmd/internal/settings": {"leaves"},
+	"cmd/internal/systemd":  {"leaves"},
+	"cmd/internal/tui":      {"leaves", "host", "host/control/api", "host/control/client", "actors/inspect/query"},
+	"cmd/internal/webui":    {"leaves", "host", "host/control/api", "host/control/client", "actors/inspect/query"},
 }
 
 // sole names the only importer of a library, and why.

@@ -57,7 +57,7 @@ func exitOf(class fault.Class, code fault.Code) int {
 	case fault.CallerDenied, fault.CallerSignature, fault.CallerSignatureExpired, fault.CallerSignatureScope, fault.CallerSignatureWorker,
 		fault.CallerSignatureReplay:
 		return exitDenied
-	case fault.CallerConflict, fault.CallerQuota, fault.CallerAppExists, fault.CallerAppState, fault.CallerBlobInUse, fault.CallerBlobMismatch,
+	case fault.CallerConflict, fault.CallerStale, fault.CallerQuota, fault.CallerAppExists, fault.CallerAppState, fault.CallerBlobInUse, fault.CallerBlobMismatch,
 		fault.CallerNoSession, fault.CallerSession, fault.CallerTxFailed, fault.CallerTxNonce, fault.CallerTxExpired:
 		return exitConflict
 	case fault.CallerClosed, fault.CallerUnreachable:
