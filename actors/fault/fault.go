@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -140,17 +141,31 @@ func CodeOf(err error) Code {
 // MaxQuoted bounds guest text in errors, logs and labels, in bytes.
 const MaxQuoted = 256
 
-// Quote makes hostile text printable: control characters, escape sequences, bidirectional overrides and invalid UTF-8
-// are replaced by U+FFFD, and the result is cut at MaxQuoted bytes.
+// MaxMarks is how many combining marks Quote leaves on one letter.
+const MaxMarks = 4
+
+// Quote makes hostile text one printable line: control characters, escape sequences, line ends, runes that turn, hide or join
+// others, noncharacters and invalid UTF-8 are replaced by U+FFFD, floods of combining marks are cut at MaxMarks, and the
+// result is cut at MaxQuoted bytes.
 func Quote(s string) string {
 	var b strings.Builder
-	for _, r := range s {
-		if b.Len() > MaxQuoted-utf8.UTFMax-len("…") {
+	marks := MaxMarks // a mark that comes first would sit on what stands before the text
+	for i, r := range s {
+		if b.Len() > MaxQuoted-utf8.UTFMax-len("…") || i > 16*MaxQuoted {
 			b.WriteString("…")
 			break
 		}
-		if hostileRune(r) {
-			r = '\uFFFD'
+		switch {
+		case hostileRune(r):
+			r, marks = '\uFFFD', 0
+		case unicode.In(r, unicode.Mn, unicode.Me):
+			if marks++; marks == MaxMarks+1 {
+				r = '\uFFFD'
+			} else if marks > MaxMarks {
+				continue
+			}
+		default:
+			marks = 0
 		}
 		b.WriteRune(r)
 	}
@@ -161,12 +176,18 @@ func hostileRune(r rune) bool {
 	switch {
 	case r < 0x20, r >= 0x7f && r < 0xa0: // C0, DEL, C1
 		return true
-	case r >= 0x200b && r <= 0x200f, r >= 0x2028 && r <= 0x202e, r >= 0x2060 && r <= 0x206f: // zero width, line separators, bidi
+	case r < 0x80:
+		return false
+	case r == 0x2028, r == 0x2029, r&0xfffe == 0xfffe, r >= 0xfdd0 && r <= 0xfdef: // line separators, noncharacters
 		return true
-	case r == 0xfeff, r >= 0xe0000 && r <= 0xe007f: // BOM, tags
+	case r == 0x034f, r == 0x115f, r == 0x1160, r == 0x17b4, r == 0x17b5, r == 0x3164, r == 0xffa0: // fillers and joiners
+		return true
+	case r >= 0xfe00 && r <= 0xfe0d, r >= 0xe0100 && r <= 0xe01ef: // variation selectors, but for text and emoji
+		return true
+	case r >= 0x2060 && r <= 0x206f, r >= 0xe0000 && r <= 0xe007f: // reserved in the midst of formats and tags
 		return true
 	}
-	return false
+	return unicode.Is(unicode.Cf, r) // zero width, bidi, soft hyphen, annotations, tags
 }
 
 func itoa(n uint64) string {

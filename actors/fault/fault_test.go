@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/troupehost/troupe/testdata/hostile"
 )
 
 func TestCodeNamesItsClass(t *testing.T) {
@@ -85,6 +87,34 @@ func TestQuoteDefusesGuestText(t *testing.T) {
 	}
 	if got := Quote("plain text, ünïcode"); got != "plain text, ünïcode" {
 		t.Errorf("plain text changed: %q", got)
+	}
+}
+
+func TestQuoteHoldsAgainstTheCorpus(t *testing.T) {
+	for _, c := range hostile.Cases() {
+		q := Quote(c.Text)
+		if err := hostile.Inert(q, MaxQuoted); err != nil {
+			t.Errorf("%s: %v in %q", c.Name, err, q)
+		}
+		if again := Quote(q); again != q {
+			t.Errorf("%s: quoted twice it is %q, once %q", c.Name, again, q)
+		}
+	}
+	// What people write stays as it is.
+	for _, s := range []string{"Zürich, naïve", "日本語", "tiếng Việt", "tie\u0302\u0301ng", "👍🏽 ❤️", "שָׁלוֹם", "<b>&", "=1+1"} {
+		if q := Quote(s); q != s {
+			t.Errorf("%q became %q", s, q)
+		}
+	}
+}
+
+func TestQuoteReadsABoundedPartOfAFlood(t *testing.T) {
+	s := "e" + strings.Repeat("\u0301", 1<<20)
+	if n := testing.AllocsPerRun(10, func() { Quote(s) }); n > 4 {
+		t.Errorf("%v allocations", n)
+	}
+	if q := Quote(s); !strings.HasSuffix(q, "…") || len(q) > 32 {
+		t.Errorf("%q: a flood of marks is not cut", q)
 	}
 }
 
