@@ -33,6 +33,8 @@ type State struct {
 	last     uint64 // name of the newest worker
 	refused  uint64
 	lends    bool      // there is somebody to lend workers to
+	paused   bool      // an operator wants nothing accepted and nothing started
+	since    time.Time // paused: since when
 	room     int       // slots that nobody has, as was said last
 	tickAt   time.Time // the tick that is under way; zero: none
 }
@@ -42,6 +44,7 @@ type item struct {
 	reply kernel.Reply[run.Outcome]
 	since time.Time
 	above bool // it has a slot above soft, and no turn so far
+	trail run.Trail
 }
 
 type worker struct {
@@ -53,10 +56,12 @@ type worker struct {
 	since   time.Time // of the present state
 	runs    uint64
 	pid     int
+	id      string // of the process
 	sandbox string
 	lease   lease
 	lend    bool // its last run allows that
-	leaves  bool // lent: it is closed when it is back
+	leaves  bool // it is closed when it is back, or has ended its run
+	recycle bool // leaves, for an operator wants it so
 }
 
 // Why a worker closes, for [Observer.Closed].
@@ -67,6 +72,8 @@ const (
 	closedDied    = "died"
 	closedStopped = "stopped"
 	closedCulled  = "culled"
+
+	closedRecycled = run.RetiredRecycled
 )
 
 // NewState returns an empty queue.
@@ -100,10 +107,16 @@ func (s *State) Step(now time.Time, in Message) []Effect {
 	case returned:
 		out = s.returned(now, m)
 	case exited:
-		out = s.exited(m)
+		out = s.exited(now, m)
 	case tick:
 		s.tickAt = now
 		out = s.sweep(now)
+	case Recycle:
+		out = s.recycle(now, m)
+	case Pause:
+		out = s.pause(now, m)
+	case Purge:
+		out = s.purge(m)
 	case Inspect:
 		return []Effect{Show{Reply: m.Reply, Snapshot: s.show()}}
 	}
@@ -135,6 +148,10 @@ func (s *State) enqueue(now time.Time, m Enqueue) []Effect {
 	if at := m.Job.Deadline; !at.IsZero() && !at.After(now) {
 		return []Effect{Answer{Reply: m.Reply, Priority: m.Job.Priority, Err: fault.New(fault.CanceledDeadline, "execute", "", nil)}}
 	}
+	if s.paused {
+		s.refused++
+		return []Effect{Answer{Reply: m.Reply, Err: paused()}}
+	}
 	var out []Effect
 	if s.parked() >= s.limits.Queue {
 		full := fault.New(fault.BusyQueueFull, "execute", "", nil).WithRetryAfter(retryAfter)
@@ -145,7 +162,8 @@ func (s *State) enqueue(now time.Time, m Enqueue) []Effect {
 		}
 		out = append(out, s.drop(i, Answer{Err: full}))
 	}
-	i := &item{Job: m.Job, reply: m.Reply, since: now}
+	i := &item{Job: m.Job, reply: m.Reply, since: now, trail: make(run.Trail, 0, 6)}
+	i.waitTurn(now)
 	s.items[i.Run] = i
 	s.classes[i.Priority].put(i, false)
 	return out
@@ -248,11 +266,12 @@ func (s *State) ready(now time.Time, m ready) []Effect {
 	if w == nil || w.up {
 		return nil
 	}
-	w.up, w.pid = true, m.PID
+	w.up, w.pid, w.id = true, m.PID, m.ID
 	delete(s.droughts, w.binding)
 	if w.run == nil {
 		return nil
 	}
+	w.run.runs(now, w)
 	return []Effect{Began{Priority: w.run.Priority, Waited: now.Sub(w.run.since)}}
 }
 
@@ -265,15 +284,20 @@ func (s *State) finished(now time.Time, m finished) []Effect {
 	w.run, w.since, w.sandbox = nil, now, m.Outcome.Sandbox
 	w.runs++
 	w.lend = i.Lend
+	m.Outcome.Trail = i.ended(now, m.Outcome.AnsweredAt)
 	out := []Effect{s.answer(i, Answer{Outcome: m.Outcome})}
-	if !m.Alive && w.closing == "" {
+	switch {
+	case w.closing != "":
+	case !m.Alive:
 		out = append(out, s.close(now, w, cmp.Or(m.Outcome.Retired, closedSpoiled)))
+	case w.leaves:
+		out = append(out, s.close(now, w, w.leaving()))
 	}
 	return out
 }
 
 // exited frees the slot of a worker, and answers for a run that it took along.
-func (s *State) exited(m exited) []Effect {
+func (s *State) exited(now time.Time, m exited) []Effect {
 	w := s.workers[m.Worker]
 	if w == nil {
 		return nil
@@ -295,7 +319,8 @@ func (s *State) exited(m exited) []Effect {
 		return append(out, s.answer(w.run, Answer{Err: fault.New(fault.CanceledCaller, "execute", "", nil)}))
 	}
 	// The process died while it was idle, and the run never reached it.
-	return append(out, s.answer(w.run, Answer{Outcome: run.Outcome{Fault: fault.New(fault.SuspectWorkerDied, "execute", "before the run", nil)}}))
+	o := run.Outcome{Fault: fault.New(fault.SuspectWorkerDied, "execute", "before the run", nil), Trail: w.run.ended(now, time.Time{})}
+	return append(out, s.answer(w.run, Answer{Outcome: o}))
 }
 
 func (s *State) close(now time.Time, w *worker, why string) Effect {

@@ -97,6 +97,14 @@ func (b *bench) step(m Message) {
 			b.lent[e.Worker] = true
 		case Gone:
 			b.gone = append(b.gone, e)
+		case Done:
+			if e.Err != nil {
+				e.Reply.Fail(e.Err)
+			} else {
+				e.Reply.Answer(struct{}{})
+			}
+		case Purged:
+			e.Reply.Answer(e.N)
 		}
 	}
 	for _, w := range fresh {

@@ -12,7 +12,7 @@
 //
 //	Run       Event      Next      Effects
 //	-         Cancel     -         Requeue
-//	-         Enqueue    -         Answer(busy.queue_full) Answer(caller.invalid_request) Answer(canceled.deadline)
+//	-         Enqueue    -         Answer(busy.paused) Answer(busy.queue_full) Answer(caller.invalid_request) Answer(canceled.deadline)
 //	-         Enqueue    busy      RunOn
 //	-         Enqueue    claimed   -
 //	-         Enqueue    parked    -
@@ -25,14 +25,19 @@
 //	busy      finished   -         Answer(outcome)
 //	claimed   Cancel     -         Answer(canceled.caller_left)
 //	claimed   Enqueue    claimed   -
+//	claimed   Pause      parked    -
+//	claimed   Purge      -         Answer(canceled.host_stopped)
 //	claimed   Raise      claimed   -
 //	claimed   Raise      starting  StartWorker
 //	claimed   drought    parked    -
 //	claimed   room       busy      RunOn
 //	claimed   room       starting  StartWorker
-//	claimed   tick       -         Answer(canceled.deadline)
+//	claimed   tick       -         Answer(canceled.deadline) Answer(host.spawn_failed)
 //	parked    Cancel     -         Answer(canceled.caller_left)
+//	parked    Enqueue    -         Answer(host.spawn_failed)
 //	parked    Enqueue    parked    -
+//	parked    Purge      -         Answer(canceled.host_stopped)
+//	parked    Raise      -         Answer(host.spawn_failed)
 //	parked    Raise      claimed   -
 //	parked    Raise      parked    -
 //	parked    Raise      starting  StartWorker
@@ -67,6 +72,7 @@
 //	busy      finished      idle      -
 //	busy      finished      lent      Grant
 //	closing   exited        -         Gone
+//	idle      Recycle       closing   StopWorker
 //	idle      Release       closing   StopWorker
 //	idle      a run         busy      RunOn
 //	idle      above soft    closing   StopWorker
@@ -74,6 +80,8 @@
 //	idle      idle time     closing   StopWorker
 //	idle      nobody waits  lent      Grant
 //	idle      room          closing   StopWorker
+//	lent      Pause         recalled  Revoke
+//	lent      Recycle       recalled  Revoke
 //	lent      Release       recalled  Revoke
 //	lent      a backlog     recalled  Revoke
 //	lent      exited        -         Gone Revoke
@@ -124,6 +132,10 @@
 // lent worker was used last. Each Grant ends by one return or by the end of its worker, whichever is first; when the queue
 // stops or restarts, by that.
 //
+// Operators. While the queue is paused it accepts and starts nothing, and lends nothing: [Pause] asks all back that is lent, and
+// runs that have a slot and no worker are parked again. What runs goes on, and deadlines count. The host holds the pause, so that a
+// new incarnation has it from its first message. [Purge] answers what is parked, [Recycle] closes a worker once it has no run.
+//
 // No idle worker is closed to make room for a run that has a free slot: for a critical run, that is any below Config.Hard.
 //
 // # Failure
@@ -138,7 +150,7 @@
 //
 // Config.Queue runs may be parked. A full queue refuses who comes, unless another tenant has more there: then its newest
 // run, in its lowest class, is answered busy.queue_full. Config.Hard processes exist at a time. A run whose deadline passes
-// before it has a worker is answered canceled.deadline, and never starts.
+// before it has a worker is answered canceled.deadline, and never starts. The trail of a run has 64 steps at most.
 //
 // # Tests
 //
@@ -164,5 +176,9 @@
 //	workers are lent while nobody waits           TestWorkersAreLentWhileNobodyWaits, TestSimulation
 //	a lease ends once, whoever ends it            TestLeaseEnds, TestLeasesOfAnEarlierIncarnation, TestSimulation
 //	lent workers are shown as they are            TestLentWorkersAreShown
+//	a pause starts nothing and asks leases back   TestPauseStartsNothing, TestPauseOutlivesTheIncarnation, TestSimulation
+//	a purge answers what is parked                TestPurgeAnswersWhatIsParked, TestSimulation
+//	a recycled worker ends once it is idle        TestRecycle, TestSimulation
+//	a trail says where the time went              TestTrailOfARun
 //	a greedy tenant has its share                 TestGreedyTenantGetsItsShare, TestFullQueueIsSharedByTenants
 package execute

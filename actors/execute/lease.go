@@ -48,10 +48,10 @@ func (s *State) lendOut(now time.Time) []Effect {
 	return out
 }
 
-// pressed reports whether a run waits for a slot, or for more than the one above soft that it has. Runs that wait out a
+// pressed reports whether a run waits for a slot, or for more than the one above soft that it has, or whether nothing is to run. Runs that wait out a
 // drought need no slot meanwhile.
 func (s *State) pressed(now time.Time) bool {
-	if len(s.claims) > 0 {
+	if s.paused || len(s.claims) > 0 {
 		return true
 	}
 	for p := range s.classes {
@@ -89,7 +89,7 @@ func (s *State) returned(now time.Time, m returned) []Effect {
 	case !m.Alive:
 		return []Effect{s.close(now, w, cmp.Or(m.Retired, closedSpoiled))}
 	case w.leaves:
-		return []Effect{s.close(now, w, closedStopped)}
+		return []Effect{s.close(now, w, w.leaving())}
 	}
 	return nil
 }

@@ -68,7 +68,7 @@ type Observer interface {
 	// Spawned is called when a worker process is there.
 	Spawned()
 	// Closed is called once for each Spawned, when the process is gone: "idle" too long, to make "room" for another binding,
-	// "spoiled" by a run, "used" by its one run, "recycled" before its life's limit of CPU time, "died" of itself, "stopped" by a Cancel, a Release or the end of the queue, "culled" since there were
+	// "spoiled" by a run, "used" by its one run, "recycled" before its life's limit of CPU time, or for an operator, "died" of itself, "stopped" by a Cancel, a Release or the end of the queue, "culled" since there were
 	// more than soft.
 	Closed(reason string)
 }

@@ -15,8 +15,8 @@ type Message interface{ executeMessage() }
 
 // Enqueue asks for one run.
 // Sent by: cache, when the artifact is prepared.
-// Answer: the outcome, exactly once; caller.invalid_request for a priority that does not exist; busy.queue_full if there is
-// no room. That hits the tenant with the most parked runs: its newest run makes room for a tenant that has fewer.
+// Answer: the outcome, exactly once; caller.invalid_request for a priority that does not exist; busy.paused while it is
+// paused; busy.queue_full if there is no room. That hits the tenant with the most parked runs: its newest run makes room for a tenant that has fewer.
 // Again: a run that is known is not started twice; the newer reply takes over, the older one's asker is gone. Its priority
 // is treated as a Raise.
 // Races: a Cancel may overtake it; that waits behind it then.
@@ -52,6 +52,27 @@ type Release struct {
 	Tenant string // "": all
 }
 
+// Recycle has a worker closed as soon as it has no run.
+// Sent by: host, for an operator, on the control lane. Answer: at once; caller.not_found for a process that is not of the queue.
+type Recycle struct {
+	Process string // Worker.ID
+	Reply   kernel.Reply[struct{}]
+}
+
+// Pause has the queue accept and start nothing new, or go on. What is lent is asked back; what runs goes on, and what is parked
+// stays so, but for deadlines.
+// Sent by: host, for an operator, and by the shell when an incarnation begins while the host holds a pause; on the control lane.
+// Answer: at once. Enqueue is answered busy.paused meanwhile.
+type Pause struct {
+	Off   bool
+	Since time.Time // since when the host holds it
+	Reply kernel.Reply[struct{}]
+}
+
+// Purge answers all that is parked canceled.host_stopped.
+// Sent by: host, for an operator, on the control lane. Answer: how many they were.
+type Purge struct{ Reply kernel.Reply[int] }
+
 // Inspect asks for the state of queue and workers.
 // Sent by: host. Answer: a snapshot.
 type Inspect struct{ Reply kernel.Reply[Snapshot] }
@@ -59,7 +80,15 @@ type Inspect struct{ Reply kernel.Reply[Snapshot] }
 // Snapshot is what Inspect answers.
 type Snapshot struct {
 	Queue   inspect.Queue
-	Workers []inspect.Worker
+	Workers []inspect.Worker // by the names of their actors; ID is that of the process, once there is one
+	Runs    []Standing       // those that did not pass by
+}
+
+// Standing is where a run stands.
+type Standing struct {
+	Run     uint64
+	Process string // of its worker; "": it has none yet
+	Trail   run.Trail
 }
 
 // ready says that a process is there and begins its first run.
@@ -67,6 +96,7 @@ type Snapshot struct {
 type ready struct {
 	Worker uint64
 	PID    int
+	ID     string // of the process
 	worker Worker // for the shell, which lends it
 }
 
@@ -110,6 +140,9 @@ func (Cancel) executeMessage()    {}
 func (Raise) executeMessage()     {}
 func (Release) executeMessage()   {}
 func (Inspect) executeMessage()   {}
+func (Recycle) executeMessage()   {}
+func (Pause) executeMessage()     {}
+func (Purge) executeMessage()     {}
 func (ready) executeMessage()     {}
 func (unstarted) executeMessage() {}
 func (finished) executeMessage()  {}
@@ -119,6 +152,15 @@ func (tick) executeMessage()      {}
 
 // Failed answers the sender when the message could not be handled.
 func (m Enqueue) Failed(err error) { m.Reply.Fail(err) }
+
+// Failed answers the sender when the message could not be handled.
+func (m Recycle) Failed(err error) { m.Reply.Fail(err) }
+
+// Failed answers the sender when the message could not be handled.
+func (m Pause) Failed(err error) { m.Reply.Fail(err) }
+
+// Failed answers the sender when the message could not be handled.
+func (m Purge) Failed(err error) { m.Reply.Fail(err) }
 
 // Failed answers the sender when the message could not be handled.
 func (m Inspect) Failed(err error) { m.Reply.Fail(err) }
@@ -183,6 +225,18 @@ type Show struct {
 	Snapshot Snapshot
 }
 
+// Done answers a Recycle or a Pause, and Purged a Purge.
+type (
+	Done struct {
+		Reply kernel.Reply[struct{}]
+		Err   error
+	}
+	Purged struct {
+		Reply kernel.Reply[int]
+		N     int
+	}
+)
+
 // TickAt asks for a tick at a time.
 type TickAt struct{ At time.Time }
 
@@ -197,4 +251,6 @@ func (Revoke) executeEffect()      {}
 func (Room) executeEffect()        {}
 func (Requeue) executeEffect()     {}
 func (Show) executeEffect()        {}
+func (Done) executeEffect()        {}
+func (Purged) executeEffect()      {}
 func (TickAt) executeEffect()      {}

@@ -17,7 +17,11 @@ type Config struct {
 	Workers Workers
 	Leases  Leases   // nil: no worker is lent
 	Observe Observer // nil: nobody
-	Mailbox int      // messages that may wait. Default: Limits.Queue, at least 256
+
+	// Paused says since when the host holds a pause of the queue; zero: it does not. It is called when an incarnation begins. Nil: never.
+	Paused func() time.Time
+
+	Mailbox int // messages that may wait. Default: Limits.Queue, at least 256
 }
 
 // Spawn starts the execute actor.
@@ -34,6 +38,11 @@ func Spawn(parent kernel.Parent, cfg Config) (kernel.Ref[Message], error) {
 			state := NewState(cfg.Limits)
 			state.lends = cfg.Leases != nil
 			sh.core = kernel.RunCore(state, sh.do)
+			if cfg.Paused != nil {
+				if since := cfg.Paused(); !since.IsZero() {
+					_ = c.Self().Control(Pause{Since: since})
+				}
+			}
 			return sh
 		},
 		OnExit: func(path string, err error) Message {
@@ -138,6 +147,14 @@ func (sh *shell) do(c *kernel.Ctx[Message], e Effect) {
 			e.Snapshot.ride(w, l.Rides())
 		}
 		e.Reply.Answer(e.Snapshot)
+	case Done:
+		if e.Err != nil {
+			e.Reply.Fail(e.Err)
+			return
+		}
+		e.Reply.Answer(struct{}{})
+	case Purged:
+		e.Reply.Answer(e.N)
 	case TickAt:
 		if sh.untick != nil {
 			sh.untick()
@@ -231,7 +248,7 @@ func (a *workerActor) Receive(c *kernel.Ctx[workerMessage], m workerMessage) {
 			return
 		}
 		a.worker = m.worker
-		_ = a.parent.Control(ready{Worker: a.name, PID: a.worker.PID(), worker: a.worker})
+		_ = a.parent.Control(ready{Worker: a.name, PID: a.worker.PID(), ID: a.worker.ID(), worker: a.worker})
 		a.run(c, a.first)
 	case runJob:
 		a.run(c, m.job)

@@ -32,15 +32,16 @@ func (s *State) show() Snapshot {
 			q.OldestAt = i.since
 		}
 	})
+	q.Paused, q.PausedSince = s.paused, s.since
 	var ws []inspect.Worker
 	for _, w := range s.sorted() {
 		if w.run != nil {
 			q.Running++
 		}
-		ws = append(ws, inspect.Worker{ID: kernel.Numbered("worker", w.name), Kind: "execute", PID: w.pid, State: w.shown(),
-			Tenant: w.binding.Tenant, Artifact: w.binding.Key.String(), Runs: w.runs, Since: w.since, Sandbox: w.sandbox})
+		ws = append(ws, inspect.Worker{ID: w.id, Kind: "execute", PID: w.pid, State: w.shown(), Tenant: w.binding.Tenant, App: w.binding.App,
+			Artifact: w.binding.Key.String(), Runs: w.runs, Since: w.since, Sandbox: w.sandbox, Recycle: w.ending(), Actor: w.actor()})
 	}
-	return Snapshot{Queue: q, Workers: ws}
+	return Snapshot{Queue: q, Workers: ws, Runs: s.standings()}
 }
 
 // shown is what is shown of a worker. What one that is lent does, its lease knows.
@@ -55,7 +56,7 @@ func (w *worker) shown() string {
 func (s *Snapshot) ride(worker uint64, r Rides) {
 	for n := range s.Workers {
 		w := &s.Workers[n]
-		if kernel.Number(w.ID) != worker {
+		if kernel.Number(w.Actor) != worker {
 			continue
 		}
 		w.Runs += r.Ended

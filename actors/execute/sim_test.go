@@ -82,7 +82,7 @@ func seeds(few int) int {
 func TestSimulation(t *testing.T) {
 	tables := newTables()
 	for _, inbox := range []int{1, 64} {
-		sim.Explore(t, sim.Options{Seeds: seeds(300), Rate: 0.03}, func(w *sim.World) sim.Check { return world(w, inbox, tables) })
+		sim.Explore(t, sim.Options{Seeds: seeds(500), Rate: 0.03}, func(w *sim.World) sim.Check { return world(w, inbox, tables) })
 	}
 	if os.Getenv("TROUPE_SIM_SEEDS") != "" {
 		return // more seeds may see more
@@ -118,6 +118,8 @@ func world(w *sim.World, inbox int, tables *tables) sim.Check {
 	outage := w.Rand().IntN(4) * 25 // percent of the starts that fail while it lasts
 	lends := w.Rand().IntN(4) > 0
 	outageEnds := w.Now().Add(ms(3000))
+	var pausedSince time.Time // by the operator; it outlives the queue
+	purged := 0
 	soon := func(s *sim.Shell, max int) time.Duration { return time.Duration(s.Rand().IntN(max)) * time.Millisecond }
 
 	exit := func(s *sim.Shell, worker uint64, failed bool) {
@@ -179,7 +181,7 @@ func world(w *sim.World, inbox int, tables *tables) sim.Check {
 			if !p.stopping {
 				begin(s, e.Worker, e.Job)
 			}
-			return ready{Worker: e.Worker, PID: 1}
+			return ready{Worker: e.Worker, PID: 1, ID: fmt.Sprint("p", e.Worker)}
 		})
 	}
 	back := func(s *sim.Shell, worker uint64) { // the leases do not hear of the end of a process
@@ -236,6 +238,10 @@ func world(w *sim.World, inbox int, tables *tables) sim.Check {
 			}
 		case Requeue:
 			s.Requeue(e.Message)
+		case Done:
+			e.Reply.Answer(struct{}{})
+		case Purged:
+			purged += e.N
 		case TickAt:
 			untick()
 			untick = s.After(e.At.Sub(s.Now()), tick{})
@@ -247,6 +253,9 @@ func world(w *sim.World, inbox int, tables *tables) sim.Check {
 			untick = func() {}
 			core = &audit{State: NewState(limits), tables: tables, broken: &broken}
 			core.lends = lends
+			if !pausedSince.IsZero() { // the shell tells it before all else
+				core.State.Step(w.Now(), Pause{Since: pausedSince})
+			}
 			return core
 		},
 		Do: do, Crashes: true, Inbox: inbox,
@@ -261,6 +270,24 @@ func world(w *sim.World, inbox int, tables *tables) sim.Check {
 		},
 	})
 	id := uint64(0)
+	operated := w.Rand().IntN(3) == 0
+	// operate is what an operator does now and then: the queue is resumed for sure.
+	operate := func(s *sim.Shell) {
+		switch s.Rand().IntN(8) {
+		case 0:
+			_ = s.Control("execute", Purge{})
+		case 1, 2, 3:
+			_ = s.Control("execute", Recycle{Process: fmt.Sprint("p", s.Rand().Uint64N(core.last+1))})
+		case 4:
+			pausedSince = s.Now()
+			_ = s.Control("execute", Pause{Since: pausedSince})
+			s.Go(soon(s, 60), func() any {
+				pausedSince = time.Time{}
+				_ = s.Control("execute", Pause{Off: true})
+				return nil
+			})
+		}
+	}
 	for n := range clients {
 		name := fmt.Sprint("client-", n)
 		sim.Add(w, name, sim.Node[any, any]{
@@ -287,6 +314,9 @@ func world(w *sim.World, inbox int, tables *tables) sim.Check {
 							}
 							return nil
 						})
+				}
+				if operated {
+					operate(s)
 				}
 				switch s.Rand().IntN(8) {
 				case 0:
@@ -391,6 +421,15 @@ func (t *tables) see(s *State, pressed bool, m Message, runs map[uint64]runState
 		event = "tick"
 	case Release:
 		event = "Release"
+	case Pause:
+		event = "Pause"
+		if m.Off {
+			event = "resume"
+		}
+	case Purge:
+		event = "Purge"
+	case Recycle:
+		event = "Recycle"
 	}
 	for id, r := range runs {
 		if worker != 0 && r.worker == worker {
@@ -420,6 +459,10 @@ func (t *tables) see(s *State, pressed bool, m Message, runs map[uint64]runState
 		case id == run:
 		case to.state == "" && slices.Contains(effects, fmt.Sprintf("Answer(%s)", fault.BusyQueueFull)):
 			e = "gives way"
+		case event == "Purge" && to.state == "":
+			e = "Purge"
+		case event == "Pause" && to.state == "parked":
+			e = "Pause"
 		case to.state == "": // the tick itself may be on its way
 			e = "tick"
 		case from.state == "claimed" && to.state == "parked":
@@ -453,6 +496,12 @@ func (t *tables) see(s *State, pressed bool, m Message, runs map[uint64]runState
 		case w == worker:
 		case from == "":
 			e = "a run"
+		case event == "Recycle" && to == "closing":
+			e = "Recycle"
+		case event == "Pause" && to == "recalled":
+			e = "Pause"
+		case event == "Recycle" && to == "recalled":
+			e = "Recycle"
 		case to == "closing" && s.workers[w].closing != closedStopped:
 			e = map[string]string{closedIdle: "idle time", closedRoom: "room", closedCulled: "above soft"}[s.workers[w].closing]
 		case to == "lent":

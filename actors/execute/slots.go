@@ -50,6 +50,7 @@ func (s *State) schedule(now time.Time) []Effect {
 			out = append(out, e...)
 		} else {
 			s.claims = append(s.claims, i)
+			i.trail = i.trail.Add(run.Step{Stage: run.Assigned, At: now, Waits: "the end of a worker that makes room for its own"})
 		}
 	}
 	out = append(out, s.startClaims(now)...) // what got a slot above soft after them left them room
@@ -135,7 +136,7 @@ func (s *State) trim(now time.Time) []Effect {
 
 // backlog reports whether a class has a run that may start now.
 func (s *State) backlog(p run.Priority, now time.Time) bool {
-	return s.classes[p].n > 0 && (len(s.droughts) == 0 || s.classes[p].first(s.mayStart(now)) != nil)
+	return !s.paused && s.classes[p].n > 0 && (len(s.droughts) == 0 || s.classes[p].first(s.mayStart(now)) != nil)
 }
 
 // mayStart reports of runs whether they need no process, or may try to start one.
@@ -163,6 +164,7 @@ func (s *State) hasPlace(i *item) bool { return s.place(i) != nil }
 func (s *State) start(now time.Time, i *item) []Effect {
 	if w := s.place(i); w != nil {
 		w.run, w.since = i, now
+		i.runs(now, w)
 		return []Effect{RunOn{Worker: w.name, Job: i.Job}, Began{Priority: i.Priority, Waited: now.Sub(i.since)}}
 	}
 	room := s.limits.Hard
@@ -174,7 +176,9 @@ func (s *State) start(now time.Time, i *item) []Effect {
 		return nil
 	}
 	s.last++
-	s.workers[s.last] = &worker{name: s.last, binding: i.Binding, run: i, since: now}
+	w := &worker{name: s.last, binding: i.Binding, run: i, since: now}
+	s.workers[s.last] = w
+	i.trail = i.trail.Add(run.Step{Stage: run.Handshake, At: now, Waits: "its worker, which starts and takes the artifact", Owner: w.actor()})
 	return []Effect{StartWorker{Worker: s.last, Job: i.Job}}
 }
 
@@ -221,7 +225,7 @@ func (s *State) unstarted(now time.Time, m unstarted) []Effect {
 	case canceled:
 		return []Effect{s.answer(i, Answer{Err: fault.New(fault.CanceledCaller, "execute", "", nil)})}
 	case m.Fault.Code != fault.HostSpawnFailed:
-		return []Effect{s.answer(i, Answer{Outcome: run.Outcome{Fault: m.Fault}})}
+		return []Effect{s.answer(i, Answer{Outcome: run.Outcome{Fault: m.Fault, Trail: i.ended(now, time.Time{})}})}
 	}
 	d := s.droughts[i.Binding]
 	if d == nil {
@@ -233,16 +237,17 @@ func (s *State) unstarted(now time.Time, m unstarted) []Effect {
 	for n := len(s.claims) - 1; n >= 0; n-- { // these would be attempts, too
 		if c := s.claims[n]; c.Binding == i.Binding {
 			s.claims = slices.Delete(s.claims, n, n+1)
-			s.repark(c)
+			s.repark(now, c)
 		}
 	}
-	s.repark(i)
+	s.repark(now, i)
 	return nil
 }
 
 // repark parks a run that had a slot, before those of its binding.
-func (s *State) repark(i *item) {
+func (s *State) repark(now time.Time, i *item) {
 	i.above = false
+	i.waitTurn(now)
 	s.classes[i.Priority].put(i, true)
 }
 

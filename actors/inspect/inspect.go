@@ -81,6 +81,8 @@ type Preparation struct {
 	BudgetCPU   int64        `json:"budget_cpu_us"`
 	Held        string       `json:"held,omitempty"` // how it is held back for a critical one: "nice", "nice+autogroup", "cgroup", ...
 	Escalations []Escalation `json:"escalations,omitempty"`
+	Worker      string       `json:"worker,omitempty"` // id of the process that has it
+	Actor       string       `json:"actor,omitempty"`  // path of the actor that drives it
 }
 
 // Warm is one code of a warm-up list.
@@ -113,6 +115,7 @@ type Worker struct {
 	StartedAt time.Time `json:"started_at,omitzero"`
 	Recycle   string    `json:"recycle,omitempty"` // why it will end when it is idle
 	Defences  []Layer   `json:"defences,omitempty"`
+	Actor     string    `json:"actor,omitempty"` // path of the actor that drives it; "" for none: an instance of an app, or nobody's yet
 }
 
 // Sandbox says what confines workers on this machine.
@@ -131,9 +134,10 @@ type Layer struct {
 	Optional bool   `json:"optional,omitempty"` // nothing warns of it, and nobody is refused for it
 	Why      string `json:"why,omitempty"`      // it does not hold
 	Hint     string `json:"hint,omitempty"`     // how to mend it
+	State    string `json:"state,omitempty"`    // held; refused by this machine; off: this build or policy does without
 }
 
-// Queue is the state of the prepare or the execute queue.
+// Queue is the state of the prepare or the execute queue, or of the jobs that are not settled.
 type Queue struct {
 	Name     string         `json:"name"`
 	Cap      int            `json:"cap"`
@@ -147,6 +151,8 @@ type Queue struct {
 	Paused   bool           `json:"paused,omitempty"` // it takes nothing new, for an operator wants it so
 
 	Preparations []Preparation `json:"preparations,omitempty"` // of the prepare queue
+
+	PausedSince time.Time `json:"paused_since,omitzero"`
 }
 
 // Health is one lasting condition that an operator should know.

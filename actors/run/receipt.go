@@ -33,6 +33,9 @@ type Outcome struct {
 	Clock     string // which clock ended it: ClockHost, ClockWorker or ClockWall; "" for none
 	NotBegun  bool   // no worker began it: it can be done elsewhere, and says nothing of its code
 	Retired   string // why its worker ended in good order after it: RetiredUsed or RetiredRecycled; "" if it did not
+
+	AnsweredAt time.Time // when the worker's answer was read, or its end was seen; zero: it had no run
+	Trail      Trail     // from its place in the queue to its verdict; nil if it passed by the queue
 }
 
 // Why a worker ends after a run that is not to blame.
