@@ -24,6 +24,7 @@ import (
 	"github.com/troupehost/troupe/artifacts/store"
 	"github.com/troupehost/troupe/host/internal/fetch"
 	"github.com/troupehost/troupe/host/internal/lanes"
+	"github.com/troupehost/troupe/host/internal/logs"
 	"github.com/troupehost/troupe/host/internal/metrics"
 	"github.com/troupehost/troupe/host/internal/pool"
 )
@@ -41,6 +42,7 @@ const maxRequests = 16384
 type Host struct {
 	cfg     Config
 	log     zerolog.Logger
+	lines   *logs.Ring
 	started time.Time
 	health  *health
 	metrics *metrics.Set
@@ -110,11 +112,12 @@ func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 		return nil, fault.New(fault.HostUnsupported, "start", runtime.GOOS, nil)
 	}
 	cfg = cfg.withDefaults()
+	lines := keepLog(&cfg)
 	policy, err := ParsePolicy(cfg.WasmFeatures, cfg.WasmCaps)
 	if err != nil {
 		return nil, err
 	}
-	h := &Host{cfg: cfg, started: time.Now(), health: newHealth(time.Now), metrics: metrics.New(),
+	h := &Host{cfg: cfg, lines: lines, started: time.Now(), health: newHealth(time.Now), metrics: metrics.New(),
 		codes: newCodeTable(idleCodeBytes, openFiles()/8), parts: newHandoff(), runs: newRunTable(), terms: newTermTable(),
 		gate: newGate(), left: make(chan struct{}), done: make(chan struct{}), mismatch: make(chan *fault.Error, 1)}
 	h.lanes = lanes.New(lanes.Config{Report: h.reportUse})
@@ -306,6 +309,7 @@ func (h *Host) shut(why error, drain bool) {
 		}
 		h.err = errors.Join(why, h.release(context.Background()))
 		h.log.Info().AnErr("reason", why).Msg("host stopped")
+		h.lines.Flush()
 		close(h.done)
 	})
 }

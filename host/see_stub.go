@@ -82,10 +82,6 @@ func (h *Host) Explain(ctx context.Context, id string) (r0 inspect.Explanation, 
 	err = errNotYet
 	return
 }
-func (h *Host) LogLines(ctx context.Context, after uint64, most int, wait time.Duration) (lines []inspect.LogLine, dropped uint64, err error) {
-	err = errNotYet
-	return
-}
 func (h *Host) AppHistory(ctx context.Context, address string) (r0 []AppSample, r1 time.Duration, err error) {
 	err = errNotYet
 	return

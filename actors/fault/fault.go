@@ -147,11 +147,14 @@ const MaxMarks = 4
 // Quote makes hostile text one printable line: control characters, escape sequences, line ends, runes that turn, hide or join
 // others, noncharacters and invalid UTF-8 are replaced by U+FFFD, floods of combining marks are cut at MaxMarks, and the
 // result is cut at MaxQuoted bytes.
-func Quote(s string) string {
+func Quote(s string) string { return QuoteTo(s, MaxQuoted) }
+
+// QuoteTo is Quote with another bound, in bytes, of at least 16.
+func QuoteTo(s string, most int) string {
 	var b strings.Builder
 	marks := MaxMarks // a mark that comes first would sit on what stands before the text
 	for i, r := range s {
-		if b.Len() > MaxQuoted-utf8.UTFMax-len("…") || i > 16*MaxQuoted {
+		if b.Len() > most-utf8.UTFMax-len("…") || i > 16*most {
 			b.WriteString("…")
 			break
 		}
