@@ -27,6 +27,7 @@ import (
 	"github.com/troupehost/troupe/host/internal/logs"
 	"github.com/troupehost/troupe/host/internal/metrics"
 	"github.com/troupehost/troupe/host/internal/pool"
+	"github.com/troupehost/troupe/host/internal/watch"
 )
 
 // Version is the version of Troupe.
@@ -43,6 +44,7 @@ type Host struct {
 	cfg     Config
 	log     zerolog.Logger
 	lines   *logs.Ring
+	rates   *watch.Sampler
 	started time.Time
 	health  *health
 	metrics *metrics.Set
@@ -120,6 +122,7 @@ func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 	h := &Host{cfg: cfg, lines: lines, started: time.Now(), health: newHealth(time.Now), metrics: metrics.New(),
 		codes: newCodeTable(idleCodeBytes, openFiles()/8), parts: newHandoff(), runs: newRunTable(), terms: newTermTable(),
 		gate: newGate(), left: make(chan struct{}), done: make(chan struct{}), mismatch: make(chan *fault.Error, 1)}
+	h.rates = watch.New(func(use func(path string, accepted, handled, refused uint64)) { h.system.Totals(use) })
 	h.lanes = lanes.New(lanes.Config{Report: h.reportUse})
 	h.life, h.end = context.WithCancel(context.WithoutCancel(ctx))
 	h.log = cfg.Log.With().Str("host", cfg.Name).Logger()
@@ -318,6 +321,7 @@ func (h *Host) shut(why error, drain bool) {
 func (h *Host) release(ctx context.Context) error {
 	var errs []error
 	h.end()
+	h.rates.Close()
 	h.placed.close()
 	h.beside.Wait()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.cfg.StopTimeout)

@@ -40,6 +40,7 @@ func (h *Host) inspect(ctx context.Context) (inspect.Host, error) {
 	out.Draining, out.Requests = h.gate.look()
 	out.Ready = !out.Draining
 	out.Actors = h.system.Inspect()
+	h.rates.Fill(out.Actors)
 	p, err := kernel.Ask(ctx, h.prepare, func(r kernel.Reply[inspect.Queue]) prepare.Message { return prepare.Inspect{Reply: r} })
 	if err != nil {
 		return out, err

@@ -1,0 +1,197 @@
+package watch
+
+import (
+	"fmt"
+	"math"
+	"runtime"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/troupehost/troupe/actors/inspect"
+)
+
+// source has totals that tests set. It counts how often it is read.
+type source struct {
+	reads  int
+	totals map[string]counts
+}
+
+func (s *source) each(use func(string, uint64, uint64, uint64)) {
+	s.reads++
+	for name, c := range s.totals {
+		use(name, c[0], c[1], c[2])
+	}
+}
+
+func rates(s *Sampler, name string) *inspect.Rates {
+	a := []inspect.Actor{{Path: name}}
+	s.Fill(a)
+	return a[0].Rates
+}
+
+func near(a, b float64) bool { return math.Abs(a-b) < 1e-6*max(1, math.Abs(b)) }
+
+// after lets virtual time go by, and all that comes of it.
+func after(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
+func TestNobodyLooksAndNothingHappens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &source{totals: map[string]counts{"a": {5, 5, 0}}}
+		s := New(src.each)
+		after(time.Hour)
+		if src.reads != 0 || rates(s, "a") != nil {
+			t.Errorf("%d reads, %v", src.reads, rates(s, "a"))
+		}
+		before := runtime.NumGoroutine()
+		one, two := s.Watch(), s.Watch()
+		after(5*time.Second + time.Millisecond)
+		if src.reads != 6 {
+			t.Errorf("%d reads in 5 s", src.reads)
+		}
+		one()
+		one()
+		after(time.Second)
+		if src.reads != 7 {
+			t.Errorf("%d reads while one of two looks", src.reads)
+		}
+		two()
+		synctest.Wait()
+		if n := runtime.NumGoroutine(); n != before {
+			t.Errorf("%d goroutines, %d before", n, before)
+		}
+		after(time.Hour)
+		if src.reads != 7 || rates(s, "a") != nil || s.seen != nil {
+			t.Errorf("%d reads, %v", src.reads, rates(s, "a"))
+		}
+		s.Close()
+	})
+}
+
+func TestRatesHaveTheirWindowsAndDecay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &source{totals: map[string]counts{"a": {1000, 1000, 7}}}
+		s := New(src.each)
+		defer s.Close()
+		defer s.Watch()()
+		after(time.Millisecond)
+		if r := rates(s, "a"); r != nil {
+			t.Errorf("there are rates of one look: %+v", r)
+		}
+		move := func(n uint64) {
+			c := src.totals["a"]
+			src.totals["a"] = counts{c[0] + n, c[1] + n, c[2]}
+			after(time.Second)
+		}
+		check := func(when string, s1, s10, s60 float64) {
+			t.Helper()
+			r := rates(s, "a")
+			if r == nil || !near(r.Accepted.S1, s1) || !near(r.Accepted.S10, s10) || !near(r.Accepted.S60, s60) || r.Accepted != r.Handled || r.Refused != (inspect.Windows{}) {
+				t.Errorf("%s: %+v, want %v %v %v", when, r, s1, s10, s60)
+			}
+		}
+		move(100)
+		check("after 1 s", 100, 100, 100)
+		move(0)
+		check("after 2 s", 0, 50, 50)
+		for range 9 {
+			move(0)
+		}
+		check("after 11 s", 0, 0, 100.0/11)
+		for range 120 {
+			move(10)
+		}
+		check("steady", 10, 10, 10)
+		for range 10 {
+			move(0)
+		}
+		check("idle for 10 s", 0, 0, 500.0/60)
+		for range 50 {
+			move(0)
+		}
+		check("idle for 60 s", 0, 0, 0)
+		if s.seen.names["a"].ring != nil {
+			t.Error("an idle name keeps its memory")
+		}
+		move(30)
+		check("again", 30, 3, 0.5)
+	})
+}
+
+func TestComingGoingAndSuccessors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &source{totals: map[string]counts{"old": {500, 500, 0}, "leaves": {1, 1, 1}}}
+		s := New(src.each)
+		defer s.Close()
+		defer s.Watch()()
+		after(time.Millisecond)
+		src.totals["new"] = counts{20, 20, 4}
+		src.totals["old"] = counts{3, 3, 0} // another one, under the same name
+		delete(src.totals, "leaves")
+		after(time.Second)
+		if r := rates(s, "new"); r == nil || !near(r.Accepted.S1, 20) || !near(r.Refused.S10, 4) {
+			t.Errorf("new: %+v", r)
+		}
+		if r := rates(s, "old"); r == nil || !near(r.Handled.S1, 3) {
+			t.Errorf("successor: %+v", r)
+		}
+		if n := len(s.seen.names); n != 2 {
+			t.Errorf("%d names are kept", n)
+		}
+		if r := rates(s, "never"); r == nil || *r != (inspect.Rates{}) {
+			t.Errorf("unknown: %+v", r)
+		}
+	})
+}
+
+func TestALateTickIsALongerInterval(t *testing.T) {
+	begin := time.Unix(1000, 0)
+	src := &source{totals: map[string]counts{"a": {}}}
+	v := &seen{names: map[string]*series{}}
+	v.tick(begin, src.each)
+	src.totals["a"] = counts{400, 0, 0}
+	v.tick(begin.Add(4*time.Second), src.each)
+	if r := v.rates(v.names["a"]); !near(r.Accepted.S1, 100) || !near(r.Accepted.S60, 100) {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestClosedIsClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &source{}
+		s := New(src.each)
+		done := s.Watch()
+		after(time.Millisecond)
+		s.Close()
+		done()
+		s.Watch()()
+		after(time.Minute)
+		if src.reads != 1 {
+			t.Errorf("%d reads", src.reads)
+		}
+	})
+}
+
+func BenchmarkTick(b *testing.B) {
+	names := make([]string, 10_000)
+	for i := range names {
+		names[i] = fmt.Sprintf("troupe/sessions/app-%064d", i)
+	}
+	for name, busy := range map[string]uint64{"all idle": 0, "all busy": 1} {
+		b.Run(name, func(b *testing.B) {
+			v := &seen{names: map[string]*series{}}
+			n := uint64(0)
+			for b.Loop() {
+				n += busy
+				v.tick(time.Now(), func(use func(string, uint64, uint64, uint64)) {
+					for _, name := range names {
+						use(name, n, n, 0)
+					}
+				})
+			}
+		})
+	}
+}
