@@ -223,7 +223,7 @@ func (a *app) printAccount(s shownAccount) {
 
 func (a *app) printAccounts(list []shownAccount) {
 	if a.json() {
-		a.printJSON(list)
+		printRows(a, list, list, func(s shownAccount) string { return s.Name })
 		return
 	}
 	for _, s := range list {
@@ -318,6 +318,7 @@ func (a *app) keyNewVerb() verb {
 func (a *app) keyListVerb() verb {
 	return verb{
 		use: "list", short: "List the keys of accounts in the data directory",
+		rows:     true,
 		examples: []string{"troupe key list", "root is the account that owns an embedded chain"},
 		exits:    with(exitsText, exitHost, exitDenied, exitBug),
 		run: func(_ context.Context, _ []string) error {

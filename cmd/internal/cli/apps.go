@@ -43,6 +43,7 @@ func (a *app) appListVerb() verb {
 	tenant := ""
 	return verb{
 		use: "list", short: "List apps in the order of their deployment",
+		rows: true,
 		examples: []string{
 			"troupe app list", "what is deployed, and what it does",
 			"troupe app list -o json | jq '.apps[] | select(.state == \"failed\")'", "for scripts",
@@ -58,7 +59,7 @@ func (a *app) appListVerb() verb {
 				case err != nil:
 					return err
 				case a.json():
-					a.printJSON(api.AppList{Apps: all})
+					printRows(a, api.AppList{Apps: all}, all, func(x inspect.App) string { return x.Address })
 				default:
 					a.printApps(all)
 				}
@@ -70,7 +71,7 @@ func (a *app) appListVerb() verb {
 
 func (a *app) printApps(all []inspect.App) {
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
-	wide := a.format.value == "wide"
+	wide := a.format.value == formWide
 	head := []string{"APP", "LABEL", "STATE", "RUNNING", "WAITING", "ENTRY", "DEPLOYED", "LAST QUERY"}
 	if wide {
 		head = append(head, "TENANT", "REUSE", "ACTIVE", "RESTARTS", "REFUSED (TOTAL)", "WEIGHT", "CODE", "SESSION", "REASON")

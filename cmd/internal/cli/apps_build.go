@@ -68,7 +68,7 @@ a directory of their own, which is replaced; one that has anything else in it is
 				return nil
 			}
 			fmt.Fprintf(a.out, "address   %s\nmanifest  %s\ndirectory %s\n", said.Address, said.CID, oneLine(out))
-			if a.format.value == "wide" {
+			if a.format.value == formWide {
 				for _, b := range said.Blobs {
 					fmt.Fprintf(a.out, "blob      %s  %s  %s\n", b.CID, b.Hash, sizeText(b.Bytes))
 				}

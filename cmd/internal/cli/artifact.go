@@ -202,6 +202,7 @@ func writeModule(w *tabwriter.Writer, m artifacts.Module) {
 func (a *app) listVerb() verb {
 	return verb{
 		use: "list", short: "List artifacts, the last needed first",
+		rows:     true,
 		examples: []string{"troupe artifact list", "of the host that holds the data directory, or of the directory itself"},
 		exits:    exitsHost,
 		run: func(ctx context.Context, _ []string) error {
@@ -212,7 +213,7 @@ func (a *app) listVerb() verb {
 				}
 				slices.SortStableFunc(all, func(x, y inspect.Artifact) int { return y.LastNeeded.Compare(x.LastNeeded) })
 				if a.json() {
-					a.printJSON(api.ArtifactList{Artifacts: all})
+					printRows(a, api.ArtifactList{Artifacts: all}, all, func(x inspect.Artifact) string { return x.Key })
 					return nil
 				}
 				w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)

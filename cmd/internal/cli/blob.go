@@ -190,6 +190,7 @@ func toFile(path string, write func(io.Writer) error) (err error) {
 func (a *app) blobListVerb() verb {
 	return verb{
 		use: "list", short: "List blobs, and how much room they take",
+		rows:     true,
 		examples: []string{"troupe blob list", "of the host of a 'troupe serve'"},
 		exits:    exitsHost,
 		run: func(ctx context.Context, _ []string) error {
@@ -199,14 +200,14 @@ func (a *app) blobListVerb() verb {
 					return err
 				}
 				if a.json() {
-					a.printJSON(list)
+					printRows(a, list, list.Blobs, func(b inspect.Blob) string { return b.Hash })
 					return nil
 				}
 				w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
 				fmt.Fprintf(w, "BLOB\tSIZE\tAPPS\tSINCE\n")
 				for _, b := range list.Blobs {
 					name, apps := b.Hash, fmt.Sprint(len(b.Apps))
-					if a.format.value == "wide" {
+					if a.format.value == formWide {
 						apps = oneLine(strings.Join(b.Apps, " "))
 					} else if kind, digits, ok := strings.Cut(name, ":"); ok {
 						name = kind + ":" + short(digits)

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 
@@ -47,6 +46,7 @@ func (a *app) chainBlocksVerb() verb {
 	)
 	return verb{
 		use: "blocks [flags]", short: "Show the newest blocks",
+		rows: true,
 		examples: []string{
 			"troupe chain blocks", "the last ten",
 			"troupe chain blocks --follow -o json", "one line of JSON for each, as they come",
@@ -95,11 +95,11 @@ func (a *app) eachBlock(ctx context.Context, c chainClient, last uint64, follow 
 
 func (a *app) printBlock(b chain.Block) {
 	if a.json() {
-		a.printLine(b)
+		a.printRow(b, b.Hash.String())
 		return
 	}
 	fmt.Fprintf(a.out, "%d  %s  %s  %s  %s\n", b.Height, short(b.Hash.String()), clock(b.Time), counted(len(b.Txs), "transaction"), counted(len(b.Events), "event"))
-	if a.format.value != "wide" {
+	if a.format.value != formWide {
 		return
 	}
 	for _, e := range b.Events {
@@ -115,15 +115,6 @@ func counted(n int, thing string) string {
 	return fmt.Sprintf("%d %s", n, thing)
 }
 
-// printLine prints a value as one line of JSON.
-func (a *app) printLine(v any) {
-	b, err := json.Marshal(v)
-	if err != nil {
-		panic(err) // our own types
-	}
-	_, _ = a.out.Write(append(b, '\n')) // a failed write shows in the sink
-}
-
 func (a *app) chainEventsVerb() verb {
 	var (
 		f            chainFlags
@@ -133,6 +124,7 @@ func (a *app) chainEventsVerb() verb {
 	)
 	return verb{
 		use: "events [flags]", short: "Show the events of the newest blocks",
+		rows: true,
 		examples: []string{
 			"troupe chain events --pallet Wapod", "of the market only",
 			"troupe chain events --follow --name Settled", "payments as they come",
@@ -153,7 +145,7 @@ func (a *app) chainEventsVerb() verb {
 							continue
 						}
 						if a.json() {
-							a.printLine(shownEvent{b.Height, e})
+							a.printRow(shownEvent{b.Height, e}, e.Pallet+"."+e.Name)
 							continue
 						}
 						fmt.Fprintf(a.out, "%d", b.Height)

@@ -173,6 +173,7 @@ func (a *app) chainTransferVerb() verb {
 func (a *app) chainCallsVerb() verb {
 	return verb{
 		use: "calls [PALLET]", short: "List the calls of the ledger, with their arguments",
+		rows:     true,
 		examples: []string{"troupe chain calls Wapod", "those of the market"},
 		exits:    exitsText, args: atMost(1, "the name of a pallet"), complete: completePallets,
 		run: func(_ context.Context, given []string) error {
@@ -185,7 +186,7 @@ func (a *app) chainCallsVerb() verb {
 				calls = append(calls, p.Calls...)
 			}
 			if a.json() {
-				a.printJSON(calls)
+				printRows(a, calls, calls, func(c ledger.CallInfo) string { return c.Pallet + "." + c.Name })
 				return nil
 			}
 			w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
@@ -204,6 +205,7 @@ func (a *app) chainCallsVerb() verb {
 func (a *app) chainViewsVerb() verb {
 	return verb{
 		use: "views [PALLET]", short: "List the views of the ledger, for 'troupe chain query'",
+		rows:     true,
 		examples: []string{"troupe chain views Wapod", "those of the market"},
 		exits:    exitsText, args: atMost(1, "the name of a pallet"), complete: completePallets,
 		run: func(_ context.Context, given []string) error {
@@ -218,7 +220,7 @@ func (a *app) chainViewsVerb() verb {
 				}
 			}
 			if a.json() {
-				a.printJSON(paths)
+				printRows(a, paths, paths, func(p string) string { return p })
 				return nil
 			}
 			for _, p := range paths {

@@ -114,6 +114,7 @@ func (a *app) chainCallsOutVerb() verb {
 	var history bool
 	return verb{
 		use: "outbox [flags]", short: "List the calls of this host on their way to the chain",
+		rows: true,
 		examples: []string{
 			"troupe chain outbox", "what waits, in the order in which it goes",
 			"troupe chain outbox --history", "what became of the last hundred",
@@ -145,7 +146,7 @@ func (a *app) chainCallsOutVerb() verb {
 
 func (a *app) printOutbox(all []inspect.Outgoing) {
 	if a.json() {
-		a.printJSON(all)
+		printRows(a, all, all, func(c inspect.Outgoing) string { return fmt.Sprint(c.Number) })
 		return
 	}
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
@@ -161,7 +162,7 @@ func (a *app) printOutbox(all []inspect.Outgoing) {
 }
 
 // rows prints all pages of a list of the host, as a table with one line for each.
-func rows[T any](a *app, head string, page func(after string) ([]T, string, error), line func(T) string) error {
+func rows[T any](a *app, head string, page func(after string) ([]T, string, error), name, line func(T) string) error {
 	all := []T{}
 	for after, more := "", true; more; more = after != "" {
 		part, next, err := page(after)
@@ -171,7 +172,7 @@ func rows[T any](a *app, head string, page func(after string) ([]T, string, erro
 		all, after = append(all, part...), next
 	}
 	if a.json() {
-		a.printJSON(all)
+		printRows(a, all, all, name)
 		return nil
 	}
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
@@ -185,6 +186,7 @@ func rows[T any](a *app, head string, page func(after string) ([]T, string, erro
 func (a *app) chainDemandVerb() verb {
 	return verb{
 		use: "demand", short: "List what the chain wants of this host, and how it stands with it",
+		rows:     true,
 		examples: []string{"troupe chain demand", "apps of tickets, the benchmark app, and compute requests"},
 		exits:    exitsChain,
 		run: func(ctx context.Context, _ []string) error {
@@ -192,7 +194,7 @@ func (a *app) chainDemandVerb() verb {
 				return rows(a, "DEMAND\tKIND\tSTATE\tSINCE\tBALANCE\tREASON", func(after string) ([]inspect.Demand, string, error) {
 					page, err := n.ChainDemands(ctx, after)
 					return page.Demands, page.Next, err
-				}, func(d inspect.Demand) string {
+				}, func(d inspect.Demand) string { return d.ID }, func(d inspect.Demand) string {
 					return fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%s", oneLine(d.ID), oneLine(d.Kind), oneLine(d.State), since(d.Since), cmp.Or(oneLine(d.Balance), "-"), cmp.Or(oneLine(d.Reason), "-"))
 				})
 			})
@@ -203,6 +205,7 @@ func (a *app) chainDemandVerb() verb {
 func (a *app) chainPayVerb() verb {
 	return verb{
 		use: "pay", short: "List what apps have earned on the chain since the host started",
+		rows:     true,
 		examples: []string{"troupe chain pay", "what was paid, and what the tickets could not pay"},
 		exits:    exitsChain,
 		run: func(ctx context.Context, _ []string) error {
@@ -210,7 +213,7 @@ func (a *app) chainPayVerb() verb {
 				return rows(a, "APP\tPAID\tDEBT\tTICKETS\tAT", func(after string) ([]inspect.Pay, string, error) {
 					page, err := n.ChainPay(ctx, after)
 					return page.Apps, page.Next, err
-				}, func(p inspect.Pay) string {
+				}, func(p inspect.Pay) string { return p.Address }, func(p inspect.Pay) string {
 					return fmt.Sprintf("%s\t%s\t%s\t%v\t%s", oneLine(p.Address), oneLine(p.Paid), oneLine(p.Debt), p.Tickets, clockOr(p.At, "-"))
 				})
 			})

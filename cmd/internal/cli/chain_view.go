@@ -88,7 +88,7 @@ func (a *app) showView(ctx context.Context, f *chainFlags, path string, params m
 
 func (a *app) printItems(items []json.RawMessage, columns []column) {
 	if a.json() {
-		a.printJSON(items)
+		printRows(a, items, items, func(item json.RawMessage) string { return cell(item, columns[0].path) })
 		return
 	}
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)

@@ -198,7 +198,7 @@ const near = 0.01
 // printCaps shows the bounds that the code comes near to.
 func (a *app) printCaps(caps []wasm.CapUse) {
 	shown := caps
-	if a.format.value != "wide" {
+	if a.format.value != formWide {
 		shown = slices.DeleteFunc(slices.Clone(caps), func(c wasm.CapUse) bool { return c.Used < near })
 	}
 	if len(caps) > 0 {

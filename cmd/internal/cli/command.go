@@ -31,7 +31,7 @@ func (a *app) tree(ctx context.Context) *cobra.Command {
 		},
 	}))
 	p := root.PersistentFlags()
-	p.VarP(&a.format, "format", "o", "form of what is printed: wide has more columns than table; the JSON is a contract, tables are not")
+	p.VarP(&a.format, "format", "o", "form of what is printed: wide has more columns than table; the JSON is a contract, tables are not; see 'troupe help output'")
 	p.Var(word{&a.dataDir, "DIR"}, "data-dir", "data directory (default $XDG_DATA_HOME/troupe, else ~/.local/share/troupe)")
 	p.Var(word{&a.worker, "FILE"}, "worker", "worker program (default troupe-worker beside this program)")
 	p.Var(&a.progress, "progress", "progress on stderr; auto is a line on a terminal and silence in a pipe")
@@ -53,6 +53,7 @@ type verb struct {
 	complete func(args []string) []string
 	flags    func(*pflag.FlagSet)
 	run      func(ctx context.Context, args []string) error // nil: a group
+	rows     bool                                           // it prints a list: -o jsonl and -o template are for each row, and -o name is possible
 	verbs    []verb
 }
 
@@ -74,7 +75,12 @@ func (a *app) command(v verb) *cobra.Command {
 			return exit{code: exitUsage}
 		}
 	} else {
-		c.RunE = func(c *cobra.Command, args []string) error { return v.run(c.Context(), args) }
+		c.RunE = func(c *cobra.Command, args []string) error {
+			if err := a.refuseForm(v, c.CommandPath()); err != nil {
+				return err
+			}
+			return v.run(c.Context(), args)
+		}
 	}
 	c.ValidArgsFunction = func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		if v.complete == nil {

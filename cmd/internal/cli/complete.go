@@ -20,6 +20,10 @@ func completeFlags(c *cobra.Command, fs *pflag.FlagSet) {
 		}
 		var offer func(typed string) ([]string, cobra.ShellCompDirective)
 		switch v := value.(type) {
+		case *form:
+			offer = func(string) ([]string, cobra.ShellCompDirective) {
+				return forms, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+			}
 		case *choice:
 			offer = func(string) ([]string, cobra.ShellCompDirective) {
 				return v.allowed, cobra.ShellCompDirectiveNoFileComp

@@ -49,6 +49,7 @@ func (a *app) jobListVerb() verb {
 	f := &jobListFlags{state: choice{"", []string{string(run.JobQueued), string(run.JobRunning), string(run.JobSettled)}}, limit: mostListed}
 	return verb{
 		use: "list [flags]", short: "List jobs in the order of their submission",
+		rows: true,
 		long: "Without flags, those that are not settled.",
 		examples: []string{
 			"troupe job list", "what waits and what runs",
@@ -93,7 +94,7 @@ func (a *app) listJobs(ctx context.Context, n *node, f *jobListFlags) error {
 		list.Next = list.Jobs[len(list.Jobs)-1].ID
 	}
 	if a.json() {
-		a.printJSON(list)
+		printRows(a, list, list.Jobs, func(j run.Job) string { return j.ID })
 		return nil
 	}
 	a.printJobs(list.Jobs)
@@ -105,7 +106,7 @@ func (a *app) listJobs(ctx context.Context, n *node, f *jobListFlags) error {
 
 func (a *app) printJobs(jobs []run.Job) {
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
-	wide := a.format.value == "wide"
+	wide := a.format.value == formWide
 	head := []string{"JOB", "STATE", "PRIORITY", "AGE", "CODE", "VERDICT", "FAULT"}
 	if wide {
 		head = append(head, "TENANT", "STARTS", "KEY", "VALIDITY", "RETRY OF", "DEADLINE", "EXPIRES", "MESSAGE")

@@ -79,7 +79,7 @@ type app struct {
 
 	// The flags that all verbs share.
 	dataDir, worker string
-	format          choice
+	format          form
 	progress        choice
 	quiet, verbose  bool
 
@@ -87,10 +87,11 @@ type app struct {
 	guestExit bool          // --guest-exit of run
 	clockStep time.Duration // --clock-step of run; 0: the default
 	live      *progress     // what is being told now; nil: nothing yet
+	failed    error         // what a template failed for
 }
 
 func (a *app) main(args []string) int {
-	a.format = choice{"table", []string{"table", "wide", "json"}}
+	a.format = form{value: formTable}
 	a.progress = choice{"auto", []string{"auto", "plain", "none"}}
 	// Wanted even when the flags before or after it do not parse.
 	a.guestExit = slices.Contains(untilDashes(args), "--guest-exit")
@@ -100,6 +101,9 @@ func (a *app) main(args []string) int {
 	root := a.tree(ctx)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
+	if err == nil {
+		err = a.failed
+	}
 	if err == nil {
 		err = a.out.err
 	}

@@ -35,11 +35,12 @@ func (a *app) marketListsVerb() verb {
 	var f chainFlags
 	return verb{
 		use: "lists", short: "List the lists of workers",
+		rows:     true,
 		examples: []string{"troupe market lists -o wide", "with their prices"},
 		exits:    exitsChain, flags: f.addURL,
 		run: func(ctx context.Context, _ []string) error {
 			columns := []column{{"LIST", "id"}, {"OWNER", "owner"}, {"DESCRIPTION", "description"}}
-			if a.format.value == "wide" {
+			if a.format.value == formWide {
 				columns = append(columns, column{"PRICES", "prices"})
 			}
 			return a.listView(ctx, &f, wapod+"/lists", nil, columns)
@@ -51,6 +52,7 @@ func (a *app) marketWorkersVerb() verb {
 	var f chainFlags
 	return verb{
 		use: "workers [LIST]", short: "List the workers of the market, or those of a list",
+		rows:     true,
 		examples: []string{"troupe market workers 0", "who belongs to list 0"},
 		exits:    exitsChain, args: atMost(1, "the number of a list"), flags: f.addURL,
 		run: func(ctx context.Context, given []string) error {

@@ -26,6 +26,7 @@ func (a *app) minerListVerb() verb {
 	var f chainFlags
 	return verb{
 		use: "list", short: "List the nodes of the chain",
+		rows:     true,
 		examples: []string{"troupe miner list", "their type, their status and their owner"},
 		exits:    exitsChain, flags: f.addURL,
 		run: func(ctx context.Context, _ []string) error {

@@ -19,6 +19,7 @@ func (a *app) requestPlansVerb() verb {
 	var f chainFlags
 	return verb{
 		use: "plans", short: "List the plans that requests can buy",
+		rows:     true,
 		long:     "The price is that of a block, in credits; it is taken hour by hour.",
 		examples: []string{"troupe request plans -o json | jq -r '.[].id'", "the identities, for 'troupe request create'"},
 		exits:    exitsChain, flags: f.addURL,
@@ -34,6 +35,7 @@ func (a *app) requestImagesVerb() verb {
 	var f chainFlags
 	return verb{
 		use: "images", short: "List the images that requests can run",
+		rows:     true,
 		examples: []string{"troupe request images", "their names, and where miners find them"},
 		exits:    exitsChain, flags: f.addURL,
 		run: func(ctx context.Context, _ []string) error {

@@ -79,7 +79,7 @@ func (a *app) printQueues(queues []inspect.Queue) {
 
 // raised tells the last escalation, or each on a wide table.
 func (a *app) raised(all []inspect.Escalation) string {
-	if a.format.value != "wide" && len(all) > 1 {
+	if a.format.value != formWide && len(all) > 1 {
 		all = all[len(all)-1:]
 	}
 	var steps []string

@@ -80,7 +80,7 @@ func (a *app) printTotals(all []inspect.AppMetrics) {
 	fmt.Fprintf(w, "APP\tRUNNING\tGAS\tSTARTS\tNET IN\tNET OUT\tREAD\tWRITTEN\tSTORED (B·MS)\tMEMORY (B·MS)\tTIP\n")
 	for _, m := range all {
 		address := m.Address
-		if a.format.value != "wide" {
+		if a.format.value != formWide {
 			address = short(address)
 		}
 		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%d\n", fault.Quote(address), micros(int64(min(m.RunningTimeMS, 1<<50))*1000), m.Gas, m.Starts,

@@ -110,6 +110,7 @@ func (a *app) requestListVerb() verb {
 	)
 	return verb{
 		use: "list [flags]", short: "List compute requests",
+		rows:     true,
 		examples: []string{"troupe request list --status Pending", "those that wait for a miner"},
 		exits:    exitsChain,
 		flags: func(fs *pflag.FlagSet) {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -228,17 +227,6 @@ func micros(us int64) string {
 		return d.Round(time.Millisecond).String()
 	}
 	return d.Round(10 * time.Millisecond).String()
-}
-
-func (a *app) json() bool { return a.format.value == "json" }
-
-func (a *app) printJSON(v any) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	_ = e.Encode(v) // nothing that is printed cannot be encoded
-	_, _ = a.out.Write(escapeUnprintable(b.Bytes()))
 }
 
 // escapeUnprintable writes what encoding/json leaves as it is, though a terminal obeys it or hides it, as escapes: DEL, the control

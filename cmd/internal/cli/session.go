@@ -114,10 +114,10 @@ possible, which goes on with the session that there is.`,
 				if err != nil {
 					return err
 				}
-				switch a.format.value {
-				case "json":
+				switch {
+				case a.json():
 					a.printJSON(o)
-				case "wide":
+				case a.format.value == formWide:
 					fmt.Fprintf(a.out, "session    %s\nupdate     %x\nsignature  %x\nworker key %x\n", fault.Quote(o.Session.ID), []byte(o.Update.Encoded), []byte(o.Update.Signature), []byte(o.Update.WorkerKey))
 				default:
 					fmt.Fprintf(a.out, "%s\n", fault.Quote(o.Session.ID))

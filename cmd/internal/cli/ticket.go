@@ -141,6 +141,7 @@ func (a *app) ticketListVerb() verb {
 	)
 	return verb{
 		use: "list [flags]", short: "List tickets",
+		rows: true,
 		long: "SINCE and CLOSES are heights of blocks.",
 		examples: []string{
 			"troupe ticket list --owner root", "those of an account",

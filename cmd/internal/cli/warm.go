@@ -92,14 +92,14 @@ func (a *app) listWarm(ctx context.Context, n *node) error {
 		return err
 	}
 	if a.json() {
-		a.printJSON(api.WarmList{Warm: all})
+		printRows(a, api.WarmList{Warm: all}, all, func(x inspect.Warm) string { return x.CodeHash })
 		return nil
 	}
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "CODE\tTENANT\tSTATE\tARTIFACT\tSIZE\tON THE LIST\n")
 	for _, x := range all {
 		code, artifact := short(x.CodeHash), short(x.Artifact)
-		if a.format.value == "wide" {
+		if a.format.value == formWide {
 			code, artifact = x.CodeHash, x.Artifact
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", fault.Quote(code), fault.Quote(x.Tenant), fault.Quote(x.State), fault.Quote(artifact), sizeText(x.Bytes), since(x.Since))
