@@ -242,4 +242,11 @@ type Bundle struct {
 	Config    []Setting                   `json:"config"`
 	Reason    string                      `json:"reason"` // request, signal, crash
 	At        time.Time                   `json:"at"`
+
+	Mailboxes    map[string][]inspect.Letter    `json:"mailboxes,omitempty"`    // headers of what waited, by actor
+	Explanations map[string]inspect.Explanation `json:"explanations,omitempty"` // of what waited or had failed, by id
+	Calls        []inspect.Outgoing             `json:"calls,omitempty"`
+	Demands      []inspect.Demand               `json:"demands,omitempty"`
+	Pay          []inspect.Pay                  `json:"pay,omitempty"`
+	Missing      map[string]string              `json:"missing,omitempty"` // part: why it is not here, or not whole
 }
