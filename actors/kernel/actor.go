@@ -47,6 +47,10 @@ type Options[M any] struct {
 	Name string
 	// Kind is shown to operators. Default: Name.
 	Kind string
+	// App is the address of the app that the actor is for, if it is for one. It is shown to operators.
+	App string
+	// Killable allows operators to end this one actor (System.Kill). Its parent is told, and goes on without it.
+	Killable bool
 	// New makes the Handler of each incarnation, in the actor. It is not called before the name is known to be free.
 	New func(c *Ctx[M]) Handler[M]
 	// Mailbox is how many messages may wait in the work lane. Default 256.
@@ -109,7 +113,7 @@ type place struct {
 	parent *base // nil for a root actor
 	path   string
 	ctx    context.Context
-	exit   func(path string, err error)
+	exit   func(path string, err error, cause Cause)
 	spawn  func(name string, p *actor.Props) error
 }
 
@@ -130,7 +134,9 @@ func (c *Ctx[M]) adopt() (place, error) {
 		return err
 	}
 	if c.cell.opt.OnExit != nil {
-		p.exit = func(path string, err error) { c.cell.postAnswer(&exit[M]{c: c, path: path, err: err}) }
+		p.exit = func(path string, err error, cause Cause) {
+			c.cell.postAnswer(&exit[M]{c: c, path: path, err: err, cause: cause})
+		}
 	}
 	return p, nil
 }
@@ -160,6 +166,7 @@ func Spawn[M any](parent Parent, o Options[M]) (Ref[M], error) {
 
 	c := &cell[M]{opt: o}
 	c.base.init(c, at, o.Name, o.Kind, o.Restart, cmp.Or(max(o.StopTimeout, 0), defaultDeadline))
+	c.app, c.killable = o.App, o.Killable
 	c.runs = c.run // one method value for all runs
 	if err := at.sys.enter(c); err != nil {
 		return Ref[M]{}, err
@@ -187,20 +194,17 @@ type Ref[M any] struct{ cell *cell[M] }
 // # Errors
 //   - busy.queue_full: the mailbox is full
 //   - caller.host_closed: the actor has stopped
-func (r Ref[M]) Send(m M) error {
-	if r.cell == nil {
-		return nowhere(m)
-	}
-	return r.cell.post(m, nil, false)
-}
+func (r Ref[M]) Send(m M) error { return r.send(m, Origin{}, laneWork) }
 
 // Control puts m into the control lane, which overtakes the others and is refused only by a stopped actor
 // (caller.host_closed). It is for what ends or reorders work, not for work.
-func (r Ref[M]) Control(m M) error {
+func (r Ref[M]) Control(m M) error { return r.send(m, Origin{}, laneControl) }
+
+func (r Ref[M]) send(m M, o Origin, to lane) error {
 	if r.cell == nil {
 		return nowhere(m)
 	}
-	return r.cell.post(m, nil, true)
+	return r.cell.post(m, nil, o, to)
 }
 
 func nowhere(m any) error {
@@ -233,12 +237,8 @@ type Ctx[M any] struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	ended  atomic.Bool
-	logger atomic.Pointer[zerolog.Logger]
-
-	// Touched by the actor only.
-	requests int
-	tasks    int
-	timers   map[*timer[M]]struct{}
+	cause  Cause                  // touched by the actor only
+	timers map[*timer[M]]struct{} // guarded by base.mu
 }
 
 // Context ends with the incarnation.
@@ -260,7 +260,7 @@ func (c *Ctx[M]) Requeue(m M) {
 		c.cell.failMessage(m, fault.New(fault.CanceledStopped, "actor", c.cell.path, nil))
 		return
 	}
-	c.cell.postBehind(m)
+	c.cell.postBehind(m, c.origin())
 }
 
 // Stop stops the actor after the message it handles now.
@@ -272,10 +272,12 @@ func (c *Ctx[M]) Stop() {
 
 // Log carries the fields host and actor.
 func (c *Ctx[M]) Log() *zerolog.Logger {
-	if l := c.logger.Load(); l != nil {
+	if l := c.cell.logger.Load(); l != nil {
 		return l
 	}
 	l := c.cell.sys.log.With().Str("actor", c.cell.path).Logger()
-	c.logger.Store(&l)
-	return &l
+	if c.cell.logger.CompareAndSwap(nil, &l) {
+		return &l
+	}
+	return c.cell.logger.Load()
 }

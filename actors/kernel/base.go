@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
+	"github.com/rs/zerolog"
 
 	"github.com/troupehost/troupe/actors/fault"
-	"github.com/troupehost/troupe/actors/inspect"
 )
 
 type state uint8
@@ -21,33 +21,46 @@ const (
 	backoff
 	stopping
 	gaveUp
+	pausing // these are told by flight recorders only
+	resuming
+	replaced
 )
+
+var states = [...]string{"", "starting", "running", "backoff", "stopping", "gave_up", "paused", "resumed", "restarted"}
 
 // base is what the kernel knows of an actor whatever its message type.
 type base struct {
 	sys         *System
 	self        node
 	parent      *base // nil for a root actor
+	id          *ident
 	path        string
 	kind        string
+	app         string
+	killable    bool
 	policy      Policy
 	stopTimeout time.Duration
 	ctx         context.Context // parent of the contexts of all incarnations
 	kill        context.CancelCauseFunc
-	exit        func(path string, err error)
+	exit        func(path string, err error, cause Cause)
 	done        chan struct{} // closed when the actor has ended; root actors only
 	live        atomic.Int64  // the actor's own life, its children and its tasks
 	lent        loans         // requests that were delivered and are not answered
+	requests    atomic.Int32  // of the incarnation that are out
+	tasks       atomic.Int32  // of the incarnation that run
+	logger      atomic.Pointer[zerolog.Logger]
 
 	mu          sync.Mutex // guards what follows and the lanes of the cell
 	state       state
-	since       time.Time // of state, or of being idle
-	busy        bool      // a run is scheduled or under way
-	suspended   bool      // between a failure and the restart
-	closed      bool      // stopping or stopped: nothing is accepted
-	number      uint64    // of the incarnation
-	handling    reflect.Type
-	handlingAt  time.Time
+	since       int64  // of state, or of being idle
+	busy        bool   // a run is scheduled or under way
+	suspended   bool   // between a failure and the restart
+	closed      bool   // stopping or stopped: nothing is accepted
+	number      uint64 // of the incarnation
+	hand        hand
+	book        *book // nil before the first message
+	paused      bool  // the work lane waits
+	level       *leveled
 	accepted    uint64
 	handled     uint64
 	refused     uint64
@@ -56,29 +69,44 @@ type base struct {
 	nextRestart time.Time
 	children    int  // that have not ended
 	due         bool // a restart waits for them to end
+	byHand      bool // it was asked for: it waits as long as they take
 	lastFault   error
-	exitErr     error // why the actor ended, nil after an orderly stop
+	lastWords   string // lastFault as it is shown
+	killed      bool
+	risen       chan struct{} // set by who asked for a restart; closed when the next incarnation runs
+	ended       bool          // and what is recorded now belongs to its grave
+	exitErr     error         // why the actor ended, nil after an orderly stop
+	lastCause   Cause         // of the message that was handled last
 }
 
 func (b *base) init(self node, at place, name, kind string, policy Policy, stopTimeout time.Duration) {
 	b.sys, b.self, b.parent, b.exit = at.sys, self, at.parent, at.exit
 	b.path, b.kind, b.policy, b.stopTimeout = at.path+"/"+name, kind, policy, stopTimeout
+	b.id = &ident{b.path, kind}
 	b.ctx = at.ctx
 	if at.parent == nil {
 		b.ctx, b.kill = context.WithCancelCause(at.ctx)
 		b.done = make(chan struct{})
 	}
 	b.live.Store(1)
-	b.enter(starting, time.Now())
+	b.enter(starting)
 }
 
 func (b *base) core() *base { return b }
 
 // enter changes the state; mu is held, or nobody else knows b yet.
-func (b *base) enter(s state, now time.Time) {
+func (b *base) enter(s state) {
 	if b.state != gaveUp { // remains visible while the actor is taken down
-		b.state, b.since = s, now
+		b.state, b.since = s, b.sys.clock()
+		b.become(s, b.since)
 	}
+}
+
+// hand is the message that is handled now, or is about to be made of an answer. typ is nil if there is none.
+type hand struct {
+	envelope
+	typ   reflect.Type
+	began int64
 }
 
 func (b *base) hold() { b.live.Add(1) }
@@ -88,17 +116,25 @@ func (b *base) release() {
 	if b.live.Add(-1) != 0 {
 		return
 	}
+	last := &grave{}
+	b.sys.snapshot(&last.actor, b.self, false)
 	b.mu.Lock()
-	err, failed := b.exitErr, b.state == gaveUp
-	b.mu.Unlock()
-	var last *inspect.Actor
-	if failed {
-		a := snapshot(b.self)
-		last = &a
+	err, failed, cause := b.exitErr, b.state == gaveUp, b.lastCause
+	last.book, last.died = b.book, last.actor.At
+	b.book, b.ended = nil, true
+	if b.killed && err == nil {
+		err = fault.New(fault.CanceledRevoked, "actor", b.path, errKilled)
 	}
-	b.sys.leave(b, last)
+	b.level.end()
+	risen := b.risen
+	b.risen = nil
+	b.mu.Unlock()
+	b.sys.leave(b, last, failed)
+	if risen != nil {
+		close(risen)
+	}
 	if b.exit != nil {
-		b.exit(b.path, err)
+		b.exit(b.path, err, cause)
 	}
 	if b.done != nil {
 		b.kill(nil)
@@ -122,7 +158,9 @@ func (b *base) lostChild() {
 	due := b.due && b.children == 0
 	if due {
 		b.due = false
-		b.restart.Stop()
+		if b.restart != nil {
+			b.restart.Stop()
+		}
 	}
 	b.mu.Unlock()
 	if due {
@@ -152,42 +190,11 @@ func (b *base) gone() *fault.Error {
 	return fault.From(b.exitErr)
 }
 
-// failMessage answers a message that will not be handled, if it bears a reply.
-func (b *base) failMessage(m any, err error) {
-	if f, ok := m.(interface{ Failed(error) }); ok {
+// failMessage answers a message that will not be handled, if it bears a reply, and reports whether it does.
+func (b *base) failMessage(m any, err error) bool {
+	f, ok := m.(interface{ Failed(error) })
+	if ok {
 		b.sys.contain(b.path, "Failed", func() { f.Failed(err) })
 	}
-}
-
-func snapshot(n node) inspect.Actor {
-	b := n.core()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	a := inspect.Actor{
-		Path: b.path, Kind: b.kind, Incarnation: b.number, Since: b.since,
-		Accepted: b.accepted, Handled: b.handled, Refused: b.refused,
-		Restarts: len(b.policy.recent(b.restarts, time.Now())), MaxRestarts: b.policy.MaxRestarts,
-	}
-	a.Depth, a.Cap, a.OldestSince = n.lanes()
-	if b.handling != nil {
-		a.Handling, a.HandledAt = b.handling.String(), b.handlingAt
-	}
-	if b.lastFault != nil {
-		a.LastFault = fault.Quote(b.lastFault.Error())
-	}
-	switch {
-	case b.state == starting:
-		a.State = "starting"
-	case b.state == backoff:
-		a.State, a.NextRestart = "backoff", b.nextRestart
-	case b.state == stopping:
-		a.State = "stopping"
-	case b.state == gaveUp:
-		a.State = "gave_up"
-	case b.handling != nil:
-		a.State, a.Since = "busy", b.handlingAt
-	default:
-		a.State = "idle"
-	}
-	return a
+	return ok
 }

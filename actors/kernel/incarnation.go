@@ -3,7 +3,6 @@ package kernel
 import (
 	"context"
 	"errors"
-	"reflect"
 	"slices"
 	"time"
 
@@ -30,9 +29,12 @@ func (c *cell[M]) start(actx actor.Context) {
 	c.actx = actx
 	c.mu.Lock()
 	c.number++
-	c.enter(starting, time.Now())
-	c.nextRestart = time.Time{}
-	inc := &Ctx[M]{cell: c, number: c.number}
+	c.enter(starting)
+	c.nextRestart, c.byHand = time.Time{}, false
+	inc := &Ctx[M]{cell: c, number: c.number, cause: c.sys.NewCause()}
+	c.shown = inc
+	c.requests.Store(0)
+	c.tasks.Store(0)
 	c.mu.Unlock()
 	inc.ctx, inc.cancel = context.WithCancelCause(c.base.ctx)
 	c.c = inc
@@ -40,33 +42,41 @@ func (c *cell[M]) start(actx actor.Context) {
 		panic(errors.New("Options.New returned no handler"))
 	}
 	c.mu.Lock()
-	c.enter(running, time.Now())
+	c.enter(running)
+	risen := c.risen
+	c.risen = nil
 	c.mu.Unlock()
+	if risen != nil {
+		close(risen)
+	}
 }
 
 // deliver handles what next put into cur.
 func (c *cell[M]) deliver() {
-	if c.cur.answer != nil {
-		var m M
-		var ok bool
-		if m, ok = c.cur.answer.take(c.c); ok {
-			c.cur.m, c.cur.taken = m, true
-			c.mu.Lock()
-			c.handling = reflect.TypeOf(m)
-			c.mu.Unlock()
+	c.c.cause = c.cur.cause
+	if c.answer != nil {
+		m, ok := c.answer.take(c.c)
+		c.cur.m, c.taken = m, ok
+		c.mu.Lock()
+		if ok {
+			c.hand.typ = typeOf(m)
+		} else { // nothing comes of it
+			c.hand = hand{}
+			c.handled++
 		}
+		c.mu.Unlock()
 	}
-	if c.cur.taken {
+	if c.taken {
 		if c.cur.loan != nil {
 			c.cur.loan.lend(&c.lent)
 		}
 		c.handler.Receive(c.c, c.cur.m)
 	}
-	c.cur = item[M]{}
-	c.mu.Lock()
-	c.handled++
-	c.mu.Unlock()
+	c.empty()
 }
+
+// empty lets go of what was in hand.
+func (c *cell[M]) empty() { c.cur, c.answer, c.taken = item[M]{}, nil, false }
 
 // failed ends the incarnation after a panic; the supervisor decides what comes next.
 func (c *cell[M]) failed(r any, stack []byte) {
@@ -76,12 +86,23 @@ func (c *cell[M]) failed(r any, stack []byte) {
 	err := panicFault(c.path, r)
 	c.base.sys.bug(c.path, "actor panicked", err, stack)
 	c.mu.Lock()
-	c.lastFault = err
-	c.mu.Unlock()
-	if c.cur.taken {
-		c.refuse(c.cur, err)
+	c.lastFault, c.lastWords = err, fault.Quote(err.Error())
+	if c.hand.typ != nil {
+		c.finish(c.sys.clock(), err)
+	} else {
+		c.record(flight{what: panicked, err: err, ended: c.sys.clock()})
 	}
-	c.cur = item[M]{}
+	c.mu.Unlock()
+	if c.taken {
+		c.refuse(c.cur, panicked, err)
+	}
+	c.empty()
+	c.fell(err)
+	c.invoker.EscalateFailure(&failure{&c.base}, nil)
+}
+
+// fell ends an incarnation that another one follows: what it had accepted is sent to that once more.
+func (c *cell[M]) fell(err error) {
 	for _, child := range slices.Clone(c.childPIDs()) {
 		c.actx.Stop(child)
 	}
@@ -91,7 +112,6 @@ func (c *cell[M]) failed(r any, stack []byte) {
 			l.lender.lost()
 		}
 	}
-	c.invoker.EscalateFailure(&failure{&c.base}, nil)
 }
 
 func (c *cell[M]) childPIDs() []*actor.PID {
@@ -107,16 +127,16 @@ func (c *cell[M]) stop() {
 	c.end(err)
 	c.mu.Lock()
 	control, answers, work := c.control, c.answers, c.work
-	c.control, c.answers, c.work = ring[item[M]]{}, ring[answer[M]]{}, ring[item[M]]{}
+	c.control, c.answers, c.work = ring[item[M]]{}, ring[arrival[M]]{}, ring[item[M]]{}
 	c.mu.Unlock()
 	for control.n > 0 {
-		c.refuse(control.pop(), err)
+		c.refuse(control.pop(), undelivered, err)
 	}
 	for answers.n > 0 {
-		answers.pop().drop(&c.base, err)
+		answers.pop().answer.drop(&c.base, err)
 	}
 	for work.n > 0 {
-		c.refuse(work.pop(), err)
+		c.refuse(work.pop(), undelivered, err)
 	}
 	for _, l := range c.lent.takeAll() {
 		l.lender.refuse(err)
@@ -131,7 +151,11 @@ func (c *cell[M]) end(cause error) {
 	}
 	inc.ended.Store(true)
 	inc.cancel(fault.New(fault.CanceledStopped, "actor", c.path, cause))
-	for t := range inc.timers {
+	c.mu.Lock()
+	timers := inc.timers
+	inc.timers = nil
+	c.mu.Unlock()
+	for t := range timers {
 		t.timer.Stop()
 	}
 	if h, ok := c.handler.(interface{ Stopping(*Ctx[M]) }); ok {
@@ -140,10 +164,19 @@ func (c *cell[M]) end(cause error) {
 	c.c, c.handler = nil, nil
 }
 
-// refuse answers an accepted message that will not be handled.
-func (c *cell[M]) refuse(it item[M], err error) {
-	c.failMessage(it.m, err)
+// refuse answers an accepted message that will not be handled. One that was panicked on is on record already.
+func (c *cell[M]) refuse(it item[M], w what, err error) {
+	e := fault.From(err)
+	c.mu.Lock()
+	if w == panicked {
+		c.count(e)
+	} else {
+		c.lose(w, it.envelope, typeOf(it.m), e)
+	}
+	c.mu.Unlock()
+	told := c.failMessage(it.m, err)
 	if it.loan != nil {
 		it.loan.lender.refuse(err)
 	}
+	c.bury(it, e, !told && it.loan == nil)
 }

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
+	"reflect"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -50,10 +52,19 @@ type System struct {
 	bugs   atomic.Uint64
 	failed chan struct{}
 	ended  chan struct{} // closed at the end of Stop
+	epoch  time.Time     // stamps count from it
+	skew   atomic.Int64  // by how much the wall clock was set since
+	causes uint64        // the random half of new causes
+	caused atomic.Uint64
+
+	tracers atomic.Pointer[[]*tracer] // nil: nobody traces
+	letters letters
 
 	mu      sync.Mutex
 	table   map[string]node // by path
 	roots   []*base         // in order of start
+	order   []node          // the table by path, nil after a change; never changed in place
+	graves  ring[*grave]    // of actors that have ended, oldest first
 	gaveUp  []inspect.Actor // what was given up, for Inspect
 	stopped bool            // no more root actors
 	err     error           // the first give-up
@@ -64,7 +75,9 @@ type System struct {
 type node interface {
 	core() *base
 	PostSystemMessage(any)
-	lanes() (work, capacity int, oldest time.Time) // under base.mu
+	wakeAndUnlock()
+	look(a *inspect.Actor, all bool)                        // lanes and timers, under base.mu
+	waiting(f func(e envelope, t reflect.Type) (more bool)) // what waits, in the order of the lanes, under base.mu
 }
 
 const (
@@ -95,6 +108,8 @@ func New(cfg Config) (*System, error) {
 		failed: make(chan struct{}),
 		ended:  make(chan struct{}),
 		table:  make(map[string]node),
+		epoch:  time.Now(),
+		causes: rand.Uint64(),
 	}
 	var free bool
 	if s.root, free = s.actors.ProcessRegistry.Add(rootProcess{s}, cfg.Name); !free {
@@ -115,22 +130,6 @@ func (s *System) Err() error {
 
 // Bugs counts the bugs that were contained: panics, replies answered twice.
 func (s *System) Bugs() uint64 { return s.bugs.Load() }
-
-// Inspect returns all actors by path. It reads what their mailboxes published and disturbs none of them.
-func (s *System) Inspect() []inspect.Actor {
-	s.mu.Lock()
-	nodes := make([]node, 0, len(s.table))
-	for _, n := range s.table {
-		nodes = append(nodes, n)
-	}
-	out := slices.Clone(s.gaveUp)
-	s.mu.Unlock()
-	for _, n := range nodes {
-		out = append(out, snapshot(n))
-	}
-	slices.SortFunc(out, func(a, b inspect.Actor) int { return cmp.Compare(a.Path, b.Path) })
-	return out
-}
 
 // Stop stops the root actors, the last started first, and waits for each until its StopTimeout or ctx ends. A root that is
 // late has its context canceled and is left behind. Later calls wait for the first.
@@ -189,7 +188,7 @@ func (s *System) enter(n node) error {
 	if _, taken := s.table[b.path]; taken {
 		return fault.New(fault.CallerConflict, "spawn", b.path, errNameTaken)
 	}
-	s.table[b.path] = n
+	s.table[b.path], s.order = n, nil
 	s.gaveUp = slices.DeleteFunc(s.gaveUp, func(a inspect.Actor) bool { return a.Path == b.path })
 	if b.parent == nil {
 		s.roots = append(s.roots, b)
@@ -198,15 +197,20 @@ func (s *System) enter(n node) error {
 }
 
 // leave frees the path of an actor that has ended.
-func (s *System) leave(b *base, last *inspect.Actor) {
+func (s *System) leave(b *base, last *grave, gaveUp bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.table, b.path)
+	s.order = nil
+	if s.graves.n == maxGraves {
+		s.graves.pop()
+	}
+	s.graves.push(last)
 	if b.parent == nil {
 		s.roots = slices.DeleteFunc(s.roots, func(r *base) bool { return r == b })
 	}
-	if last != nil && len(s.gaveUp) < maxGaveUp {
-		s.gaveUp = append(s.gaveUp, *last)
+	if gaveUp && len(s.gaveUp) < maxGaveUp {
+		s.gaveUp = append(s.gaveUp, last.actor)
 	}
 }
 

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"math"
 	"reflect"
 	"runtime"
 	"runtime/debug"
@@ -16,17 +17,28 @@ const retryAfter = 100 * time.Millisecond
 
 // item is one accepted message.
 type item[M any] struct {
-	m      M
-	loan   *loan     // the request that m is part of, if any
-	at     time.Time // of acceptance
-	answer answer[M] // set in place of m by the answer lane
-	taken  bool      // m is valid
+	envelope
+	m    M
+	loan *loan // the request that m is part of, if any
 }
 
 // answer is what arrives in a reserved slot: the answer to a request, the result of a task, a timer, the end of a child.
 type answer[M any] interface {
 	take(c *Ctx[M]) (m M, ok bool) // on the actor; ok = false: nothing to handle
 	drop(b *base, err error)       // the actor stops first
+	origin() Origin
+	about() reflect.Type // the message, or what it will be made of
+}
+
+// arrival is an answer that waits.
+type arrival[M any] struct {
+	answer answer[M]
+	at     int64
+}
+
+func (a *arrival[M]) envelope() envelope {
+	o := a.answer.origin()
+	return envelope{cause: o.cause, from: o.from, at: a.at, lane: laneAnswers}
 }
 
 // turn tells the library to let the actor handle what its mailbox put into cell.cur. Typed messages never pass through
@@ -40,39 +52,69 @@ type cell[M any] struct {
 	invoker actor.MessageInvoker
 	dispat  actor.Dispatcher
 	runs    func()
+	shown   *Ctx[M] // the incarnation for those who look; guarded by base.mu
 
 	// The lanes, guarded by base.mu.
 	system  ring[any]
 	control ring[item[M]]
-	answers ring[answer[M]]
+	answers ring[arrival[M]]
 	work    ring[item[M]]
 
 	// Touched by the actor only.
 	cur     item[M]
-	sys1    any // the lifecycle message in hand
+	answer  answer[M] // cur.m is to be taken from it
+	taken   bool      // cur.m is valid
+	sys1    any       // the lifecycle message in hand
 	actx    actor.Context
 	c       *Ctx[M] // the incarnation, nil between two
 	handler Handler[M]
 }
 
+// seal makes the envelope of a message that is sent now. mu is not held.
+func (b *base) seal(o Origin, l lane) envelope {
+	if o.cause.IsZero() {
+		o.cause = b.sys.NewCause()
+	}
+	return envelope{cause: o.cause, from: o.from, at: b.sys.clock(), lane: l}
+}
+
+// stamp tells sending and acceptance apart while somebody traces. mu is held.
+func (b *base) stamp(e *envelope) {
+	if b.sys.tracers.Load() != nil {
+		now := b.sys.clock()
+		e.lag, e.at = uint32(min(now-e.at, math.MaxUint32)), now
+	}
+}
+
+// typeOf is the dynamic type of m.
+func typeOf[M any](m M) reflect.Type {
+	if t := reflect.TypeOf(m); t != nil {
+		return t
+	}
+	return reflect.TypeFor[M]()
+}
+
 // post accepts m or refuses it, and answers it if it is refused.
-func (c *cell[M]) post(m M, l *loan, control bool) error {
-	now := time.Now()
+func (c *cell[M]) post(m M, l *loan, o Origin, to lane) error {
+	it := item[M]{envelope: c.seal(o, to), m: m, loan: l}
 	c.mu.Lock()
+	c.stamp(&it.envelope)
 	var err *fault.Error
 	switch {
 	case c.closed:
 		err = c.gone()
-	case control:
-		c.control.push(item[M]{m: m, loan: l, at: now, taken: true})
+	case to == laneControl:
+		c.control.push(it)
 	case c.work.n >= c.opt.Mailbox:
 		c.refused++
 		err = fault.New(fault.BusyQueueFull, "send to", c.path, nil).WithRetryAfter(retryAfter)
 	default:
-		c.work.push(item[M]{m: m, loan: l, at: now, taken: true})
+		c.work.push(it)
 	}
 	if err != nil {
+		c.lose(refusal, it.envelope, typeOf(m), err)
 		c.mu.Unlock()
+		c.bury(it, err, false) // the sender is told
 		c.failMessage(m, err)
 		return err
 	}
@@ -82,26 +124,28 @@ func (c *cell[M]) post(m M, l *loan, control bool) error {
 }
 
 // postBehind accepts m behind the work that waits, whatever the limit of the lane.
-func (c *cell[M]) postBehind(m M) {
+func (c *cell[M]) postBehind(m M, o Origin) {
+	it := item[M]{envelope: c.seal(o, laneWork), m: m}
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
-		c.failMessage(m, c.stopFault())
+		c.refuse(it, undelivered, c.stopFault())
 		return
 	}
-	c.work.push(item[M]{m: m, at: time.Now(), taken: true})
+	c.work.push(it)
 	c.accepted++
 	c.wakeAndUnlock()
 }
 
 func (c *cell[M]) postAnswer(a answer[M]) {
+	now := c.sys.clock()
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
 		a.drop(&c.base, c.stopFault())
 		return
 	}
-	c.answers.push(a)
+	c.answers.push(arrival[M]{a, now})
 	c.accepted++
 	c.wakeAndUnlock()
 }
@@ -135,20 +179,9 @@ func (c *cell[M]) UserMessageCount() int {
 	return c.control.n + c.answers.n + c.work.n
 }
 
-func (c *cell[M]) lanes() (depth, capacity int, oldest time.Time) {
-	for _, lane := range []*ring[item[M]]{&c.control, &c.work} {
-		if lane.n > 0 {
-			if at := lane.front().at; oldest.IsZero() || at.Before(oldest) {
-				oldest = at
-			}
-		}
-	}
-	return c.control.n + c.work.n, c.opt.Mailbox, oldest
-}
-
 // wakeAndUnlock schedules a run if there is something to do and none is under way.
 func (c *cell[M]) wakeAndUnlock() {
-	wake := !c.busy && c.dispat != nil && (c.system.n > 0 || !c.suspended)
+	wake := !c.busy && c.dispat != nil && (c.system.n > 0 || !c.suspended && (!c.paused || c.control.n+c.answers.n > 0))
 	c.busy = c.busy || wake
 	c.mu.Unlock()
 	if wake {
@@ -161,40 +194,49 @@ type lane uint8
 const (
 	laneNone lane = iota
 	laneSystem
-	laneUser
+	laneControl
+	laneAnswers
+	laneWork
 )
 
-// next takes the next thing to do in hand, or ends the run.
+var lanes = [...]string{"", "system", "control", "answers", "work"}
+
+// next takes the next thing to do in hand, or ends the run. It is also where what was in hand before is booked.
 func (c *cell[M]) next() lane {
-	now := time.Now()
+	now := c.sys.clock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.finish(now, nil)
+	l := laneNone
 	switch {
 	case c.system.n > 0:
 		c.sys1 = c.system.pop()
-		c.handling = nil
 		return laneSystem
 	case c.suspended || c.closed:
 	case c.control.n > 0:
-		c.cur = c.control.pop()
+		c.cur, c.taken, l = c.control.pop(), true, laneControl
 	case c.answers.n > 0:
-		c.cur.answer = c.answers.pop()
-	case c.work.n > 0:
-		c.cur = c.work.pop()
+		a := c.answers.pop()
+		c.answer, l = a.answer, laneAnswers
+		c.cur.envelope = a.envelope()
+	case c.work.n > 0 && !c.paused:
+		c.cur, c.taken, l = c.work.pop(), true, laneWork
 	}
-	switch {
-	case c.cur.taken:
-		c.handling, c.handlingAt = reflect.TypeOf(c.cur.m), now
-	case c.cur.answer != nil:
-		c.handling, c.handlingAt = reflect.TypeFor[M](), now // what it is shows when it is taken
-	default:
-		c.busy, c.handling = false, nil
+	switch l {
+	case laneNone:
+		c.busy = false
 		if c.state == running {
 			c.since = now
 		}
 		return laneNone
+	case laneAnswers:
+		c.hand.typ = c.answer.about()
+	default:
+		c.hand.typ = typeOf(c.cur.m)
 	}
-	return laneUser
+	c.hand.envelope, c.hand.began = c.cur.envelope, now
+	c.lastCause = c.cur.cause
+	return l
 }
 
 func (c *cell[M]) run() {
@@ -225,10 +267,10 @@ func (c *cell[M]) process(l lane) {
 		}
 		c.failed(r, debug.Stack())
 	}()
-	if l == laneUser {
-		c.invoker.InvokeUserMessage((*turn)(nil))
-	} else {
+	if l == laneSystem {
 		c.lifecycle()
+	} else {
+		c.invoker.InvokeUserMessage((*turn)(nil))
 	}
 	finished = true
 }
@@ -237,6 +279,10 @@ func (c *cell[M]) process(l lane) {
 func (c *cell[M]) lifecycle() {
 	m := c.sys1
 	c.sys1 = nil
+	if _, ok := m.(*again); ok {
+		c.replace()
+		return
+	}
 	c.mu.Lock()
 	drop := false
 	switch m.(type) {
@@ -246,14 +292,14 @@ func (c *cell[M]) lifecycle() {
 		c.suspended = false
 	case *actor.Stop:
 		c.closed = true
-		c.enter(stopping, time.Now())
+		c.enter(stopping)
 		if c.restart != nil {
 			c.restart.Stop()
 		}
 	case *actor.Restart: // its children keep their names until they have ended, and the next incarnation may want them
 		c.due = !c.closed && c.children > 0
-		drop = c.closed || c.due
-		if c.due {
+		drop = c.closed || c.due || c.c != nil // that one was replaced by hand meanwhile
+		if c.due && !c.byHand {
 			c.restart = time.AfterFunc(c.stopTimeout, c.overdue)
 		}
 	}
@@ -273,7 +319,9 @@ type ring[T any] struct {
 	head, n int
 }
 
-func (r *ring[T]) front() *T { return &r.buf[r.head] }
+func (r *ring[T]) front() *T { return r.at(0) }
+
+func (r *ring[T]) at(i int) *T { return &r.buf[(r.head+i)&(len(r.buf)-1)] }
 
 func (r *ring[T]) push(v T) {
 	if r.n == len(r.buf) {

@@ -3,6 +3,7 @@ package kernel
 import (
 	"context"
 	"errors"
+	"reflect"
 	"time"
 
 	"github.com/troupehost/troupe/actors/fault"
@@ -27,7 +28,7 @@ func Ask[M, R any](ctx context.Context, to Ref[M], build func(Reply[R]) M) (R, e
 // which may overtake the request (Ctx.Requeue), and the answer is awaited for up to grace more. An answer without an error
 // still counts then; else the error is that of ctx. A request whose actor restarts after the withdrawal is not sent again.
 func AskWithdrawing[M, R any](ctx context.Context, to Ref[M], build func(Reply[R]) M, withdraw M, grace time.Duration) (R, error) {
-	return askUntil(ctx, to, build, func() { _ = to.Control(withdraw) }, grace) // a stopped actor has answered
+	return askUntil(ctx, to, build, func() { _ = to.From(OriginOf(ctx)).Control(withdraw) }, grace) // a stopped actor has answered
 }
 
 // askUntil asks; when ctx ends it calls withdraw, if any, and waits for up to grace.
@@ -41,6 +42,10 @@ func askUntil[M, R any](ctx context.Context, to Ref[M], build func(Reply[R]) M, 
 	}
 	p := &promise[R]{ready: make(chan struct{}, maxAttempts)} // one wake per attempt: waking never blocks
 	p.init(&to.cell.base, func() { p.ready <- struct{}{} })
+	o := OriginOf(ctx).origin()
+	if o.cause.IsZero() {
+		o.cause = p.sys.NewCause()
+	}
 	leave := func() (R, error) {
 		if withdraw != nil {
 			withdraw()
@@ -58,7 +63,7 @@ func askUntil[M, R any](ctx context.Context, to Ref[M], build func(Reply[R]) M, 
 		return none, canceled(ctx, to.cell.path)
 	}
 	for {
-		if err := to.cell.post(build(p.reply()), &p.loan, false); err != nil {
+		if err := to.cell.post(build(p.reply()), &p.loan, o, laneWork); err != nil {
 			p.refuse(err) // unless its Failed method has answered already
 		}
 		select {
@@ -93,13 +98,13 @@ func Request[M, N, R any](c *Ctx[M], to Ref[N], build func(Reply[R]) N, back fun
 	if c.ended.Load() {
 		return
 	}
-	q := &request[M, N, R]{from: c, to: to, build: build, back: back}
+	q := &request[M, N, R]{from: c, to: to, build: build, back: back, cause: c.cause}
 	q.promise.init(&c.cell.base, q.arrived)
-	c.requests++
+	out := int(c.cell.requests.Add(1))
 	switch {
 	case to.cell == nil:
 		q.refuse(fault.New(fault.CallerClosed, "request to", "no actor", nil))
-	case c.requests > c.cell.opt.Requests:
+	case out > c.cell.opt.Requests:
 		q.refuse(fault.New(fault.BusyQueueFull, "request from", c.cell.path, errTooManyRequests).WithRetryAfter(retryAfter))
 	default:
 		q.path = to.cell.path
@@ -115,10 +120,11 @@ type request[M, N, R any] struct {
 	to    Ref[N]
 	build func(Reply[R]) N
 	back  func(R, error) M
+	cause Cause
 }
 
 func (q *request[M, N, R]) send() {
-	if err := q.to.cell.post(q.build(q.reply()), &q.loan, false); err != nil {
+	if err := q.to.cell.post(q.build(q.reply()), &q.loan, Origin{q.cause, q.from.cell.id}, laneWork); err != nil {
 		q.refuse(err)
 	}
 }
@@ -136,8 +142,17 @@ func (q *request[M, N, R]) take(c *Ctx[M]) (m M, ok bool) {
 		q.send()
 		return m, false
 	}
-	c.requests--
+	c.cell.requests.Add(-1)
 	return q.back(r, err), true
 }
 
 func (q *request[M, N, R]) drop(*base, error) { q.abandon() }
+
+func (q *request[M, N, R]) origin() Origin {
+	if q.to.cell == nil {
+		return Origin{cause: q.cause}
+	}
+	return Origin{q.cause, q.to.cell.id}
+}
+
+func (q *request[M, N, R]) about() reflect.Type { return reflect.TypeFor[R]() }

@@ -94,7 +94,7 @@ func supervise(reason any) {
 	}
 	var delay time.Duration
 	if b.restarts, delay, ok = b.policy.next(b.restarts, now, rand.Float64()); ok {
-		b.enter(backoff, now)
+		b.enter(backoff)
 		b.nextRestart = now.Add(delay)
 		b.restart = time.AfterFunc(delay, func() { b.self.PostSystemMessage(&actor.Restart{}) })
 		b.mu.Unlock()
@@ -106,7 +106,7 @@ func supervise(reason any) {
 	} else {
 		err := fault.New(fault.HostGaveUp, "actor", b.path, fmt.Errorf("%w; last: %w", errBudget, b.lastFault))
 		b.exitErr = err
-		b.enter(gaveUp, now)
+		b.enter(gaveUp)
 		b.mu.Unlock()
 		b.sys.giveUp(b, err)
 	}
@@ -123,7 +123,7 @@ func (b *base) overdue() {
 	b.due = false
 	err := fault.New(fault.HostGaveUp, "actor", b.path, fmt.Errorf("%w; last: %w", errStuck, b.lastFault))
 	b.exitErr = err
-	b.enter(gaveUp, time.Now())
+	b.enter(gaveUp)
 	b.mu.Unlock()
 	b.sys.giveUp(b, err)
 	b.self.PostSystemMessage(&actor.Stop{})

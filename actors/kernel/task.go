@@ -3,6 +3,7 @@ package kernel
 import (
 	"context"
 	"errors"
+	"reflect"
 	"runtime/debug"
 	"time"
 
@@ -25,19 +26,20 @@ func (c *Ctx[M]) Go(f func(ctx context.Context) M) {
 		return
 	}
 	c.reserve()
-	c.tasks++
+	c.cell.tasks.Add(1)
 	c.cell.hold()
-	go (&task[M]{c: c}).run(f)
+	go (&task[M]{c: c, ctx: originCtx{c.ctx, c.origin()}}).run(f)
 }
 
-func (c *Ctx[M]) reserve() {
-	if c.tasks+len(c.timers) >= c.cell.opt.Tasks {
+func (c *Ctx[M]) reserve() { // only the actor adds timers, so it may count them alone
+	if int(c.cell.tasks.Load())+len(c.timers) >= c.cell.opt.Tasks {
 		panic(fault.New(fault.BugProtocol, "actor", c.cell.path, errTooManyTasks))
 	}
 }
 
 type task[M any] struct {
 	c     *Ctx[M]
+	ctx   originCtx
 	m     M
 	crash *crash
 }
@@ -55,7 +57,7 @@ func (t *task[M]) run(f func(context.Context) M) {
 		}
 		t.c.cell.postAnswer(t)
 	}()
-	t.m = f(t.c.ctx)
+	t.m = f(&t.ctx)
 	finished = true
 }
 
@@ -64,7 +66,7 @@ func (t *task[M]) take(c *Ctx[M]) (m M, ok bool) {
 		t.drop(&t.c.cell.base, fault.New(fault.CanceledStopped, "actor", t.c.cell.path, nil))
 		return m, false
 	}
-	c.tasks--
+	c.cell.tasks.Add(-1)
 	if t.crash != nil {
 		panic(t.crash)
 	}
@@ -76,8 +78,12 @@ func (t *task[M]) drop(b *base, err error) {
 		b.sys.bug(b.path, "task panicked", panicFault(b.path, t.crash), t.crash.stack)
 		return
 	}
-	b.failMessage(t.m, err)
+	t.c.cell.refuse(item[M]{envelope: t.c.cell.seal(t.origin(), laneAnswers), m: t.m}, undelivered, err)
 }
+
+func (t *task[M]) origin() Origin { return t.ctx.o }
+
+func (t *task[M]) about() reflect.Type { return typeOf(t.m) }
 
 // After delivers m in d, unless the incarnation ends or cancel is called first. After cancel m is not delivered any more,
 // even if its time has come. cancel belongs to the actor, like After.
@@ -85,8 +91,10 @@ func (c *Ctx[M]) After(d time.Duration, m M) (cancel func()) {
 	if c.ended.Load() {
 		return func() {}
 	}
+	t := &timer[M]{c: c, m: m, cause: c.cause, at: c.cell.sys.clock() + int64(max(0, d))}
 	c.reserve()
-	t := &timer[M]{c: c, m: m}
+	c.cell.mu.Lock()
+	defer c.cell.mu.Unlock()
 	if c.timers == nil {
 		c.timers = make(map[*timer[M]]struct{})
 	}
@@ -98,29 +106,44 @@ func (c *Ctx[M]) After(d time.Duration, m M) (cancel func()) {
 type timer[M any] struct {
 	c     *Ctx[M]
 	m     M
+	cause Cause
+	at    int64
 	timer *time.Timer
 }
 
 func (t *timer[M]) cancel() {
 	t.timer.Stop()
+	t.disarm()
+}
+
+// disarm reports whether it was armed.
+func (t *timer[M]) disarm() bool {
+	t.c.cell.mu.Lock()
+	defer t.c.cell.mu.Unlock()
+	_, armed := t.c.timers[t]
 	delete(t.c.timers, t)
+	return armed
 }
 
 func (t *timer[M]) take(c *Ctx[M]) (m M, ok bool) {
-	if _, armed := t.c.timers[t]; !armed || c != t.c {
+	if !t.disarm() || c != t.c {
 		return m, false
 	}
-	delete(c.timers, t)
 	return t.m, true
 }
 
 func (t *timer[M]) drop(*base, error) {}
 
+func (t *timer[M]) origin() Origin { return Origin{t.cause, t.c.cell.id} }
+
+func (t *timer[M]) about() reflect.Type { return typeOf(t.m) }
+
 // exit is the end of a child.
 type exit[M any] struct {
-	c    *Ctx[M]
-	path string
-	err  error
+	c     *Ctx[M]
+	path  string
+	err   error
+	cause Cause
 }
 
 func (e *exit[M]) take(c *Ctx[M]) (m M, ok bool) {
@@ -131,3 +154,7 @@ func (e *exit[M]) take(c *Ctx[M]) (m M, ok bool) {
 }
 
 func (e *exit[M]) drop(*base, error) {}
+
+func (e *exit[M]) origin() Origin { return Origin{cause: e.cause} }
+
+func (e *exit[M]) about() reflect.Type { return reflect.TypeFor[M]() }

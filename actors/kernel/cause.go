@@ -1,0 +1,129 @@
+package kernel
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+
+	"github.com/troupehost/troupe/actors/fault"
+)
+
+// Cause says what a message belongs to in the end: the request from outside that set off what set it off. It travels with
+// Ask, requests, answers, tasks and their contexts, timers, exits of children, and with what is sent through [Ref.From].
+type Cause [16]byte
+
+// String is 32 hex digits.
+func (c Cause) String() string { return hex.EncodeToString(c[:]) }
+
+// IsZero reports whether there is none.
+func (c Cause) IsZero() bool { return c == Cause{} }
+
+var errBadCause = errors.New("a cause is 32 hex digits")
+
+// ParseCause reads what String wrote.
+//
+// # Errors
+//   - caller.invalid_request: it is not that
+func ParseCause(s string) (Cause, error) {
+	var c Cause
+	if b, err := hex.DecodeString(s); err != nil || copy(c[:], b) != len(c) || len(b) != len(c) {
+		return Cause{}, fault.New(fault.CallerInvalid, "cause", fault.Quote(s), errBadCause)
+	}
+	return c, nil
+}
+
+// NewCause mints a cause for something that comes from outside: a random part of this System, and a number.
+func (s *System) NewCause() Cause {
+	var c Cause
+	binary.BigEndian.PutUint64(c[:8], s.causes)
+	binary.BigEndian.PutUint64(c[8:], s.caused.Add(1))
+	return c
+}
+
+// ident names an actor to others, who may remember it longer than it lives.
+type ident struct{ path, kind string }
+
+func (i *ident) String() string {
+	if i == nil {
+		return ""
+	}
+	return i.path
+}
+
+// Origin is where a message comes from: the actor that sends it, and its cause. The zero Origin is outside of the actors.
+type Origin struct {
+	cause Cause
+	from  *ident
+}
+
+// Cause of what is sent from there; zero: each message gets its own.
+func (o *Origin) Cause() Cause {
+	if o == nil {
+		return Cause{}
+	}
+	return o.cause
+}
+
+func (o *Origin) origin() Origin {
+	if o == nil {
+		return Origin{}
+	}
+	return *o
+}
+
+// Sender is whom a message can be sent from: a *Ctx inside of its actor, an *Origin anywhere.
+type Sender interface{ origin() Origin }
+
+type originKey struct{}
+
+// originCtx is a context with an origin. Tasks have theirs inside of them, so that it costs no allocation.
+type originCtx struct {
+	context.Context
+	o Origin
+}
+
+// Value is part of context.Context.
+func (x *originCtx) Value(key any) any {
+	if key == (originKey{}) {
+		return &x.o
+	}
+	return x.Context.Value(key)
+}
+
+// OriginOf returns the origin of what is done under ctx: that of the task that it was given to, or nil.
+func OriginOf(ctx context.Context) *Origin {
+	o, _ := ctx.Value(originKey{}).(*Origin)
+	return o
+}
+
+// WithCause is ctx for what is done because of c.
+func WithCause(ctx context.Context, c Cause) context.Context {
+	return &originCtx{ctx, Origin{c, OriginOf(ctx).origin().from}}
+}
+
+// CauseOf returns the cause of what is done under ctx, or the zero Cause.
+func CauseOf(ctx context.Context) Cause { return OriginOf(ctx).Cause() }
+
+// Bound is a Ref together with the sender of what is sent through it.
+type Bound[M any] struct {
+	to Ref[M]
+	o  Origin
+}
+
+// From has messages carry the cause of their sender and its name. A Ref alone sends as if from outside.
+func (r Ref[M]) From(s Sender) Bound[M] { return Bound[M]{r, s.origin()} }
+
+// Send is that of the Ref.
+func (b Bound[M]) Send(m M) error { return b.to.send(m, b.o, laneWork) }
+
+// Control is that of the Ref.
+func (b Bound[M]) Control(m M) error { return b.to.send(m, b.o, laneControl) }
+
+// Cause of the message that is handled now. Like Origin, it belongs to the actor.
+func (c *Ctx[M]) Cause() Cause { return c.cause }
+
+// Origin remembers actor and cause for a function that sends later, wherever it runs.
+func (c *Ctx[M]) Origin() *Origin { return &Origin{c.cause, c.cell.id} }
+
+func (c *Ctx[M]) origin() Origin { return Origin{c.cause, c.cell.id} }
