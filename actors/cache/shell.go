@@ -47,8 +47,8 @@ func Spawn(parent kernel.Parent, cfg Config) (kernel.Ref[Message], error) {
 			state.revoked = revoked
 			sh := &shell{cfg: cfg, state: state, last: &last}
 			// What an earlier incarnation asked for has nobody to come to. What it made is there when the index is read.
-			self, number := c.Self(), c.Incarnation()
-			_ = cfg.Prepare.Control(prepare.CancelAll{Reply: kernel.ReplyFunc(func(struct{}, error) { _ = self.Control(alone{number}) })})
+			self, number := c.Self().From(c), c.Incarnation()
+			_ = cfg.Prepare.From(c).Control(prepare.CancelAll{Reply: kernel.ReplyFunc(func(struct{}, error) { _ = self.Control(alone{number}) })})
 			if err := spawnPruner(c, cfg.PruneEvery); err != nil {
 				c.Log().Error().Err(err).Msg("the pruner could not be started")
 			}
@@ -111,7 +111,7 @@ func (sh *shell) index(c *kernel.Ctx[Message]) {
 func (sh *shell) do(c *kernel.Ctx[Message], e Effect) {
 	switch e := e.(type) {
 	case StartPrepare:
-		self := c.Self()
+		self := c.Self().From(c)
 		passed := func(used prepare.Budget) { _ = self.Control(passed{key: e.Job.Key, gen: e.Gen, used: used}) }
 		kernel.Request(c, sh.cfg.Prepare,
 			func(r kernel.Reply[prepare.Outcome]) prepare.Message {
@@ -121,22 +121,22 @@ func (sh *shell) do(c *kernel.Ctx[Message], e Effect) {
 				return prepared{key: e.Job.Key, gen: e.Gen, outcome: o, err: err}
 			})
 	case RaisePrepare:
-		_ = sh.cfg.Prepare.Control(prepare.Raise{Job: e.Job, Priority: e.Priority, Budget: e.Budget, Marks: e.Marks, By: e.By})
+		_ = sh.cfg.Prepare.From(c).Control(prepare.Raise{Job: e.Job, Priority: e.Priority, Budget: e.Budget, Marks: e.Marks, By: e.By})
 	case CancelPrepare:
-		_ = sh.cfg.Prepare.Control(prepare.Cancel{Job: e.Job})
+		_ = sh.cfg.Prepare.From(c).Control(prepare.Cancel{Job: e.Job})
 	case StartExecute:
 		kernel.Request(c, sh.cfg.Execute,
 			func(r kernel.Reply[run.Outcome]) execute.Message { return execute.Enqueue{Job: e.Job, Reply: r} },
 			func(o run.Outcome, err error) Message { return executed{id: e.Job.Run, outcome: o, err: err} })
 	case RaiseExecute:
-		_ = sh.cfg.Execute.Control(execute.Raise{Run: e.Run, Priority: e.Priority})
+		_ = sh.cfg.Execute.From(c).Control(execute.Raise{Run: e.Run, Priority: e.Priority})
 	case CancelExecute:
-		_ = sh.cfg.Execute.Control(execute.Cancel{Run: e.Run})
+		_ = sh.cfg.Execute.From(c).Control(execute.Cancel{Run: e.Run})
 	case Release:
 		if sh.cfg.Forget != nil {
 			sh.cfg.Forget(e.Key, e.Tenant)
 		}
-		_ = sh.cfg.Execute.Control(execute.Release{Key: e.Key, Tenant: e.Tenant})
+		_ = sh.cfg.Execute.From(c).Control(execute.Release{Key: e.Key, Tenant: e.Tenant})
 	case Retried:
 		sh.cfg.Observe.Retried(e.Fault)
 	case Quarantined:

@@ -46,6 +46,7 @@ func Spawn(parent kernel.Parent, cfg Config) (kernel.Ref[Message], error) {
 				switch m := m.(type) {
 				case done:
 				case pumped:
+					c.Outside()
 					core.Receive(c, m.read)
 					sh.pump(c, m.connection, m.blocks)
 				default:

@@ -46,7 +46,7 @@ func Spawn(parent kernel.Parent, cfg Config) (kernel.Ref[Message], error) {
 			return sh
 		},
 		OnExit: func(path string, err error) Message {
-			return exited{Worker: kernel.Number(path), Failed: err != nil}
+			return exited{Worker: kernel.Number(path), Failed: err != nil && fault.CodeOf(err) != fault.CanceledRevoked} // killed is not failed
 		},
 	})
 }
@@ -111,7 +111,7 @@ func (sh *shell) do(c *kernel.Ctx[Message], e Effect) {
 	case StartWorker:
 		sh.start(c, e)
 	case RunOn:
-		if err := sh.workers[e.Worker].Control(runJob{e.Job}); err != nil { // it is gone: exited follows and answers
+		if err := sh.workers[e.Worker].From(c).Control(runJob{e.Job}); err != nil { // it is gone: exited follows and answers
 			sh.workers[e.Worker].Stop()
 		}
 	case StopWorker:
@@ -165,7 +165,7 @@ func (sh *shell) do(c *kernel.Ctx[Message], e Effect) {
 
 // lend lends a worker. Its return comes as a message, whoever brings it.
 func (sh *shell) lend(c *kernel.Ctx[Message], e Grant) {
-	self, number := c.Self(), sh.number
+	self, number := c.Self().From(c), sh.number
 	back := func(r Returned) { _ = self.Control(returned{Worker: e.Worker, Returned: r, incarnation: number}) }
 	sh.lent[e.Worker] = sh.leases.Grant(sh.up[e.Worker], e.Binding, back)
 }
@@ -204,8 +204,9 @@ type workerActor struct {
 func (sh *shell) start(c *kernel.Ctx[Message], e StartWorker) {
 	self := c.Self() // of the queue
 	ref, err := kernel.Spawn(c, kernel.Options[workerMessage]{
-		Name: kernel.Numbered("worker", e.Worker),
-		Kind: "execute worker",
+		Name:     kernel.Numbered("worker", e.Worker),
+		Kind:     "execute worker",
+		Killable: true,
 		New: func(w *kernel.Ctx[workerMessage]) kernel.Handler[workerMessage] {
 			actor := w.Self()
 			w.Go(func(ctx context.Context) workerMessage { return own(ctx, sh.port, e.Job.Binding, actor) })
@@ -214,7 +215,7 @@ func (sh *shell) start(c *kernel.Ctx[Message], e StartWorker) {
 		Restart: kernel.Policy{Temporary: true},
 	})
 	if err != nil {
-		_ = self.Control(exited{Worker: e.Worker, Failed: true})
+		_ = self.From(c).Control(exited{Worker: e.Worker, Failed: true})
 		return
 	}
 	sh.workers[e.Worker] = ref
@@ -227,10 +228,11 @@ func own(ctx context.Context, port Workers, b Binding, actor kernel.Ref[workerMe
 	if err != nil {
 		return started{err: err}
 	}
-	_ = actor.Control(started{worker: p}) // refused when the actor stops: then ctx ends
+	self := actor.From(kernel.OriginOf(ctx))
+	_ = self.Control(started{worker: p}) // refused when the actor stops: then ctx ends
 	select {
 	case <-p.Dead(): // the actor stops as soon as no run needs to say what it saw of that
-		_ = actor.Control(died{})
+		_ = self.Control(died{})
 		<-ctx.Done()
 	case <-ctx.Done():
 	}
@@ -243,19 +245,19 @@ func (a *workerActor) Receive(c *kernel.Ctx[workerMessage], m workerMessage) {
 	switch m := m.(type) {
 	case started:
 		if m.err != nil {
-			_ = a.parent.Control(unstarted{Worker: a.name, Fault: fault.From(m.err)})
+			_ = a.parent.From(c).Control(unstarted{Worker: a.name, Fault: fault.From(m.err)})
 			c.Stop()
 			return
 		}
 		a.worker = m.worker
-		_ = a.parent.Control(ready{Worker: a.name, PID: a.worker.PID(), ID: a.worker.ID(), worker: a.worker})
+		_ = a.parent.From(c).Control(ready{Worker: a.name, PID: a.worker.PID(), ID: a.worker.ID(), worker: a.worker})
 		a.run(c, a.first)
 	case runJob:
 		a.run(c, m.job)
 	case ran:
 		a.busy = false
 		alive := m.alive && !a.dead()
-		_ = a.parent.Control(finished{Worker: a.name, Run: m.job.Run, Outcome: m.outcome, Alive: alive})
+		_ = a.parent.From(c).Control(finished{Worker: a.name, Run: m.job.Run, Outcome: m.outcome, Alive: alive})
 		if !alive {
 			c.Stop()
 		}

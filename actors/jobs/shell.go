@@ -154,7 +154,7 @@ func (sh *shell) do(c *kernel.Ctx[Message], e Effect) {
 	case Depart:
 		sh.depart(e.Run)
 	case RaiseRun:
-		_ = sh.cfg.Cache.Control(cache.Raise{ID: e.Run, Priority: e.Priority, By: e.By})
+		_ = sh.cfg.Cache.From(c).Control(cache.Raise{ID: e.Run, Priority: e.Priority, By: e.By})
 	case Wake:
 		c.After(e.After, tick{})
 	case Stuck:

@@ -113,6 +113,7 @@ type place struct {
 	parent *base // nil for a root actor
 	path   string
 	ctx    context.Context
+	cause  Cause // of what has it spawned
 	exit   func(path string, err error, cause Cause)
 	spawn  func(name string, p *actor.Props) error
 }
@@ -128,7 +129,7 @@ func (c *Ctx[M]) adopt() (place, error) {
 	if c.ended.Load() {
 		return place{}, fault.New(fault.CallerClosed, "spawn under", c.cell.path, nil)
 	}
-	p := place{sys: c.cell.sys, parent: &c.cell.base, path: c.cell.path, ctx: c.ctx}
+	p := place{sys: c.cell.sys, parent: &c.cell.base, path: c.cell.path, ctx: c.ctx, cause: c.cause}
 	p.spawn = func(name string, props *actor.Props) error {
 		_, err := c.cell.actx.SpawnNamed(props, name)
 		return err

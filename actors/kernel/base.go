@@ -76,14 +76,14 @@ type base struct {
 	risen       chan struct{} // set by who asked for a restart; closed when the next incarnation runs
 	ended       bool          // and what is recorded now belongs to its grave
 	exitErr     error         // why the actor ended, nil after an orderly stop
-	lastCause   Cause         // of the message that was handled last
+	lastCause   Cause         // of the message that was handled last; before the first one, of what has the actor spawned
 }
 
 func (b *base) init(self node, at place, name, kind string, policy Policy, stopTimeout time.Duration) {
 	b.sys, b.self, b.parent, b.exit = at.sys, self, at.parent, at.exit
 	b.path, b.kind, b.policy, b.stopTimeout = at.path+"/"+name, kind, policy, stopTimeout
 	b.id = &ident{b.path, kind}
-	b.ctx = at.ctx
+	b.ctx, b.lastCause = at.ctx, at.cause
 	if at.parent == nil {
 		b.ctx, b.kill = context.WithCancelCause(at.ctx)
 		b.done = make(chan struct{})

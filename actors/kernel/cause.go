@@ -123,6 +123,10 @@ func (b Bound[M]) Control(m M) error { return b.to.send(m, b.o, laneControl) }
 // Cause of the message that is handled now. Like Origin, it belongs to the actor.
 func (c *Ctx[M]) Cause() Cause { return c.cause }
 
+// Outside has what follows from the message in hand begin a new cause. It is for messages that the actor made of something
+// that came from outside, which has nothing to do with what the actor did when it began to listen.
+func (c *Ctx[M]) Outside() { c.cause = c.cell.sys.NewCause() }
+
 // Origin remembers actor and cause for a function that sends later, wherever it runs.
 func (c *Ctx[M]) Origin() *Origin { return &Origin{c.cause, c.cell.id} }
 

@@ -31,7 +31,10 @@ func (c *cell[M]) start(actx actor.Context) {
 	c.number++
 	c.enter(starting)
 	c.nextRestart, c.byHand = time.Time{}, false
-	inc := &Ctx[M]{cell: c, number: c.number, cause: c.sys.NewCause()}
+	inc := &Ctx[M]{cell: c, number: c.number, cause: c.lastCause}
+	if c.number > 1 || inc.cause.IsZero() {
+		inc.cause = c.sys.NewCause()
+	}
 	c.shown = inc
 	c.requests.Store(0)
 	c.tasks.Store(0)

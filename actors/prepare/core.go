@@ -257,8 +257,11 @@ func (s *State) wake(now time.Time) []Effect {
 // exited frees the slot of a worker that ended without a word.
 func (s *State) exited(m exited) []Effect {
 	code := fault.CanceledStopped
-	if m.Failed {
+	switch {
+	case m.Failed:
 		code = fault.BugPanic
+	case m.Killed:
+		code = fault.SuspectPrepareDied
 	}
 	j := s.running[m.Worker]
 	if j == nil {

@@ -76,6 +76,7 @@ type ended struct {
 type exited struct {
 	Worker uint64
 	Failed bool
+	Killed bool // by an operator
 }
 
 // passed says that the process of a worker has reached a mark.

@@ -37,7 +37,8 @@ func Spawn(parent kernel.Parent, cfg Config) (kernel.Ref[Message], error) {
 			})
 		},
 		OnExit: func(path string, err error) Message {
-			return exited{Worker: kernel.Number(path), Failed: err != nil}
+			killed := fault.CodeOf(err) == fault.CanceledRevoked
+			return exited{Worker: kernel.Number(path), Failed: err != nil && !killed, Killed: killed}
 		},
 	})
 }
@@ -65,7 +66,7 @@ func (sh *shell) do(c *kernel.Ctx[Message], e Effect) {
 		e.Reply.Answer(e.Outcome)
 	case Steer:
 		how := sh.cfg.Preparer.Steer(e.Job, e.Steering)
-		_ = c.Self().Control(steered{Worker: e.Worker, Turn: e.Turn, How: how})
+		_ = c.Self().From(c).Control(steered{Worker: e.Worker, Turn: e.Turn, How: how})
 	case Tell:
 		e.Passed(e.Used)
 	case Discard:
@@ -106,23 +107,25 @@ type workerMessage struct{ ended }
 func (sh *shell) start(c *kernel.Ctx[Message], e StartWorker) {
 	self := c.Self()
 	ref, err := kernel.Spawn(c, kernel.Options[workerMessage]{
-		Name: kernel.Numbered("worker", e.Worker),
-		Kind: "prepare worker",
+		Name:     kernel.Numbered("worker", e.Worker),
+		Kind:     "prepare worker",
+		Killable: true,
 		New: func(w *kernel.Ctx[workerMessage]) kernel.Handler[workerMessage] {
 			w.Log().Debug().Uint64("job", e.Job.ID).Str("code_hash", e.Job.Code.String()).Stringer("priority", e.Job.Priority).Msg("preparing")
 			w.Go(func(ctx context.Context) workerMessage {
+				self := self.From(kernel.OriginOf(ctx))
 				o := sh.cfg.Preparer.Prepare(ctx, e.Job, func(used Budget) { _ = self.Control(passed{Worker: e.Worker, Used: used}) })
 				return workerMessage{ended{Worker: e.Worker, Outcome: o, discard: sh.cfg.Preparer.Discard}}
 			})
 			return kernel.HandlerFunc[workerMessage](func(w *kernel.Ctx[workerMessage], m workerMessage) {
-				_ = self.Control(m.ended)
+				_ = self.From(w).Control(m.ended)
 				w.Stop()
 			})
 		},
 		Restart: kernel.Policy{Temporary: true},
 	})
 	if err != nil {
-		_ = self.Control(exited{Worker: e.Worker, Failed: true})
+		_ = self.From(c).Control(exited{Worker: e.Worker, Failed: true})
 		return
 	}
 	sh.workers[e.Worker] = ref

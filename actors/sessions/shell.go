@@ -208,7 +208,7 @@ func (h *managerHandler) do(c *kernel.Ctx[Message], e Effect) {
 	case StopActor:
 		h.apps[nameOf(e.Address)].ref.Stop()
 	case ToApp:
-		h.toApp(e)
+		h.toApp(c, e)
 	case Sync:
 		sh.dirty.Store(false)
 		write(sh, c, func(ctx context.Context) Message { return synced{e.Number, sh.cfg.Store.Sync(ctx)} })
@@ -254,17 +254,17 @@ func refuse(e Refuse) {
 	}
 }
 
-func (h *managerHandler) toApp(e ToApp) {
+func (h *managerHandler) toApp(c *kernel.Ctx[Message], e ToApp) {
 	a := h.apps[nameOf(e.Address)]
 	if a.gen != e.Gen {
 		refuse(Refuse{e.Message, fault.New(fault.CallerNotFound, "app", e.Address.String(), nil)})
 		return
 	}
 	if e.Control {
-		_ = a.ref.Control(e.Message) // one that has ended is heard of
+		_ = a.ref.From(c).Control(e.Message) // one that has ended is heard of
 		return
 	}
-	_ = a.ref.Send(e.Message) // refused: it is answered
+	_ = a.ref.From(c).Send(e.Message) // refused: it is answered
 }
 
 func (h *managerHandler) spawn(c *kernel.Ctx[Message], e SpawnApp) {
@@ -272,6 +272,7 @@ func (h *managerHandler) spawn(c *kernel.Ctx[Message], e SpawnApp) {
 	ref, err := kernel.Spawn(c, kernel.Options[appMessage]{
 		Name:    name,
 		Kind:    "app",
+		App:     e.Setup.Record.Address.String(),
 		Mailbox: 1024,
 		New: func(c *kernel.Ctx[appMessage]) kernel.Handler[appMessage] {
 			return &appHandler{shell: sh, manager: self, m: e.Setup.Manifest, rec: e.Setup.Record, core: newApp(c.Now(), sh.cfg.Limits, e.Setup),
@@ -281,11 +282,11 @@ func (h *managerHandler) spawn(c *kernel.Ctx[Message], e SpawnApp) {
 	})
 	if err != nil {
 		e.Begin.Failed(err)
-		_ = self.Control(exited{name: name, err: err})
+		_ = self.From(c).Control(exited{name: name, err: err})
 		return
 	}
 	h.apps[name] = appRef{ref, e.Setup.Gen}
-	_ = ref.Send(e.Begin)
+	_ = ref.From(c).Send(e.Begin)
 }
 
 // appHandler is the actor of one app.
@@ -356,7 +357,7 @@ func (h *appHandler) do(c *kernel.Ctx[appMessage], e Effect) {
 			if err == nil {
 				sh.wrote(e.Keys)
 				if !sh.dirty.Swap(true) {
-					_ = h.manager.Control(dirtied{})
+					_ = h.manager.From(kernel.OriginOf(ctx)).Control(dirtied{})
 				}
 			}
 			return noted{err}
@@ -370,7 +371,7 @@ func (h *appHandler) do(c *kernel.Ctx[appMessage], e Effect) {
 			return noted{err}
 		})
 	case Tell:
-		_ = h.manager.Control(e.Message)
+		_ = h.manager.From(c).Control(e.Message)
 	case Started:
 		sh.cfg.Observe.InstanceStarted(h.rec.Address)
 	case Over:
@@ -396,9 +397,9 @@ func (h *appHandler) do(c *kernel.Ctx[appMessage], e Effect) {
 
 // run runs an instance beside the actor, which has not ended before the instance has.
 func (h *appHandler) run(c *kernel.Ctx[appMessage], l Launch) {
-	ctx, kill := context.WithCancel(c.Context())
+	ctx, kill := context.WithCancel(kernel.WithCause(c.Context(), c.Cause()))
 	h.kills[l.Instance] = kill
-	self, guests := c.Self(), h.cfg.Guests
+	self, guests := c.Self().From(c), h.cfg.Guests
 	c.Go(func(context.Context) appMessage {
 		defer kill()
 		how := guests.Run(ctx, l, func() { _ = self.Control(up{l.Instance}) })
