@@ -14,42 +14,7 @@ import (
 
 var errNotYet = fault.New(fault.HostUnsupported, "not yet", "", nil)
 
-func (h *Host) Boot() string { return "" }
-func (h *Host) Actor(ctx context.Context, path string) (r0 inspect.ActorDetail, err error) {
-	err = errNotYet
-	return
-}
-func (h *Host) Mailbox(ctx context.Context, path string) (r0 []inspect.Letter, err error) {
-	err = errNotYet
-	return
-}
-func (h *Host) Trace(ctx context.Context, filter inspect.TraceFilter, f func(inspect.Trace) error) error {
-	return errNotYet
-}
-func (h *Host) Cause(ctx context.Context, id string) (r0 []inspect.Trace, err error) {
-	err = errNotYet
-	return
-}
-func (h *Host) PauseActor(ctx context.Context, path string, generation uint64) (err error) {
-	err = errNotYet
-	return
-}
-func (h *Host) ResumeActor(ctx context.Context, path string, generation uint64) (err error) {
-	err = errNotYet
-	return
-}
-func (h *Host) RestartActor(ctx context.Context, path string, generation uint64) (err error) {
-	err = errNotYet
-	return
-}
-func (h *Host) KillActor(ctx context.Context, path string, generation uint64) (err error) {
-	err = errNotYet
-	return
-}
-func (h *Host) ActorLogLevel(ctx context.Context, path, level string, lasts time.Duration) (err error) {
-	err = errNotYet
-	return
-}
+func (h *Host) Boot() string                                                 { return "" }
 func (h *Host) Guests(ctx context.Context) (r0 []inspect.Guest, err error)   { err = errNotYet; return }
 func (h *Host) Workers(ctx context.Context) (r0 []inspect.Worker, err error) { err = errNotYet; return }
 func (h *Host) RecycleWorker(ctx context.Context, id string) (err error)     { err = errNotYet; return }
@@ -60,12 +25,6 @@ func (h *Host) PurgeQueue(ctx context.Context, name string) (r0 int, err error) 
 	err = errNotYet
 	return
 }
-func (h *Host) DeadLetters(ctx context.Context) (r0 []inspect.Letter, err error) {
-	err = errNotYet
-	return
-}
-func (h *Host) ReplayLetter(ctx context.Context, id string) (err error) { err = errNotYet; return }
-func (h *Host) DropLetter(ctx context.Context, id string) (err error)   { err = errNotYet; return }
 func (h *Host) RetryArtifact(ctx context.Context, key string, generation uint64) (err error) {
 	err = errNotYet
 	return
