@@ -228,7 +228,7 @@ func (a *audit) see(m Message, subject *job, before, after map[*job]string, out 
 			j = byWorker[e.Worker]
 		case Tell, Discard:
 			j = subject
-		case WakeAfter, Show, AllCanceled: // of the queue as a whole
+		case WakeAfter, Show, AllCanceled, Done, Purged: // of the queue as a whole
 			continue
 		}
 		if j == nil {
@@ -244,7 +244,7 @@ func (a *audit) see(m Message, subject *job, before, after map[*job]string, out 
 		from, to := cmp.Or(before[j], "-"), cmp.Or(after[j], "-")
 		own := j == created || j == subject
 		switch m.(type) {
-		case CancelAll:
+		case CancelAll, Purge:
 			own = from != to
 		case passed, steered: // what else the step did had waited for any message
 			if j == subject {

@@ -27,6 +27,8 @@ type State struct {
 	wakeAt   time.Time                // when the next wake was asked for
 	nextName uint64
 	refused  uint64
+	paused   bool      // an operator wants nothing accepted and nothing started
+	since    time.Time // paused: since when
 }
 
 // Limits bound the queue. Zero fields mean 256, 1, Soft and 30 s.
@@ -110,6 +112,10 @@ func (s *State) Step(now time.Time, in Message) []Effect {
 		}
 	case steered:
 		s.steered(now, m)
+	case Pause:
+		out = s.pause(now, m)
+	case Purge:
+		out = s.purge(m)
 	case Inspect:
 		out = []Effect{Show{Reply: m.Reply, Queue: s.show(now)}}
 	}
@@ -126,6 +132,10 @@ func (s *State) enqueue(now time.Time, m Enqueue) []Effect {
 	var out []Effect
 	if j := s.jobs[m.Job.ID]; j != nil { // its asker counts anew
 		out = s.giveUp(j, fault.CanceledStopped)
+	}
+	if s.paused {
+		s.refused++
+		return append(out, Answer{Reply: m.Reply, Err: fault.New(fault.BusyPaused, "prepare", "", nil).WithRetryAfter(retryAfter)})
 	}
 	if s.numParked() >= s.limits.Queue {
 		s.refused++
@@ -176,6 +186,30 @@ func (s *State) giveUp(j *job, code fault.Code) []Effect {
 	return append(out, StopWorker{Worker: j.worker})
 }
 
+// pause has nothing accepted or started from now on, or again.
+func (s *State) pause(now time.Time, m Pause) []Effect {
+	s.paused, s.since = !m.Off, time.Time{}
+	if s.paused {
+		if s.since = m.Since; s.since.IsZero() {
+			s.since = now
+		}
+	}
+	return []Effect{Done{Reply: m.Reply}}
+}
+
+// purge answers what is parked.
+func (s *State) purge(m Purge) []Effect {
+	var out []Effect
+	n := 0
+	for _, id := range slices.Sorted(maps.Keys(s.jobs)) {
+		if j := s.jobs[id]; j.worker == 0 {
+			out = append(out, s.giveUp(j, fault.CanceledStopped)...)
+			n++
+		}
+	}
+	return append(out, Purged{Reply: m.Reply, N: n})
+}
+
 func (s *State) cancelAll() []Effect {
 	var out []Effect
 	for _, id := range slices.Sorted(maps.Keys(s.jobs)) {
@@ -198,6 +232,7 @@ func (s *State) ended(now time.Time, m ended) []Effect {
 		return nil
 	}
 	delete(s.jobs, j.ID)
+	m.Outcome.Started = j.started
 	return []Effect{Answer{Reply: j.reply, Priority: j.Priority, Outcome: m.Outcome}}
 }
 
@@ -307,6 +342,9 @@ func (s *State) room(now time.Time, j *job) bool {
 }
 
 func (s *State) next(now time.Time) *job {
+	if s.paused {
+		return nil
+	}
 	for p := run.Critical; p >= run.Background; p-- {
 		for _, j := range s.parked[p] {
 			if !j.notBefore.After(now) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/inspect"
+	"github.com/troupehost/troupe/actors/kernel"
 	"github.com/troupehost/troupe/actors/run"
 )
 
@@ -15,7 +16,7 @@ const maxShown = 1000
 
 func (s *State) show(now time.Time) inspect.Queue {
 	q := inspect.Queue{Name: "prepare", Cap: s.limits.Queue, Parked: map[string]int{}, Running: len(s.running), Workers: len(s.running),
-		Soft: s.limits.Soft, Hard: s.limits.Hard, Refused: s.refused}
+		Soft: s.limits.Soft, Hard: s.limits.Hard, Refused: s.refused, Paused: s.paused, PausedSince: s.since}
 	for _, worker := range slices.Sorted(maps.Keys(s.running)) {
 		q.Preparations = append(q.Preparations, s.running[worker].show(now))
 	}
@@ -39,6 +40,9 @@ func (j *job) show(now time.Time) inspect.Preparation {
 		State: j.state(now), Since: j.since, StartedAt: j.started, BudgetCPU: j.Budget.CPU.Microseconds(), Escalations: slices.Clone(j.raised)}
 	if p.State == stateHeld {
 		p.Held = j.how
+	}
+	if j.worker != 0 {
+		p.Actor = "prepare/" + kernel.Numbered("worker", j.worker)
 	}
 	return p
 }

@@ -27,6 +27,7 @@
 //	backoff   Cancel             -         Answer
 //	backoff   CancelAll          -         Answer
 //	backoff   Enqueue of its id  -         Answer
+//	backoff   Purge              -         Answer
 //	backoff   Raise              -         Answer
 //	backoff   Raise              backoff   -
 //	backoff   Raise              running   StartWorker
@@ -47,6 +48,7 @@
 //	parked    Cancel             -         Answer
 //	parked    CancelAll          -         Answer
 //	parked    Enqueue of its id  -         Answer
+//	parked    Purge              -         Answer
 //	parked    Raise              parked    -
 //	parked    Raise              running   StartWorker
 //	running   (any)              held      Steer
@@ -54,6 +56,7 @@
 //	running   Cancel             stopping  Answer StopWorker
 //	running   CancelAll          stopping  Answer StopWorker
 //	running   Enqueue of its id  stopping  Answer StopWorker
+//	running   Raise              held      Steer
 //	running   Raise              running   Steer
 //	running   ended              -         Answer
 //	running   ended              backoff   -
@@ -73,6 +76,9 @@
 // The core is pure and runs inside of the actor. Jobs of one priority start in the order in which they came to it: a raised
 // job goes behind its equals, and before all of lower priority. While a critical job runs, all others that run are held
 // back, as far as the port can do that, and they go on when no critical one runs any more. [Inspect] says by which means.
+//
+// While the queue is paused it accepts and starts nothing; what runs goes on. The host holds the pause, so that a new incarnation
+// has it from its first message. [Purge] answers what is parked.
 //
 // # Failure
 //

@@ -57,6 +57,8 @@ type Outcome struct {
 	PeakRSS int64
 	Budget  Budget // under which it ended: that of the job, or one to which it was raised in time
 	Clock   string // which clock ended it, see run.ClockHost; "" for none
+
+	Started time.Time // when it had a slot, by the queue; zero: it had none
 }
 
 // Steering is what may change while a job runs. It is the whole of it, each time.

@@ -13,7 +13,7 @@ type Message interface{ prepareMessage() }
 
 // Enqueue asks for one preparation.
 // Sent by: cache, once per artifact that is being prepared.
-// Answer: the outcome, exactly once; busy.queue_full at once if there is no room,
+// Answer: the outcome, exactly once; busy.queue_full at once if there is no room, busy.paused while it is paused,
 // caller.invalid_request for a priority that does not exist.
 // Again: a job under a known id takes the place of the older one, which is answered canceled.host_stopped.
 // Races: a Raise or a Cancel may overtake it; that waits behind it then.
@@ -57,6 +57,19 @@ type CancelAll struct {
 	Reply kernel.Reply[struct{}]
 	again bool // it has been behind the work
 }
+
+// Pause has the queue accept and start nothing new, or go on. What runs goes on.
+// Sent by: host, for an operator, and by the shell when an incarnation begins while the host holds a pause; on the control lane.
+// Answer: at once. Enqueue is answered busy.paused meanwhile.
+type Pause struct {
+	Off   bool
+	Since time.Time // since when the host holds it
+	Reply kernel.Reply[struct{}]
+}
+
+// Purge answers all that is parked canceled.host_stopped, also what is in back-off.
+// Sent by: host, for an operator, on the control lane. Answer: how many they were.
+type Purge struct{ Reply kernel.Reply[int] }
 
 // Inspect asks for the state of the queue.
 // Sent by: host. Answer: a snapshot.
@@ -102,6 +115,8 @@ func (Enqueue) prepareMessage()   {}
 func (Raise) prepareMessage()     {}
 func (Cancel) prepareMessage()    {}
 func (CancelAll) prepareMessage() {}
+func (Pause) prepareMessage()     {}
+func (Purge) prepareMessage()     {}
 func (Inspect) prepareMessage()   {}
 func (ended) prepareMessage()     {}
 func (exited) prepareMessage()    {}
@@ -114,6 +129,12 @@ func (m Enqueue) Failed(err error) { m.Reply.Fail(err) }
 
 // Failed answers the sender when the message could not be handled.
 func (m CancelAll) Failed(err error) { m.Reply.Fail(err) }
+
+// Failed answers the sender when the message could not be handled.
+func (m Pause) Failed(err error) { m.Reply.Fail(err) }
+
+// Failed answers the sender when the message could not be handled.
+func (m Purge) Failed(err error) { m.Reply.Fail(err) }
 
 // Failed answers the sender when the message could not be handled.
 func (m Inspect) Failed(err error) { m.Reply.Fail(err) }
@@ -172,6 +193,15 @@ type Requeue struct{ Message Message }
 // AllCanceled answers a CancelAll.
 type AllCanceled struct{ Reply kernel.Reply[struct{}] }
 
+// Done answers a Pause, and Purged a Purge.
+type (
+	Done   struct{ Reply kernel.Reply[struct{}] }
+	Purged struct {
+		Reply kernel.Reply[int]
+		N     int
+	}
+)
+
 // Show answers an Inspect.
 type Show struct {
 	Reply kernel.Reply[inspect.Queue]
@@ -190,5 +220,7 @@ func (Answer) prepareEffect()      {}
 func (Raised) prepareEffect()      {}
 func (Requeue) prepareEffect()     {}
 func (AllCanceled) prepareEffect() {}
+func (Done) prepareEffect()        {}
+func (Purged) prepareEffect()      {}
 func (Show) prepareEffect()        {}
 func (WakeAfter) prepareEffect()   {}

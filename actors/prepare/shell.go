@@ -15,7 +15,11 @@ type Config struct {
 	Limits
 	Preparer Preparer
 	Observe  Observer // nil: nobody is told
-	Mailbox  int      // messages that may wait. Default: Limits.Queue, at least 256
+
+	// Paused says since when the host holds a pause of the queue; zero: it does not. It is called when an incarnation begins. Nil: never.
+	Paused func() time.Time
+
+	Mailbox int // messages that may wait. Default: Limits.Queue, at least 256
 }
 
 // Spawn starts the prepare actor.
@@ -26,9 +30,14 @@ func Spawn(parent kernel.Parent, cfg Config) (kernel.Ref[Message], error) {
 	return kernel.Spawn(parent, kernel.Options[Message]{
 		Name:    "prepare",
 		Mailbox: cmp.Or(cfg.Mailbox, max(cfg.Queue, 256)),
-		New: func(*kernel.Ctx[Message]) kernel.Handler[Message] {
+		New: func(c *kernel.Ctx[Message]) kernel.Handler[Message] {
 			sh := &shell{cfg: cfg, workers: map[uint64]kernel.Ref[workerMessage]{}}
 			core := kernel.RunCore(NewState(cfg.Limits), sh.do)
+			if cfg.Paused != nil {
+				if since := cfg.Paused(); !since.IsZero() {
+					_ = c.Self().Control(Pause{Since: since})
+				}
+			}
 			return kernel.HandlerFunc[Message](func(c *kernel.Ctx[Message], m Message) {
 				if e, ok := m.(exited); ok {
 					delete(sh.workers, e.Worker)
@@ -75,6 +84,10 @@ func (sh *shell) do(c *kernel.Ctx[Message], e Effect) {
 		c.Requeue(e.Message)
 	case AllCanceled:
 		e.Reply.Answer(struct{}{})
+	case Done:
+		e.Reply.Answer(struct{}{})
+	case Purged:
+		e.Reply.Answer(e.N)
 	case Show:
 		e.Reply.Answer(e.Queue)
 	case WakeAfter:

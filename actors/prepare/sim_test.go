@@ -66,6 +66,8 @@ func world(w *sim.World, inbox int, table *sim.Table) sim.Check {
 	ticket := uint64(0)
 	limits := Limits{Queue: 1 + w.Rand().IntN(8), Soft: 1 + w.Rand().IntN(3), SpawnWait: time.Duration(1+w.Rand().IntN(3000)) * time.Millisecond}
 	limits.Hard = limits.Soft + w.Rand().IntN(3)
+	operated := w.Rand().IntN(4) == 0
+	var pausedSince time.Time        // by the operator; it outlives the queue
 	unlucky := w.Rand().IntN(4) == 0 // hardly any process starts
 
 	some := func(s *sim.Shell) Budget {
@@ -157,6 +159,9 @@ func world(w *sim.World, inbox int, table *sim.Table) sim.Check {
 			}
 			clear(flying)
 			core = newAudit(limits, flying, &broken, table)
+			if !pausedSince.IsZero() { // the shell tells it before all else
+				core.State.Step(w.Now(), Pause{Since: pausedSince})
+			}
 			return core
 		},
 		Do: do, Crashes: true, Inbox: inbox,
@@ -194,6 +199,17 @@ func world(w *sim.World, inbox int, table *sim.Table) sim.Check {
 							}
 							return nil
 						})
+				}
+				if operated && s.Rand().IntN(8) == 0 {
+					_ = s.Control("prepare", Purge{})
+				}
+				if operated && s.Rand().IntN(8) == 0 {
+					pausedSince = s.Now()
+					_ = s.Control("prepare", Pause{Since: pausedSince})
+					w.At(time.Duration(s.Rand().IntN(200))*time.Millisecond, func() {
+						pausedSince = time.Time{}
+						_ = s.Control("prepare", Pause{Off: true})
+					})
 				}
 				switch s.Rand().IntN(16) {
 				case 0, 1, 2:
