@@ -41,6 +41,7 @@ func (s *State) executed(now time.Time, m executed) []Effect {
 		return nil
 	}
 	e, o := a.entry, m.outcome
+	a.trail, o.Trail = a.trail.Join(o.Trail), nil
 	a.entry = nil
 	e.inUse--
 	f := o.Fault

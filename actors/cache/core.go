@@ -49,6 +49,7 @@ type State struct {
 	described int64                      // bytes of the descriptions that are loaded
 	loading   bool                       // the index is not there yet
 	early     []Message                  // what came before the index
+	paused    bool                       // the prepare queue is
 	revoked   *revocations
 	suspicion map[artifacts.Key]map[string]*suspicion // by tenant
 }
@@ -107,6 +108,7 @@ type ask struct {
 	departed bool   // while it ran
 	revoked  bool   // while it ran
 	suspect  bool   // the first attempt ended so
+	trail    run.Trail
 }
 
 // NewState returns a cache that waits for its index. incarnation counts from 1: generations of different incarnations differ,
@@ -138,6 +140,9 @@ func (s *State) Step(now time.Time, in Message) []Effect {
 		return s.indexed(now, m)
 	case Revoke:
 		return s.revoke(now, m)
+	case Pause:
+		s.paused = !m.Off
+		return nil
 	case Ask:
 		if r := m.Request; s.revoked.has(r.Tenant, r.Validity) {
 			return []Effect{Reply{To: m.Reply, Kind: r.Kind, Err: revoked(r.Validity)}}
@@ -157,6 +162,15 @@ func (s *State) Step(now time.Time, in Message) []Effect {
 		return s.depart(now, m)
 	case Raise:
 		return s.raise(now, m)
+	case Lift:
+		return s.lift(now, m)
+	case Underway:
+		return []Effect{Stand{To: m.Reply, Standings: s.standings()}}
+	case trailed:
+		if a := s.asks[m.id]; a != nil {
+			a.trail = a.trail.Join(m.trail)
+		}
+		return nil
 	case prepared:
 		return s.prepared(now, m)
 	case passed:
@@ -219,13 +233,17 @@ func (s *State) indexed(now time.Time, m indexed) []Effect {
 func (s *State) ask(now time.Time, m Ask) []Effect {
 	a := &ask{Request: m.Request, reply: m.Reply, attempts: 1}
 	a.Budget.Wall = cmp.Or(a.Budget.Wall, run.WallFactor*a.Budget.CPU)
+	a.trail = a.trail.Add(run.Step{Stage: run.Admitted, At: now})
 	if a.Tried != nil {
 		return s.tried(now, a)
 	}
 	e := s.entries[a.Key]
-	needed := e == nil || e.state == artifacts.Failed && s.retry(now, e, a) // a preparation
-	var err *fault.Error
+	needed := e == nil || e.state == artifacts.Failed && (a.Again || s.retry(now, e, a)) // a preparation
+	err := s.cannotRepeat(e, a)
 	switch {
+	case err != nil:
+	case needed && s.paused:
+		err = fault.New(fault.BusyPaused, "prepare", "", nil).WithRetryAfter(retryAfter)
 	case len(s.asks) >= s.limits.Requests, needed && len(s.jobs) >= s.limits.Preparing:
 		err = busy()
 	case a.Kind == HeadsUp && s.announced(a.Tenant) >= s.limits.Announce:
@@ -285,11 +303,16 @@ func (s *State) answerFailed(e *entry, a *ask) []Effect {
 
 func (s *State) answer(a *ask, ans Answer) []Effect {
 	delete(s.asks, a.ID)
+	ans.Trail = a.trail
 	ans.Hit, ans.Attempts, ans.Options, ans.Determinism = a.hit, a.attempts, a.Options, a.Determinism
 	return []Effect{Reply{To: a.reply, Kind: a.Kind, Answer: ans}}
 }
 
 func (s *State) fail(a *ask, err error) []Effect {
 	delete(s.asks, a.ID)
-	return []Effect{Reply{To: a.reply, Kind: a.Kind, Err: err}}
+	out := []Effect{Reply{To: a.reply, Kind: a.Kind, Err: err}}
+	if a.Left != (kernel.Reply[run.Trail]{}) {
+		out = append([]Effect{Left{To: a.Left, Trail: a.trail}}, out...)
+	}
+	return out
 }

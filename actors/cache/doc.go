@@ -48,9 +48,9 @@
 //	prepared   executed: canceled  prepared   Reply
 //	prepared   executed: guest     prepared   Reply
 //	prepared   executed: host      prepared   Reply
-//	prepared   executed: host      preparing  Delete Release Retried Shown StartPrepare
+//	prepared   executed: host      preparing  Delete Release Retried StartPrepare
 //	prepared   executed: suspect   prepared   Describe Quarantined Release Reply Retried StartExecute
-//	prepared   executed: suspect   preparing  Delete Release Retried StartPrepare
+//	prepared   executed: suspect   preparing  Delete Release Retried Shown StartPrepare
 //	prepared   heads-up            prepared   Accept Reply StoreAgain Touch
 //	prepared   precheck            prepared   Describe Reply StoreAgain Touch
 //	prepared   verified: host      leaving    Delete Done Release

@@ -70,7 +70,10 @@ type (
 	// Touch records that an artifact was needed.
 	Touch struct{ Key artifacts.Key }
 	// StartExecute asks the execute queue; answered by executed.
-	StartExecute struct{ Job execute.Job }
+	StartExecute struct {
+		Job  execute.Job
+		Left bool // its trail is wanted, however it ends
+	}
 	// RaiseExecute lifts a run that waits.
 	RaiseExecute struct {
 		Run      uint64
@@ -102,6 +105,16 @@ type (
 		Answer Answer
 		Err    error
 	}
+	// Left has the trail of a request that is answered with an error.
+	Left struct {
+		To    kernel.Reply[run.Trail]
+		Trail run.Trail
+	}
+	// Stand answers an Underway.
+	Stand struct {
+		To        kernel.Reply[[]Standing]
+		Standings []Standing
+	}
 	// HasRevoked answers a Revoke.
 	HasRevoked struct {
 		To kernel.Reply[int]
@@ -118,7 +131,7 @@ type (
 		Detail Detail
 		Err    *fault.Error
 	}
-	// Done answers a Verify, Pin or Evict.
+	// Done answers a Verify, Pin, Evict or Lift.
 	Done struct {
 		To  kernel.Reply[struct{}]
 		Err error
@@ -146,6 +159,8 @@ func (Touch) cacheEffect()         {}
 func (StartExecute) cacheEffect()  {}
 func (RaiseExecute) cacheEffect()  {}
 func (CancelExecute) cacheEffect() {}
+func (Left) cacheEffect()          {}
+func (Stand) cacheEffect()         {}
 func (HasRevoked) cacheEffect()    {}
 func (Release) cacheEffect()       {}
 func (StartVerify) cacheEffect()   {}

@@ -42,6 +42,7 @@ func (s *State) prepare(now time.Time, waiting ...*ask) []Effect {
 	e.state, e.gen, e.waiting, e.lastNeeded, e.well = artifacts.Preparing, s.gen, waiting, now, false
 	e.preparation = preparation{tenant: first.Tenant, options: first.Options, verdictOnly: true}
 	for _, w := range waiting {
+		w.awaits(now, waitsPreparation, false)
 		e.verdictOnly = e.verdictOnly && w.Kind == Precheck
 		e.priority, e.budget = max(e.priority, w.Priority), widest(e.budget, w.Budget)
 	}
@@ -69,7 +70,9 @@ func (s *State) Current(j prepare.Job) prepare.Job {
 // more than was used by the newest mark is answered: its own mark may be gone.
 func (s *State) join(now time.Time, e *entry, a *ask) []Effect {
 	e.waiting = append(e.waiting, a)
+	a.awaits(now, waitsPreparation, false)
 	if e.storing { // it has ended
+		a.awaits(now, waitsStore, false)
 		return nil
 	}
 	if late := s.overdrawn(now, e, e.used, nil); len(late) > 0 {
@@ -110,6 +113,12 @@ func (s *State) prepared(now time.Time, m prepared) []Effect {
 	}
 	if m.err != nil {
 		m.outcome.Fault = fault.From(m.err)
+	}
+	for _, a := range e.waiting {
+		if at := m.outcome.Started; !at.IsZero() {
+			a.awaits(at, waitsPreparation, true)
+		}
+		a.awaits(now, waitsStore, false)
 	}
 	if m.outcome.Fault != nil {
 		return s.prepareFailed(now, e, m.outcome)

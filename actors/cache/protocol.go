@@ -56,6 +56,14 @@ type Request struct {
 	Lend        bool      // of an Execute: see execute.Job
 	Tried       *Tried    // of an Execute: its first attempt is over. Nil: it is yet to come
 
+	// Again has a preparation that failed begin again now, whatever its cool-down. Generation, if not 0, is that of the failure: of
+	// any other it is caller.stale.
+	Again      bool
+	Generation uint64
+
+	// Left, if set, has the trail of a request that is answered with an error, just before that.
+	Left kernel.Reply[run.Trail]
+
 	// Accepted, if set, is answered when a HeadsUp is admitted. It may be answered twice, if the cache restarts.
 	Accepted kernel.Reply[struct{}]
 }
@@ -78,6 +86,8 @@ type Answer struct {
 
 	Options     artifacts.Options // of the request
 	Determinism run.Determinism   // of the request
+
+	Trail run.Trail
 }
 
 // Message is what the cache actor receives.
@@ -117,6 +127,40 @@ type Raise struct {
 type Revoke struct {
 	Tenant, Tag string
 	Reply       kernel.Reply[int]
+}
+
+// Lift raises the priority of a preparation under way, for an operator. 0 is one more than it has.
+// Sent by: host, on the control lane. Answer: caller.not_found; caller.conflict if nothing is being prepared, or for a priority that
+// is not higher.
+type Lift struct {
+	Key      artifacts.Key
+	Priority run.Priority
+	By       string
+	Reply    kernel.Reply[struct{}]
+}
+
+// Pause says that the prepare queue is paused, or not any more: what would need a preparation is refused before it is accepted.
+// Sent by: host, on the control lane, before the prepare queue is told, and by the shell when an incarnation begins meanwhile.
+// Answer: none.
+type Pause struct{ Off bool }
+
+// Underway asks for all requests that are not answered. Sent by: host. Answer: a snapshot, in the order of their ids.
+type Underway struct{ Reply kernel.Reply[[]Standing] }
+
+// Standing is a request that is not answered, and where it stands.
+type Standing struct {
+	ID       uint64
+	Kind     Kind
+	Key      artifacts.Key
+	Code     artifacts.CodeHash
+	Tenant   string
+	App      string
+	Priority run.Priority
+	Limits   run.Limits
+	Deadline time.Time
+	Job      uint64 // of the prepare queue, that it waits for; 0: none
+	Runs     bool   // the execute queue has it
+	Trail    run.Trail
 }
 
 // Used says that an artifact was used by runs that passed by the cache: it was needed now.
@@ -248,6 +292,13 @@ type executed struct {
 	err     error
 }
 
+// trailed is where the time of a run went that is about to be answered with an error. Sent by: execute, through Enqueue.Left, on the
+// control lane. Races: the request may be answered already; then it means nothing.
+type trailed struct {
+	id    uint64
+	trail run.Trail
+}
+
 // verified is the end of a Verify. Sent by: the shell.
 type verified struct {
 	key   artifacts.Key
@@ -266,6 +317,10 @@ func (Ask) cacheMessage()       {}
 func (Depart) cacheMessage()    {}
 func (Raise) cacheMessage()     {}
 func (Revoke) cacheMessage()    {}
+func (Lift) cacheMessage()      {}
+func (Pause) cacheMessage()     {}
+func (Underway) cacheMessage()  {}
+func (trailed) cacheMessage()   {}
 func (Used) cacheMessage()      {}
 func (List) cacheMessage()      {}
 func (Show) cacheMessage()      {}
@@ -289,6 +344,12 @@ func (m Ask) Failed(err error) { m.Reply.Fail(err) }
 
 // Failed answers the sender when the message could not be handled.
 func (m Revoke) Failed(err error) { m.Reply.Fail(err) }
+
+// Failed answers the sender when the message could not be handled.
+func (m Lift) Failed(err error) { m.Reply.Fail(err) }
+
+// Failed answers the sender when the message could not be handled.
+func (m Underway) Failed(err error) { m.Reply.Fail(err) }
 
 // Failed answers the sender when the message could not be handled.
 func (m List) Failed(err error) { m.Reply.Fail(err) }

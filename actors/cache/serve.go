@@ -8,6 +8,7 @@ import (
 
 	"github.com/troupehost/troupe/actors/execute"
 	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/kernel"
 	"github.com/troupehost/troupe/actors/prepare"
 	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/artifacts"
@@ -23,6 +24,7 @@ func (s *State) serve(now time.Time, e *entry, a *ask) []Effect {
 		return s.answer(a, Answer{Outcome: run.Outcome{Fault: e.exceeds(a.Budget)}, Meta: e.full()})
 	case e.module == nil:
 		e.toJudge = append(e.toJudge, a)
+		a.awaits(now, "the description of artifact", false)
 		return s.describe(e)
 	}
 	if f := judge(*e.module, &a.Request); f != nil || a.Kind != Execute {
@@ -33,7 +35,8 @@ func (s *State) serve(now time.Time, e *entry, a *ask) []Effect {
 	}
 	a.entry = e
 	e.inUse++
-	return []Effect{StartExecute{Job: execute.Job{
+	a.trail = a.trail.Add(run.Step{Stage: run.Queued, At: now, Waits: "its turn among the runs that wait", Owner: "execute"})
+	return []Effect{StartExecute{Left: a.Left != (kernel.Reply[run.Trail]{}), Job: execute.Job{
 		Run:   a.ID,
 		Slice: a.Slice, Binding: execute.Binding{Tenant: a.Tenant, App: a.App, Key: a.Key, MemoryBytes: a.Limits.MemoryBytes, Isolation: max(a.Isolation, run.Reset)},
 		Entry: a.Entry, Limits: a.Limits, Imports: a.Imports, Determinism: a.Determinism, Priority: a.Priority, Deadline: a.Deadline, Lend: a.Lend,

@@ -24,6 +24,9 @@ type Config struct {
 	Execute    kernel.Ref[execute.Message]
 	Observe    Observer // nil: nobody is told
 
+	// Paused says whether the host holds a pause of the prepare queue. It is called when an incarnation begins. Nil: never.
+	Paused func() bool
+
 	// Forget is called when an artifact is given up, or for one tenant only if one is named, and before anybody is answered for
 	// that: no further run of it passes by. It must not block. Nil: none does.
 	Forget func(key artifacts.Key, tenant string)
@@ -48,6 +51,9 @@ func Spawn(parent kernel.Parent, cfg Config) (kernel.Ref[Message], error) {
 			sh := &shell{cfg: cfg, state: state, last: &last}
 			// What an earlier incarnation asked for has nobody to come to. What it made is there when the index is read.
 			self, number := c.Self().From(c), c.Incarnation()
+			if cfg.Paused != nil && cfg.Paused() {
+				_ = self.Control(Pause{})
+			}
 			_ = cfg.Prepare.From(c).Control(prepare.CancelAll{Reply: kernel.ReplyFunc(func(struct{}, error) { _ = self.Control(alone{number}) })})
 			if err := spawnPruner(c, cfg.PruneEvery); err != nil {
 				c.Log().Error().Err(err).Msg("the pruner could not be started")
@@ -125,8 +131,14 @@ func (sh *shell) do(c *kernel.Ctx[Message], e Effect) {
 	case CancelPrepare:
 		_ = sh.cfg.Prepare.From(c).Control(prepare.Cancel{Job: e.Job})
 	case StartExecute:
+		var left kernel.Reply[run.Trail]
+		if self, id := c.Self(), e.Job.Run; e.Left {
+			left = kernel.ReplyFunc(func(t run.Trail, _ error) { _ = self.Control(trailed{id: id, trail: t}) })
+		}
 		kernel.Request(c, sh.cfg.Execute,
-			func(r kernel.Reply[run.Outcome]) execute.Message { return execute.Enqueue{Job: e.Job, Reply: r} },
+			func(r kernel.Reply[run.Outcome]) execute.Message {
+				return execute.Enqueue{Job: e.Job, Reply: r, Left: left}
+			},
 			func(o run.Outcome, err error) Message { return executed{id: e.Job.Run, outcome: o, err: err} })
 	case RaiseExecute:
 		_ = sh.cfg.Execute.From(c).Control(execute.Raise{Run: e.Run, Priority: e.Priority})
@@ -148,6 +160,10 @@ func (sh *shell) do(c *kernel.Ctx[Message], e Effect) {
 			return
 		}
 		e.To.Answer(e.Answer)
+	case Left:
+		e.To.Answer(e.Trail)
+	case Stand:
+		e.To.Answer(e.Standings)
 	case HasRevoked:
 		e.To.Answer(e.N)
 	case Requeue:

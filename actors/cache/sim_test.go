@@ -178,6 +178,10 @@ func (x *world) act(s *sim.Shell) {
 		return
 	}
 	x.requests[r.ID] = r
+	if !x.calm && s.Rand().IntN(8) == 0 {
+		r.Again = true
+		x.requests[r.ID] = r
+	}
 	leaves := !x.calm && s.Rand().IntN(4) == 0
 	raised := s.Rand().IntN(4) == 0
 	sim.Request(s, "cache",
@@ -188,6 +192,17 @@ func (x *world) act(s *sim.Shell) {
 	}
 	if raised {
 		_ = s.Control("cache", Raise{ID: r.ID, Priority: run.Priority(1 + s.Rand().IntN(4))})
+	}
+	if !x.calm && s.Rand().IntN(8) == 0 {
+		switch s.Rand().IntN(3) {
+		case 0:
+			_ = s.Control("cache", Lift{Key: r.Key, Priority: run.Priority(s.Rand().IntN(5)), By: "an operator"})
+		case 1:
+			_ = s.Control("cache", Pause{})
+			s.Go(5*time.Millisecond, func() any { _ = s.Control("cache", Pause{Off: true}); return nil })
+		case 2:
+			_ = s.Send("cache", Underway{Reply: kernel.ReplyFunc(func([]Standing, error) {})})
+		}
 	}
 	if !x.calm && s.Rand().IntN(8) == 0 {
 		x.revokes++
@@ -250,6 +265,8 @@ func (x *world) do(s *sim.Shell, e Effect) {
 		settle(e.To, struct{}{}, e.Err)
 	case HasPruned:
 		settle(e.To, e.Pruned, e.Err)
+	case Stand:
+		settle(e.To, e.Standings, nil)
 	case Shown:
 		var err error
 		if e.Err != nil {

@@ -61,7 +61,7 @@ func (b booting) observed(now time.Time, in Message) []Effect {
 }
 
 // operators are events that are noted only if they change a state.
-var operators = map[string]bool{"Show": true, "Verify": true, "Pin": true, "pinned": true, "Evict": true, "verified": true, "verified: host": true}
+var operators = map[string]bool{"Show": true, "Verify": true, "Pin": true, "pinned": true, "Evict": true, "verified": true, "verified: host": true, "Lift": true, "Underway": true}
 
 // states names the state of each artifact.
 func (s *State) states() map[artifacts.Key]string {
@@ -135,6 +135,8 @@ func (s *State) event(in Message) (name string, k artifacts.Key, one bool) {
 		ended(m.err)
 		k, one = m.key, true
 	case Evict:
+		k, one = m.Key, true
+	case Lift:
 		k, one = m.Key, true
 	}
 	return name, k, one

@@ -45,6 +45,7 @@ type item struct {
 	since time.Time
 	above bool // it has a slot above soft, and no turn so far
 	trail run.Trail
+	left  kernel.Reply[run.Trail]
 }
 
 type worker struct {
@@ -142,7 +143,7 @@ func (s *State) enqueue(now time.Time, m Enqueue) []Effect {
 		return []Effect{Answer{Reply: m.Reply, Err: fault.New(fault.CallerInvalid, "execute", m.Job.Priority.String(), nil)}}
 	}
 	if i := s.items[m.Job.Run]; i != nil { // its asker restarted and asks again
-		i.reply = m.Reply
+		i.reply, i.left = m.Reply, m.Left
 		return s.raise(Raise{Run: i.Run, Priority: m.Job.Priority})
 	}
 	if at := m.Job.Deadline; !at.IsZero() && !at.After(now) {
@@ -162,7 +163,7 @@ func (s *State) enqueue(now time.Time, m Enqueue) []Effect {
 		}
 		out = append(out, s.drop(i, Answer{Err: full}))
 	}
-	i := &item{Job: m.Job, reply: m.Reply, since: now, trail: make(run.Trail, 0, 6)}
+	i := &item{Job: m.Job, reply: m.Reply, left: m.Left, since: now, trail: make(run.Trail, 0, 6)}
 	i.waitTurn(now)
 	s.items[i.Run] = i
 	s.classes[i.Priority].put(i, false)
@@ -257,7 +258,7 @@ func (s *State) drop(i *item, a Answer) Effect {
 // answer ends a run.
 func (s *State) answer(i *item, a Answer) Effect {
 	delete(s.items, i.Run)
-	a.Reply, a.Priority = i.reply, i.Priority
+	a.Reply, a.Priority, a.Left, a.Trail = i.reply, i.Priority, i.left, i.trail
 	return a
 }
 

@@ -24,6 +24,9 @@ type Message interface{ executeMessage() }
 type Enqueue struct {
 	Job   Job
 	Reply kernel.Reply[run.Outcome]
+
+	// Left, if set, has the trail of a run that is answered with an error, just before that.
+	Left kernel.Reply[run.Trail]
 }
 
 // Cancel ends a run whose caller left.
@@ -189,6 +192,8 @@ type Answer struct {
 	Outcome  run.Outcome
 	Err      error
 	Priority run.Priority // of the run; 0: it was never accepted
+	Left     kernel.Reply[run.Trail]
+	Trail    run.Trail // for Left
 }
 
 // Began says that a worker process has a run, and how long that took from its Enqueue.

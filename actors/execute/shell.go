@@ -119,6 +119,7 @@ func (sh *shell) do(c *kernel.Ctx[Message], e Effect) {
 	case Answer:
 		if e.Err != nil {
 			e.Outcome.Fault = fault.From(e.Err)
+			e.Left.Answer(e.Trail)
 			e.Reply.Fail(e.Err)
 		} else {
 			e.Reply.Answer(e.Outcome)
