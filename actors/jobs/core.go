@@ -142,6 +142,11 @@ type State struct {
 	tags      map[[2]string]bool
 	tagOrder  [][2]string
 	draining  bool
+	paused    bool      // by an operator
+	since     time.Time // paused: since when
+	held      bool      // since the execute queue is paused
+	refused   uint64
+	opens     [run.Critical + 1]int // not settled, by priority
 	drains    []kernel.Reply[struct{}]
 	waking    bool
 
@@ -187,6 +192,9 @@ func (s *State) Step(now time.Time, in Message) []Effect {
 }
 
 func (s *State) step(now time.Time, in Message) []Effect {
+	if m, ok := in.(Pause); ok {
+		return s.pause(m)
+	}
 	if _, ok := in.(tick); s.loading && !ok {
 		if len(s.early) >= s.limits.Watchers {
 			return []Effect{Refuse{Message: in, Err: busy("jobs")}}
@@ -214,6 +222,19 @@ func (s *State) step(now time.Time, in Message) []Effect {
 		return s.raise(now, m)
 	case Revoke:
 		return s.revoke(now, m)
+	case Purge:
+		return s.purge(now, m)
+	case Inspect:
+		return []Effect{Shown{To: m.Reply, Queue: s.queue()}}
+	case Underway:
+		return []Effect{Flown{To: m.Reply, Flights: s.flights()}}
+	case Trace:
+		return []Effect{s.trace(m)}
+	case trailed:
+		if j := s.jobs[m.id]; j != nil && j.phase == running && j.run == m.run {
+			j.Trail = joined(j.Trail, m.trail)
+		}
+		return nil
 	case Drain:
 		s.draining = true
 		s.drains = append(s.drains, m.Reply)
@@ -293,19 +314,20 @@ func (s *State) load(now time.Time, j *job) []Effect {
 	}
 	s.add(j)
 	if j.State == run.JobSettled {
-		j.phase = settled
+		j.phase, j.Trail = settled, nil
 		s.kept++
 		s.expiry.push(j.Expires, j)
 		s.oldest = append(s.oldest, j)
 		return nil
 	}
-	s.open++
+	s.count(j, 1)
 	j.phase = queued
 	if j.State == run.JobRunning {
 		j.State = run.JobQueued
 		s.event(now, j, Event{What: Requeued, By: byHost})
 	}
 	s.limitStart(now, j)
+	s.awaitsSlot(s.newest.Time(), j)
 	if j.Ending != "" {
 		return s.settle(now, j, nil, endingFault(j))
 	}
@@ -357,6 +379,7 @@ func (s *State) submit(now time.Time, m Submit) []Effect {
 	case s.draining:
 		return fail(fault.New(fault.BusyDraining, "submit", "", nil).WithRetryAfter(time.Second))
 	case s.open >= s.limits.Queue:
+		s.refused++
 		return fail(busy("submit"))
 	case !r.Deadline.IsZero() && !r.Deadline.After(now.Round(0)):
 		return fail(fault.New(fault.CallerInvalid, "submit", "", nil).WithHint("the deadline has passed already"))
@@ -365,10 +388,11 @@ func (s *State) submit(now time.Time, m Submit) []Effect {
 	j := &job{phase: accepting, version: 1, body: r.Body, waiting: []waiter{{version: 1, to: m.Reply}}, Record: Record{
 		ID: r.ID, Key: r.Key, Tenant: r.Tenant, Validity: r.Validity, RetryOf: r.RetryOf, Mode: r.Mode, Params: r.Params, State: run.JobQueued, Priority: r.Priority,
 		Code: r.Code, Fingerprint: r.Fingerprint, Submitted: at, Deadline: StampOf(r.Deadline), Keep: cmp.Or(r.Keep, s.limits.Keep),
-		Events: []Event{{At: at, What: Submitted, By: r.Tenant}},
+		Events: []Event{{At: at, What: Submitted, By: r.Tenant}}, Cause: r.Cause,
+		Trail: run.Trail{{Stage: run.Received, At: at.Time(), Waits: "its record to be on disk", Owner: "jobs"}},
 	}}
 	s.add(j)
-	s.open++
+	s.count(j, 1)
 	s.limitStart(now, j)
 	s.queueWrite(j)
 	return nil

@@ -50,7 +50,7 @@ func (s *State) flush() []Effect {
 // write is the effect that puts a job on disk as it is, or as it ended.
 func (s *State) write(j *job) Effect {
 	r := j.Record
-	r.Kept = s.clock
+	r.Kept, r.Trail = s.clock, slices.Clone(r.Trail)
 	w := Write{Record: r, Body: j.body}
 	if j.phase == settling {
 		w.Out = j.end.out
@@ -77,6 +77,7 @@ func (e *end) apply(r *Record) {
 		}
 	}
 	r.Events = append(slices.Clip(r.Events), Event{At: e.at, What: Settled, End: what})
+	r.Trail = finished(r.Trail, e.at.Time())
 }
 
 // clip bounds a text that stays in memory.
@@ -115,6 +116,7 @@ func (s *State) wrote(now time.Time, m wrote) []Effect {
 	switch {
 	case j.phase == accepting:
 		j.phase, j.body = queued, nil
+		s.awaitsSlot(now, j)
 		if j.Ending == "" {
 			s.queues[j.Priority].push(j.ID, j)
 		} else {
@@ -139,8 +141,8 @@ func (s *State) wrote(now time.Time, m wrote) []Effect {
 // settled is the moment at which a job is settled for everyone to see.
 func (s *State) settled(now time.Time, j *job) []Effect {
 	j.end.apply(&j.Record)
-	j.phase, j.end = settled, nil
-	s.open--
+	j.phase, j.end, j.Trail = settled, nil, nil // that is on disk
+	s.count(j, -1)
 	s.kept++
 	s.leaveFlight(j)
 	s.expiry.push(j.Expires, j)
@@ -214,7 +216,7 @@ func (s *State) reject(j *job, err error) []Effect {
 		}
 	}
 	j.waiting = nil
-	s.open--
+	s.count(j, -1)
 	s.forget(j)
 	return out
 }

@@ -18,28 +18,34 @@
 //	-          Submit      accepting  Write
 //	-          loaded      accepting  Write
 //	-          loaded      opening    Open Write
+//	-          loaded      queued     -
 //	-          loaded      settled    -
 //	-          loaded      settling   Write
 //	accepting  wrote       accepting  Write
 //	accepting  wrote       opening    Open
-//	accepting  wrote       settling   Write
+//	accepting  wrote       queued     -
 //	accepting  wrote err   leaving    Erase
 //	delayed    Cancel      settling   Write
+//	delayed    Purge       settling   Write
 //	delayed    Raise       delayed    Write
 //	delayed    Revoke      settling   Write
 //	delayed    tick        delayed    Write
 //	delayed    tick        opening    Open Write
+//	delayed    tick        queued     -
 //	delayed    tick        settling   Write
-//	delayed    wrote       delayed    Write
 //	leaving    erased      -          -
 //	leaving    erased      leaving    Erase
 //	leaving    tick        leaving    Erase
 //	opening    Cancel      opening    Write
 //	opening    Raise       opening    Write
+//	opening    Revoke      opening    Write
 //	opening    opened      running    Start
 //	opening    opened      settling   Close
 //	opening    opened err  delayed    -
-//	opening    opened err  settling   Write
+//	queued     Pause       opening    Open
+//	queued     Purge       settling   Write
+//	queued     Raise       queued     Write
+//	queued     Revoke      settling   Write
 //	running    Cancel      running    Depart Write
 //	running    Raise       running    RaiseRun Write
 //	running    Revoke      running    Depart Write
@@ -49,7 +55,6 @@
 //	running    ended err   settling   Close Write
 //	running    tick        running    Write
 //	running    wrote       running    Write
-//	running    wrote err   running    Write
 //	settled    tick        leaving    Erase
 //	settled    wrote       leaving    Erase
 //	settling   tick        settling   Write
@@ -58,6 +63,10 @@
 //
 // The states that others see: accepting is none yet, queued and delayed are queued, opening and running are running, settling
 // is what it was before, settled is settled, leaving is none any more.
+//
+// While the jobs are paused, or the execute queue is, none begins; they are accepted all the same. The host holds the pause, so that a
+// new incarnation has it from its first message. [Purge] settles what is queued. Each job has a trail of where its time went, which
+// is written with it: its steps add up to the time from its submission to its end. Of a settled job it is on disk only.
 //
 // # Concurrency
 //

@@ -7,6 +7,7 @@ import (
 
 	"github.com/troupehost/troupe/actors/cache"
 	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/inspect"
 	"github.com/troupehost/troupe/actors/kernel"
 	"github.com/troupehost/troupe/actors/run"
 )
@@ -26,6 +27,7 @@ type Request struct {
 	Deadline    time.Time
 	Keep        time.Duration // zero: Limits.Keep
 	Body        *Body
+	Cause       string // id of what led to it
 }
 
 // Body is the part of a request that is on disk only.
@@ -115,6 +117,48 @@ type Revoke struct {
 	Reply       kernel.Reply[int]
 }
 
+// Pause has no job begin, or lets them again. Jobs are accepted and journalled all the same, and what is under way goes on.
+// Sent by: host, for an operator, and by the shell when an incarnation begins while the host holds a pause; on the control lane.
+// Answer: at once. It says all that holds from now on.
+type Pause struct {
+	Paused bool      // by an operator
+	Held   bool      // since the execute queue is paused
+	Since  time.Time // Paused: since when
+	Reply  kernel.Reply[struct{}]
+}
+
+// Purge settles all jobs that are queued as canceled.host_stopped. One that is under way, or about to be, is not.
+// Sent by: host, for an operator, on the control lane. Answer: how many they were, when that is on disk.
+type Purge struct{ Reply kernel.Reply[int] }
+
+// Inspect asks for the jobs that are not settled as a queue. Sent by: host. Answer: a snapshot.
+type Inspect struct{ Reply kernel.Reply[inspect.Queue] }
+
+// Underway asks which jobs are under way, under which ids the cache has them. Sent by: host. Answer: a snapshot.
+type Underway struct{ Reply kernel.Reply[[]Flight] }
+
+// Flight is a job under way.
+type Flight struct {
+	ID    string
+	Run   uint64 // its request; 0: it is not at the cache
+	Cause string
+	Trail run.Trail // before it came to the cache
+}
+
+// Trace asks where a job stands. Sent by: host. Answer: caller.not_found, or what is known without the disk.
+type Trace struct {
+	ID    string
+	Reply kernel.Reply[Traced]
+}
+
+// Traced is where a job stands.
+type Traced struct {
+	State run.JobState
+	Cause string
+	Run   uint64    // its request at the cache; 0: none
+	Trail run.Trail // of a job that is not settled
+}
+
 // Drain has no job started any more.
 // Sent by: host, on the control lane. Answer: when none is under way and nothing is to be written.
 type Drain struct{ Reply kernel.Reply[struct{}] }
@@ -154,25 +198,39 @@ type ended struct {
 	err    error
 }
 
+// trailed is where the time of a run went that is about to end without a verdict. Sent by: cache, through Request.Left, on the control
+// lane. Races: the job may be at another run already; then it means nothing.
+type trailed struct {
+	id    string
+	run   uint64
+	trail run.Trail
+}
+
 // tick is the time that goes by. Sent by: a timer.
 type tick struct{}
 
-func (Submit) jobsMessage()  {}
-func (Get) jobsMessage()     {}
-func (List) jobsMessage()    {}
-func (Count) jobsMessage()   {}
-func (Watch) jobsMessage()   {}
-func (Unwatch) jobsMessage() {}
-func (Cancel) jobsMessage()  {}
-func (Raise) jobsMessage()   {}
-func (Revoke) jobsMessage()  {}
-func (Drain) jobsMessage()   {}
-func (loaded) jobsMessage()  {}
-func (wrote) jobsMessage()   {}
-func (erased) jobsMessage()  {}
-func (opened) jobsMessage()  {}
-func (ended) jobsMessage()   {}
-func (tick) jobsMessage()    {}
+func (Submit) jobsMessage()   {}
+func (Get) jobsMessage()      {}
+func (List) jobsMessage()     {}
+func (Count) jobsMessage()    {}
+func (Watch) jobsMessage()    {}
+func (Unwatch) jobsMessage()  {}
+func (Cancel) jobsMessage()   {}
+func (Raise) jobsMessage()    {}
+func (Revoke) jobsMessage()   {}
+func (Pause) jobsMessage()    {}
+func (Purge) jobsMessage()    {}
+func (Inspect) jobsMessage()  {}
+func (Underway) jobsMessage() {}
+func (Trace) jobsMessage()    {}
+func (trailed) jobsMessage()  {}
+func (Drain) jobsMessage()    {}
+func (loaded) jobsMessage()   {}
+func (wrote) jobsMessage()    {}
+func (erased) jobsMessage()   {}
+func (opened) jobsMessage()   {}
+func (ended) jobsMessage()    {}
+func (tick) jobsMessage()     {}
 
 // Failed answers the sender when the message could not be handled.
 func (m Submit) Failed(err error) { m.Reply.Fail(err) }
@@ -197,6 +255,21 @@ func (m Raise) Failed(err error) { m.Reply.Fail(err) }
 
 // Failed answers the sender when the message could not be handled.
 func (m Revoke) Failed(err error) { m.Reply.Fail(err) }
+
+// Failed answers the sender when the message could not be handled.
+func (m Pause) Failed(err error) { m.Reply.Fail(err) }
+
+// Failed answers the sender when the message could not be handled.
+func (m Purge) Failed(err error) { m.Reply.Fail(err) }
+
+// Failed answers the sender when the message could not be handled.
+func (m Inspect) Failed(err error) { m.Reply.Fail(err) }
+
+// Failed answers the sender when the message could not be handled.
+func (m Underway) Failed(err error) { m.Reply.Fail(err) }
+
+// Failed answers the sender when the message could not be handled.
+func (m Trace) Failed(err error) { m.Reply.Fail(err) }
 
 // Failed answers the sender when the message could not be handled.
 func (m Drain) Failed(err error) { m.Reply.Fail(err) }
@@ -292,14 +365,29 @@ type (
 		To     kernel.Reply[map[run.JobState]int]
 		States map[run.JobState]int
 	}
-	// Revoked answers a Revoke.
+	// Revoked answers a Revoke or a Purge.
 	Revoked struct {
 		To  kernel.Reply[int]
 		N   int
 		Err error
 	}
-	// Drained answers a Drain.
+	// Drained answers a Drain, and Done a Pause.
 	Drained struct{ To kernel.Reply[struct{}] }
+	Done    struct{ To kernel.Reply[struct{}] }
+	// Shown answers an Inspect, Flown an Underway, and HasTraced a Trace.
+	Shown struct {
+		To    kernel.Reply[inspect.Queue]
+		Queue inspect.Queue
+	}
+	Flown struct {
+		To      kernel.Reply[[]Flight]
+		Flights []Flight
+	}
+	HasTraced struct {
+		To     kernel.Reply[Traced]
+		Traced Traced
+		Err    error
+	}
 )
 
 func (Load) jobsEffect()      {}
@@ -320,3 +408,7 @@ func (Listed) jobsEffect()    {}
 func (Counted) jobsEffect()   {}
 func (Revoked) jobsEffect()   {}
 func (Drained) jobsEffect()   {}
+func (Done) jobsEffect()      {}
+func (Shown) jobsEffect()     {}
+func (Flown) jobsEffect()     {}
+func (HasTraced) jobsEffect() {}

@@ -36,6 +36,8 @@ type Record struct {
 	Hint        string        `json:"hint,omitempty"`
 	Kept        time.Duration `json:"kept"` // the clock when this was written
 	Events      []Event       `json:"events"`
+	Trail       run.Trail     `json:"trail,omitempty"` // where its time went; of a settled job it is on disk only
+	Cause       string        `json:"cause,omitempty"` // id of what led to it
 }
 
 // Digest is a SHA-256; in JSON it is hex.

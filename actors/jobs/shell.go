@@ -7,6 +7,7 @@ import (
 	"github.com/troupehost/troupe/actors/cache"
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/kernel"
+	"github.com/troupehost/troupe/actors/run"
 )
 
 // Config is what the actor needs.
@@ -15,6 +16,8 @@ type Config struct {
 	Journal Journal
 	Runner  Runner
 	Cache   kernel.Ref[cache.Message]
+	// Paused says which pauses the host holds; it is called when an incarnation begins. Nil: none, ever.
+	Paused func() Pause
 	// Stuck is told why what was settled cannot be written, and nil when it can again. It must not block.
 	Stuck func(why *fault.Error)
 }
@@ -34,6 +37,11 @@ func Spawn(parent kernel.Parent, cfg Config) (kernel.Ref[Message], error) {
 				sh.close(c, run)
 			}
 			sh.load(c)
+			if cfg.Paused != nil {
+				if p := cfg.Paused(); p.Paused || p.Held {
+					_ = c.Self().Control(p)
+				}
+			}
 			core := kernel.RunCore(NewState(cfg.Limits), sh.do)
 			return kernel.HandlerFunc[Message](func(c *kernel.Ctx[Message], m Message) {
 				if _, ok := m.(done); !ok {
@@ -144,6 +152,8 @@ func (sh *shell) do(c *kernel.Ctx[Message], e Effect) {
 			return opened{id: e.Record.ID, request: r, err: err}
 		})
 	case Start:
+		self, id, request := c.Self(), e.ID, e.Request.ID
+		e.Request.Left = kernel.ReplyFunc(func(t run.Trail, _ error) { _ = self.Control(trailed{id: id, run: request, trail: t}) })
 		kernel.Request(c, sh.cfg.Cache,
 			func(r kernel.Reply[cache.Answer]) cache.Message { return cache.Ask{Request: e.Request, Reply: r} },
 			func(a cache.Answer, err error) Message {
@@ -178,6 +188,14 @@ func (sh *shell) do(c *kernel.Ctx[Message], e Effect) {
 		give(e.To, e.N, e.Err)
 	case Drained:
 		e.To.Answer(struct{}{})
+	case Done:
+		e.To.Answer(struct{}{})
+	case Shown:
+		e.To.Answer(e.Queue)
+	case Flown:
+		e.To.Answer(e.Flights)
+	case HasTraced:
+		give(e.To, e.Traced, e.Err)
 	default:
 		c.Log().Error().Err(fault.New(fault.BugProtocol, "jobs", "", nil)).Msg("an effect without a hand")
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/troupehost/troupe/actors/cache"
 	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/inspect"
 	"github.com/troupehost/troupe/actors/kernel"
 	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/actors/sim"
@@ -58,6 +59,7 @@ type world struct {
 	incarnation int
 	skew        time.Duration // of the clock
 	ids         int
+	pause       Pause // by the operator; it outlives the actor
 
 	disk     map[string]Record
 	pending  []*pendingWrite
@@ -220,6 +222,7 @@ func newWorld(w *sim.World, inbox int, table *sim.Table) *world {
 			}
 			x.core = NewState(Limits{Queue: 6, Settled: 8, Active: simActive, Keep: 5 * time.Second, Retries: 2, Watchers: 64, Tags: 2, Writes: 3})
 			w.At(0, func() { _ = w.Send("", "jobs", tick{}) })
+			x.core.pause(x.pause) // the shell tells it before all else
 			return &box{x: x, s: x.core}
 		},
 		Faults: func(e Effect) sim.Kind {
@@ -377,6 +380,7 @@ func (x *world) do(s *sim.Shell, e Effect) {
 			return loaded{records: all, kept: x.clock}
 		})
 	case Write:
+		x.judgeTrail(e.Record)
 		x.write(s, func() { x.put(e.Record) }, func(err error) Message { return wrote{id: e.Record.ID, over: s.Rand().IntN(20) == 0, err: err} })
 	case Erase:
 		x.write(s, func() {
@@ -436,6 +440,13 @@ func (x *world) do(s *sim.Shell, e Effect) {
 		give(e.To, e.Page, e.Err)
 	case Revoked:
 		give(e.To, e.N, e.Err)
+	case Shown:
+		for p, n := range e.Queue.Parked {
+			if n < 0 {
+				x.violation("%d %s jobs wait", n, p)
+			}
+		}
+		give(e.To, e.Queue, nil)
 	}
 }
 
@@ -460,7 +471,7 @@ func (x *world) turn(s *sim.Shell) {
 				return next(err)
 			})
 	}
-	switch r.IntN(10) {
+	switch r.IntN(12) {
 	default:
 		x.ids++
 		q := Request{ID: fmt.Sprintf("%026d", x.ids), Tenant: "t", Priority: run.Priority(1 + r.IntN(4)), Body: &Body{}}
@@ -494,6 +505,24 @@ func (x *world) turn(s *sim.Shell) {
 		sim.Request(s, "jobs", func(answer func(int, error)) any {
 			return Revoke{Tenant: "t", Tag: tag, Reply: kernel.ReplyFunc(answer)}
 		}, func(_ int, err error) any { return next(err) })
+	case 6:
+		if r.IntN(4) > 0 {
+			sim.Request(s, "jobs", func(answer func(inspect.Queue, error)) any {
+				return Inspect{Reply: kernel.ReplyFunc(answer)}
+			}, func(_ inspect.Queue, err error) any { return next(err) })
+			return
+		}
+		sim.Request(s, "jobs", func(answer func(int, error)) any {
+			return Purge{Reply: kernel.ReplyFunc(answer)}
+		}, func(_ int, err error) any { return next(err) })
+	case 7:
+		x.pause = Pause{Paused: r.IntN(2) == 0, Held: r.IntN(2) == 0, Since: s.Now()}
+		x.answered++
+		_ = s.Control("jobs", x.pause)
+		s.World().At(time.Duration(r.IntN(500))*time.Millisecond, func() {
+			x.pause = Pause{}
+			_ = s.Control("jobs", Pause{})
+		})
 	case 3:
 		sim.Request(s, "jobs", func(answer func(Page, error)) any {
 			return List{Limit: 3, Reply: kernel.ReplyFunc(answer)}
@@ -506,6 +535,16 @@ func (x *world) turn(s *sim.Shell) {
 		if leaves {
 			s.World().At(time.Duration(r.IntN(100))*time.Millisecond, func() { _ = s.Control("jobs", Unwatch{Watcher: watcher}) })
 		}
+	}
+}
+
+// judgeTrail checks that the steps of a job lie between its ends, and that those of one that is settled say all of its time.
+func (x *world) judgeTrail(r Record) {
+	n := len(r.Trail)
+	if n == 0 || r.Trail[0].Stage != run.Received || StampOf(r.Trail[0].At) != r.Submitted ||
+		!slices.IsSortedFunc(r.Trail, func(a, b run.Step) int { return a.At.Compare(b.At) }) ||
+		r.State == run.JobSettled && (r.Trail[n-1].Stage != run.Delivered || StampOf(r.Trail[n-1].At) != r.Settled) {
+		x.violation("%s, %s: its trail is %+v", r.ID, r.State, r.Trail)
 	}
 }
 
@@ -554,7 +593,7 @@ func (x *world) check() sim.Check {
 				return fmt.Errorf("%d asked, %d answered", x.asked, x.answered)
 			case len(x.disk) > 0:
 				return fmt.Errorf("%d jobs are still on disk", len(x.disk))
-			case len(s.flight)+len(s.watches)+len(s.jobs)+s.open+s.kept+s.writes+len(s.failures)+len(s.line)+len(s.erase) > 0, s.slots != [run.Critical + 1]int{}:
+			case len(s.flight)+len(s.watches)+len(s.jobs)+s.open+s.kept+s.writes+len(s.failures)+len(s.line)+len(s.erase) > 0, s.slots != [run.Critical + 1]int{}, s.opens != s.slots:
 				return fmt.Errorf("left behind: %d flight %d watches %d jobs %d open %d kept %d writes, slots %v", len(s.flight), len(s.watches), len(s.jobs), s.open, s.kept, s.writes, s.slots)
 			case len(x.open) > 0:
 				return fmt.Errorf("%d runs are still open", len(x.open))

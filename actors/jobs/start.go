@@ -33,7 +33,7 @@ func (s *State) room(p run.Priority) bool {
 
 // startJobs begins what may be under way, the highest priority first, within one the oldest first.
 func (s *State) startJobs(now time.Time) []Effect {
-	if s.loading || s.draining || s.limits.Hold {
+	if s.loading || s.draining || s.limits.Hold || s.paused || s.held {
 		return nil
 	}
 	var out []Effect
@@ -57,6 +57,7 @@ func (s *State) start(now time.Time, j *job) []Effect {
 	j.Starts++
 	s.event(now, j, Event{What: Started, By: byHost})
 	j.Started = s.newest
+	j.Trail = j.Trail.Add(run.Step{Stage: run.Admitted, At: s.newest.Time(), Waits: "its input to be read", Owner: "jobs"})
 	return append([]Effect{Open{Record: j.Record, WithCode: j.withCode}}, s.tell(now, j)...)
 }
 
@@ -91,6 +92,8 @@ func (s *State) ended(now time.Time, m ended) []Effect {
 	j := s.jobs[m.id]
 	var out []Effect
 	if m.err == nil {
+		j.Trail = joined(j.Trail, m.answer.Trail)
+		m.answer.Trail = nil
 		out = s.settle(now, j, &m.answer, m.answer.Outcome.Fault)
 	} else {
 		out = s.stumbled(now, j, m.err)
@@ -125,6 +128,7 @@ func (s *State) requeue(now time.Time, j *job, f *fault.Error) []Effect {
 	s.leaveFlight(j)
 	j.State = run.JobQueued
 	s.event(now, j, Event{What: Requeued, By: byHost})
+	j.Trail = j.Trail.Add(run.Step{Stage: run.Admitted, At: s.newest.Time(), Waits: "its next try, after " + string(f.Code), Owner: "jobs"})
 	delay := min(max(minDelay<<min(j.delays, 7), f.RetryAfter), maxDelay)
 	j.delays = min(j.delays+1, 7)
 	j.phase, j.due = delayed, s.clock+delay

@@ -143,6 +143,8 @@ func (s *State) raise(now time.Time, m Raise) []Effect {
 		s.slots[j.Priority]--
 		s.slots[m.Priority]++
 	}
+	s.opens[j.Priority]--
+	s.opens[m.Priority]++
 	j.Priority = m.Priority
 	s.change(j)
 	j.waiting = append(j.waiting, waiter{version: j.version, to: m.Reply})
