@@ -45,7 +45,10 @@ func (h *Host) startChain() (err error) {
 	if err != nil {
 		return err
 	}
-	if p.outbox, err = chain.Spawn(h.system, chain.Config{Port: port, Store: store, Signers: []chain.Signer{workerSigner{h}}, Stuck: p.stuck}); err != nil {
+	if err := h.readPause(); err != nil {
+		return err
+	}
+	if p.outbox, err = chain.Spawn(h.system, chain.Config{Port: port, Store: store, Signers: []chain.Signer{workerSigner{h}}, Stuck: p.stuck, Paused: h.paused.on}); err != nil {
 		return err
 	}
 	settings := report.Settings{Interval: c.ReportEvery, MetricsEvery: c.MetricsEvery}

@@ -70,6 +70,7 @@ type Host struct {
 	sources  *fetch.Fetcher          // nil: there is no chain
 	placed   *placements             // nil: compute requests are served by somebody else, or not
 	chain    atomic.Pointer[chained] // nil: there is none
+	paused   chainPause
 	blobs    *blob.Store
 	journal  *journal
 	jobIDs   *jobIDs

@@ -129,6 +129,7 @@ type State struct {
 	last    time.Time // of the last message
 	clock   time.Duration
 	wake    time.Duration // when the next tick comes; 0: none does
+	paused  bool          // an operator wants nothing sent
 	stuck   fault.Code
 	disk    *fault.Error // why something could not be written
 	err     string
@@ -182,6 +183,10 @@ func (s *State) Step(now time.Time, in Message) []Effect {
 }
 
 func (s *State) step(now time.Time, in Message) []Effect {
+	if m, ok := in.(Pause); ok { // also while the store is read: nothing may be sent before it is known
+		s.paused = m.On
+		return []Effect{Paused{m.Reply}}
+	}
 	if s.loading {
 		switch m := in.(type) {
 		case tick:

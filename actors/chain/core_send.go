@@ -79,7 +79,7 @@ func (e *entry) turn() uint64 {
 
 // send signs and submits what may be.
 func (s *State) send(now time.Time) []Effect {
-	if s.link != up {
+	if s.link != up || s.paused {
 		return nil
 	}
 	var out []Effect

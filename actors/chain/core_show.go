@@ -100,7 +100,7 @@ func (s *State) status(now time.Time) inspect.Chain {
 	if !s.mark.Genesis.IsZero() {
 		c.Genesis, c.HeadHash = s.mark.Genesis.String(), head.Hash.String()
 	}
-	c.Connected, c.Since = s.link == up, s.linkSince
+	c.Connected, c.Since, c.Paused = s.link == up, s.linkSince, s.paused
 	c.Cap, c.Bytes = s.limits.Queue, s.bytes
 	c.LastError, c.LastErrorAt = s.err, s.errAt
 	c.Outbox = map[string]int{}
@@ -151,6 +151,8 @@ func (s *State) waitsFor(now time.Time, c inspect.Chain) string {
 		return fmt.Sprintf("%d blocks are read that the chain has", c.Lag)
 	case len(s.entries) == 0:
 		return ""
+	case s.paused && c.Outbox["waiting"] > 0:
+		return fmt.Sprintf("an operator lets %d calls go on: the outbox is paused", c.Outbox["waiting"])
 	case s.clock < s.pause:
 		return "the chain takes transactions again: it refused the last one"
 	}

@@ -11,7 +11,8 @@
 //
 // Each incarnation reads the store first; what comes meanwhile waits. The chain that answers first is ours from then on: its
 // genesis is written down, and its blocks are read from the last final one, or from where the host had come before. When another chain
-// answers, nothing is sent, everything is kept, and Config.Stuck is told, until ours is back or an operator says [Adopt].
+// answers, nothing is sent, everything is kept, and Config.Stuck is told, until ours is back or an operator says [Adopt]. While an
+// operator has it paused ([Pause]) nothing is signed or submitted either, and all else goes on.
 //
 // A call waits for its turn, gets the least nonce that is free, and is signed for a span of blocks. The transaction is on disk before
 // it is submitted, and no other one is made of the call before it is certain that this one will never be in a block: a block behind

@@ -103,6 +103,8 @@ type (
 		To  kernel.Reply[struct{}]
 		Err error
 	}
+	// Paused answers a Pause.
+	Paused struct{ To kernel.Reply[struct{}] }
 )
 
 func (Load) chainEffect()     {}
@@ -127,3 +129,4 @@ func (Ended) chainEffect()    {}
 func (Listed) chainEffect()   {}
 func (Stated) chainEffect()   {}
 func (Adopted) chainEffect()  {}
+func (Paused) chainEffect()   {}

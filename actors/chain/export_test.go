@@ -43,6 +43,8 @@ func Give(e Effect) bool {
 		e.To.Answer(e.Chain)
 	case Adopted:
 		give(e.To, struct{}{}, e.Err)
+	case Paused:
+		e.To.Answer(struct{}{})
 	default:
 		return false
 	}

@@ -94,6 +94,14 @@ type Adopt struct {
 	Reply   kernel.Reply[struct{}]
 }
 
+// Pause has nothing more signed or submitted, or has that go on. What is being submitted, or was, may still come into a block; blocks
+// are read and calls are taken as ever. The actor does not remember it: Config.Paused tells each incarnation.
+// Sent by: host, and the shell. Answer: when it is so. Races: the last one counts.
+type Pause struct {
+	On    bool
+	Reply kernel.Reply[struct{}]
+}
+
 // Outcome is what became of a call.
 type Outcome struct {
 	Number uint64       `json:"number"`
@@ -222,6 +230,7 @@ func (read) chainMessage()      {}
 func (lost) chainMessage()      {}
 func (trimmed) chainMessage()   {}
 func (tick) chainMessage()      {}
+func (Pause) chainMessage()     {}
 
 // Failed answers the sender when the message could not be handled.
 func (m Send) Failed(err error) { m.Reply.Fail(err) }
@@ -240,3 +249,6 @@ func (m Status) Failed(err error) { m.Reply.Fail(err) }
 
 // Failed answers the sender when the message could not be handled.
 func (m Adopt) Failed(err error) { m.Reply.Fail(err) }
+
+// Failed answers the sender when the message could not be handled.
+func (m Pause) Failed(err error) { m.Reply.Fail(err) }

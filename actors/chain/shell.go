@@ -17,6 +17,8 @@ type Config struct {
 	Port    Port
 	Store   Store
 	Signers []Signer // the first signs for who names no sender
+	// Paused says whether the outbox is paused when an incarnation begins. Nil: it is not.
+	Paused func() bool
 	// Patience is how long one call of the Port may take, but for Follow. Default 15 s.
 	Patience time.Duration
 	// Stuck is told why nothing goes on (host.chain_other, host.disk_*, busy.disk_space), and nil when it does again. It must not block.
@@ -41,6 +43,9 @@ func Spawn(parent kernel.Parent, cfg Config) (kernel.Ref[Message], error) {
 		New: func(c *kernel.Ctx[Message]) kernel.Handler[Message] {
 			sh.cancel = func() {}
 			core := kernel.RunCore(NewState(cfg.Limits, senders, rand.Uint64()), sh.do)
+			if cfg.Paused != nil && cfg.Paused() {
+				core.Receive(c, Pause{On: true})
+			}
 			sh.load(c)
 			return kernel.HandlerFunc[Message](func(c *kernel.Ctx[Message], m Message) {
 				switch m := m.(type) {
@@ -261,6 +266,8 @@ func (sh *shell) answer(c *kernel.Ctx[Message], e Effect) {
 		e.To.Answer(e.Chain)
 	case Adopted:
 		give(e.To, struct{}{}, e.Err)
+	case Paused:
+		e.To.Answer(struct{}{})
 	default:
 		c.Log().Error().Err(fault.New(fault.BugProtocol, "chain", "", nil)).Msg("an effect without a hand")
 	}

@@ -32,6 +32,7 @@ type Chain struct {
 	Forks       uint64         `json:"forks_total"`
 	LastError   string         `json:"last_error,omitempty"`
 	LastErrorAt time.Time      `json:"last_error_at,omitzero"`
+	Paused      bool           `json:"paused,omitempty"` // nothing is signed or submitted, for an operator wants it so
 }
 
 // ChainSender is one account that sends.
