@@ -4,9 +4,12 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"encoding/json"
 	"io/fs"
 	"net/http"
 	"path"
+
+	"github.com/troupehost/troupe/host/control/api"
 )
 
 //go:embed assets
@@ -34,15 +37,43 @@ func assetFiles() map[string]asset {
 		if err != nil {
 			return err
 		}
-		sum := sha256.Sum256(body)
 		pattern := name[len("assets"):]
 		if pattern == "/index.html" {
 			pattern = "/{$}"
 		}
-		found[pattern] = asset{kind: kind, tag: `"` + hex.EncodeToString(sum[:8]) + `"`, body: body}
+		found[pattern] = newAsset(kind, body)
 		return nil
 	})
+	found["/verbs.json"] = verbs()
 	return found
+}
+
+// verbs is the table of what can be done, as the page needs it.
+func verbs() asset {
+	type verb struct {
+		Name   string    `json:"name"`
+		Kind   string    `json:"kind"`
+		Action string    `json:"action"`
+		Right  api.Right `json:"right"`
+		Key    string    `json:"key"`
+		Danger bool      `json:"danger"`
+		Effect string    `json:"effect"`
+		Args   []string  `json:"args"`
+	}
+	list := []verb{}
+	for _, v := range api.Verbs {
+		list = append(list, verb{v.Name, v.Kind, v.Action, v.Right, v.Key, v.Danger, v.Effect, append([]string{}, v.Args...)})
+	}
+	body, err := json.Marshal(list)
+	if err != nil {
+		panic(err) // strings and booleans
+	}
+	return newAsset(api.TypeJSON, body)
+}
+
+func newAsset(kind string, body []byte) asset {
+	sum := sha256.Sum256(body)
+	return asset{kind: kind, tag: `"` + hex.EncodeToString(sum[:8]) + `"`, body: body}
 }
 
 func (a asset) serve(w http.ResponseWriter, r *http.Request) {

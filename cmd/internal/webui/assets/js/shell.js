@@ -1,0 +1,161 @@
+// What is around each view: the rail, the bar with the state of the host, the filter, notes.
+
+import { h } from './dom.js';
+import * as net from './net.js';
+import { app, watch, draw, set, go, pause, toast, addressOf, may } from './store.js';
+import { clean, num, ago, age, span, state, bytes } from './fmt.js';
+import { groups, titles, tables, command } from './cols.js';
+import { table } from './table.js';
+import { drawer } from './detail.js';
+import { verbsFor, begin } from './plan.js';
+import { inSight, keymap, clip, theme, openPalette, targets } from './keys.js';
+import { kindOf } from './detail.js';
+import * as boards from './boards.js';
+import * as tree from './tree.js';
+import * as pages from './pages.js';
+
+const pagesOf = {
+  overview: () => ({ body: boards.overview() }), queues: boards.queueBoard, workers: boards.workerBoard, sandbox: boards.sandbox, mailboxes: boards.mailboxes,
+  trace: () => ({ body: pages.tracePage() }), flow: () => ({ body: pages.flowPage() }), chain: pages.chainPage, compare: () => ({ body: pages.comparePage() }),
+};
+const filtered = new Set([...Object.keys(tables), 'queues', 'workers', 'sandbox', 'mailboxes']);
+const asTable = () => app.params.as === 'table';
+
+function rail() {
+  return h('nav', { class: 'rail', 'aria-label': 'Views' }, groups.map(([g, list]) => h('div', { key: g, class: 'group' }, h('h2', null, g), h('ul', null, list.map(([name, title]) => h('li', { key: name }, h('a', { href: addressOf(name), 'aria-current': app.view === name ? 'page' : undefined }, title)))))));
+}
+
+function top(o) {
+  const host = o.rows.get(o.order[0]) || {};
+  const worst = (host.health || []).some((x) => x.level === 'error') ? 'error' : (host.health || []).length ? 'warning' : 'ok';
+  const lost = o.state !== 'live' && !app.paused && !app.hidden && o.at;
+  return h('header', { class: 'bar-top' },
+    h('a', { class: 'brand', href: addressOf('overview') }, h('b', null, 'troupe'), h('span', { class: 'host' }, clean(host.name || (app.me && app.me.host) || '', 40))),
+    h('span', { class: 'vital' }, state(host.draining ? 'draining' : host.ready === false ? 'starting' : host.name ? 'ready' : 'waiting')),
+    host.started_at ? h('span', { class: 'vital wide' }, h('span', { class: 'dim' }, 'up '), ago(host.started_at)) : null,
+    host.rss_bytes ? h('span', { class: 'vital wide' }, h('span', { class: 'dim' }, 'resident '), bytes(host.rss_bytes)) : null,
+    h('a', { class: 'vital', href: addressOf('health') }, state(worst, (host.health || []).length ? num(host.health.length) + ' to know' : 'health')),
+    h('span', { class: 'grow' }),
+    h('span', { class: 'vital fresh' + (lost ? ' lost' : ''), title: 'of what is shown' }, app.paused ? state('paused', 'as of ' + span((Date.now() - app.pausedReal) / 1000) + ' ago') : lost ? state('lost', 'seen ' + age(o.at) + ' ago') : h('span', { class: 'dim' }, 'every ' + span(app.every / 1000))),
+    h('span', { class: 'vital wide dim', title: 'what you may do here: ' + [...app.rights].join(', ') }, [...app.rights].pop() || ''),
+    h('button', { id: 'pause', 'aria-pressed': app.paused ? 'true' : 'false', title: 'freeze the display (f)', onclick: () => { pause(!app.paused); } }, app.paused ? '▶ Go on' : '❙❙ Freeze'),
+    h('button', { class: 'icon', title: 'go to a view, or do something (:)', 'aria-label': 'Commands', onclick: openPalette }, '⌘'),
+    h('button', { class: 'icon', title: 'dark, light or as the system has it (d)', 'aria-label': 'Colours', onclick: theme }, '◐'),
+    h('button', { class: 'icon', title: 'keys (?)', 'aria-label': 'Keys', onclick: () => { app.help = !app.help; draw(); } }, '?'));
+}
+
+// Completion: names of fields, then values that are in sight.
+function suggestions(text, live) {
+  const word = /[^\s]*$/.exec(text)[0];
+  const m = /^([\w.]+)(!=|=|~|>|<|:)(.*)$/.exec(word);
+  const rows = live ? live.list().slice(0, 400) : [];
+  const fields = new Map();
+  for (const r of rows) for (const k of Object.keys(r)) { if (typeof r[k] !== 'object') { if (!fields.has(k)) fields.set(k, new Set()); if (fields.get(k).size < 40 && typeof r[k] === 'string') fields.get(k).add(r[k]); } }
+  const before = text.slice(0, text.length - word.length);
+  if (m) {
+    const start = m[3].slice(m[3].lastIndexOf(',') + 1);
+    return [...(fields.get(m[1]) || [])].filter((v) => v.startsWith(start) && v.length < 60 && v !== start).sort().slice(0, 8).map((v) => before + word.slice(0, word.length - start.length) + (/^[\w./:-]*$/.test(v) ? v : JSON.stringify(v)));
+  }
+  if (!word) return [];
+  return [...fields.keys()].filter((k) => k.startsWith(word)).sort().slice(0, 8).map((k) => before + k + '=');
+}
+
+function query(live) {
+  const q = app.local.query;
+  const text = q && q.view === app.view ? q.text : app.params.q || '';
+  const list = q && q.open ? suggestions(text, live) : [];
+  const wrong = live && live.state === 'refused' && live.error;
+  const column = wrong && Number((/column (\d+)/.exec(wrong.error.message + ' ' + wrong.hint) || [])[1]);
+  const put = (t) => { app.local.query = { view: app.view, text: t, open: true, at: -1 }; draw(); };
+  const done = (t) => { app.local.query = null; app.allMatch = false; set({ q: t.trim() }); };
+  return h('div', { class: 'querybar' },
+    h('label', { class: 'hidden', for: 'query' }, 'Filter'),
+    h('div', { class: 'queryfield' }, h('span', { class: 'slash', 'aria-hidden': 'true' }, '/'),
+      h('input', { id: 'query', class: 'query', value: text, placeholder: 'filter: state=busy,backoff mailbox_depth>80 path~worker', autocomplete: 'off', spellcheck: 'false', role: 'combobox', 'aria-expanded': list.length ? 'true' : 'false', 'aria-controls': 'suggestions', 'aria-invalid': wrong ? 'true' : 'false', 'aria-describedby': 'query-says',
+        oninput: (e) => put(e.target.value), onblur: () => { if (app.local.query) app.local.query.open = false; draw(); },
+        onkeydown: (e) => {
+          if (e.key === 'Enter') { e.preventDefault(); if (q && q.at >= 0 && list[q.at]) { put(list[q.at]); return; } done(e.target.value); const g = document.getElementById('grid'); if (g) g.focus(); } else if (e.key === 'Tab' && list.length && !e.shiftKey) { e.preventDefault(); put(list[Math.max(q.at, 0)]); } else if ((e.key === 'ArrowDown' || e.key === 'ArrowUp') && list.length) { e.preventDefault(); q.at = (q.at + (e.key === 'ArrowDown' ? 1 : list.length)) % list.length; draw(); } else if (e.key === 'Escape') app.local.query = null;
+        } }),
+      list.length ? h('ul', { id: 'suggestions', class: 'suggestions', role: 'listbox' }, list.map((s, i) => h('li', { key: s, role: 'option', 'aria-selected': q.at === i ? 'true' : 'false', class: q.at === i ? 'at' : '', onmousedown: (e) => { e.preventDefault(); put(s); } }, clean(s, 120)))) : null),
+    app.params.q ? h('button', { class: 'quiet', onclick: () => done('') }, 'Clear') : null,
+    h('p', { id: 'query-says', class: wrong ? 'problem' : 'dim says', role: 'status' }, wrong ? [column ? h('code', { class: 'caret' }, clean(app.params.q || '', 200).slice(0, column - 1) + '▸' + clean(app.params.q || '', 200).slice(column - 1)) : null, ' ', clean(wrong.message, 200), wrong.hint ? h('span', { class: 'dim' }, ' — ' + clean(wrong.hint, 200)) : null] : live && live.at ? `${num(live.order.length)} shown · ${num(live.matched)} match · ${num(live.total)} in all` + (live.dropped ? ` · ${num(live.dropped)} overtaken` : '') : ''));
+}
+
+function chosen() {
+  if (!app.marks.size) return null;
+  const [id, row] = app.marks.entries().next().value;
+  const kind = kindOf(app.view, row);
+  const verbs = verbsFor(kind, app.marks.size > 1 ? { ...row, any: true } : row);
+  return h('div', { class: 'chosen', role: 'toolbar', 'aria-label': 'What to do with what is marked' }, h('b', null, app.allMatch ? 'all that match' : num(app.marks.size) + ' marked'),
+    verbs.map((v) => h('button', { key: v.name, class: v.danger ? 'risky' : '', title: clean(v.effect), onclick: () => begin(v, targets({ id, row }, kind)) }, v.action, v.key ? h('kbd', null, v.key) : null)),
+    h('button', { class: 'quiet', onclick: () => { app.marks = new Map(); draw(); } }, 'Unmark'));
+}
+
+function view() {
+  const name = app.view;
+  if (pagesOf[name] && !asTable()) return pagesOf[name]();
+  if (!tables[name]) return { body: h('p', { class: 'empty' }, 'There is no view of this name.') };
+  if (name === 'tree') {
+    const x = tree.treeRows();
+    tree.index(x.rows);
+    inSight(x.rows);
+    return { live: x.live, body: table(x.t, x.rows, { ...x.opts, unsorted: true, open: (id, row) => pages.inspectRow('tree', id, row) }) };
+  }
+  const t = tables[name];
+  const limit = name === 'actors' ? 10000 : 1000;
+  const live = watch(name, { q: app.params.q, sort: app.params.sort, limit: app.params.limit || limit });
+  const rows = live.order.map((id) => ({ id, row: live.rows.get(id) })).filter((x) => x.row);
+  inSight(rows);
+  const above = name === 'artifacts' ? boards.artifactMap(live) : name === 'apps' ? pages.appCharts(live) : null;
+  return { live, rows: rows.length, body: h('div', { class: 'stack' }, above, rows.length || !live.at ? table(t, rows, { open: (id, row) => pages.inspectRow(name, id, row) }) : h('p', { class: 'empty' }, app.params.q ? 'Nothing matches the filter.' : 'There is nothing here.'),
+    live.matched > rows.length && live.at ? h('p', { class: 'more' }, `${num(rows.length)} of ${num(live.matched)} are shown. `, rows.length < 10000 ? h('button', { onclick: () => set({ limit: 10000 }) }, 'Show up to 10 000') : 'Filter to see the others.') : null) };
+}
+
+function help() {
+  if (!app.help) return null;
+  const kinds = new Map();
+  for (const v of app.verbs) if (may(v.right) && v.key) kinds.set(v.kind, [...(kinds.get(v.kind) || []), v]);
+  return h('div', { class: 'veil', onclick: (e) => { if (e.target === e.currentTarget) { app.help = false; draw(); } } }, h('section', { class: 'dialog help', role: 'dialog', 'aria-modal': 'true', 'aria-label': 'Keys' }, h('h2', null, 'Keys'),
+    h('div', { class: 'columns' }, keymap.map(([title, list]) => h('div', { key: title }, h('h3', null, title), h('dl', { class: 'keys' }, list.map(([k, w]) => [h('dt', null, k.split(' ').map((x) => (x === '…' ? ' … ' : h('kbd', null, x)))), h('dd', null, w)])))),
+      kinds.size ? h('div', null, h('h3', null, 'Do'), h('dl', { class: 'keys' }, [...kinds].map(([kind, list]) => [h('dt', null, kind), h('dd', null, list.map((v) => [h('kbd', null, v.key), ' ' + v.action + '  ']))]))) : h('p', { class: 'dim' }, 'You may look, and change nothing.')),
+    h('p', { class: 'dim' }, 'Filters are written as in the terminal and on the command line: field=value,other  field!=value  field~part  field>5  age>5s. '),
+    h('div', { class: 'buttons' }, h('button', { class: 'primary', onclick: () => { app.help = false; draw(); } }, 'Close'))));
+}
+
+// page is all that is on the screen.
+export function page(dialog, palette) {
+  if (app.fatal) {
+    return h('main', { class: 'fatal', id: 'main', tabindex: '-1' }, h('h1', null, 'troupe'), h('p', { role: 'alert' }, clean(app.fatal.message || 'There is no session.', 300)), h('p', { class: 'dim' }, clean(app.fatal.hint || '', 300)));
+  }
+  const o = watch('overview');
+  const v = view();
+  const stale = v.live && v.live.state !== 'live' && v.live.state !== 'refused' && v.live.at && !app.paused && !app.hidden;
+  const title = titles[app.view] || 'Troupe';
+  const d = drawer((x) => (v.live && v.live.rows.get(x.id)) || findRow(x));
+  return h('div', { class: 'shell' + (d ? ' with-drawer' : '') + (app.banner ? ' with-banner' : '') },
+    top(o), rail(),
+    h('main', { id: 'main', tabindex: '-1', class: stale ? 'stale' : '' },
+      app.banner ? h('p', { class: 'banner', role: 'alert' }, app.banner, h('button', { class: 'quiet', onclick: () => { app.banner = ''; draw(); } }, 'Understood')) : null,
+      h('div', { class: 'title' }, h('h1', null, title), h('span', { class: 'grow' }),
+        tables[app.view] && pagesOf[app.view] ? h('button', { class: 'quiet', onclick: () => set({ as: asTable() ? '' : 'table' }) }, asTable() ? 'Board' : 'Table') : null,
+        h('button', { class: 'quiet', title: command(app.view, app.params), onclick: () => clip(command(app.view, app.params)) }, 'Copy as CLI'),
+        h('button', { class: 'quiet', onclick: () => { const l = v.live || o; net.save(`troupe-${app.view}.json`, { view: app.view, q: app.params.q, at: l.at, boot: app.boot, matched: l.matched, total: l.total, rows: l.list() }); } }, 'Download JSON')),
+      filtered.has(app.view) ? query(v.live) : null,
+      stale ? h('p', { class: 'banner', role: 'status' }, 'Not connected. This is what was seen ', age(v.live.at), ' ago; it is tried again.', v.live.error ? h('span', { class: 'dim' }, ' ' + clean(v.live.error.message, 200)) : null) : null,
+      v.live && v.live.state === 'refused' && !(app.params.q && filtered.has(app.view)) && !v.live.at ? h('p', { class: 'problem', role: 'alert' }, h('b', null, clean(v.live.error.code)), ' ', clean(v.live.error.message), ' ', h('span', { class: 'dim' }, clean(v.live.error.hint))) : null,
+      chosen(),
+      h('div', { class: 'view', key: app.view }, v.body)),
+    d,
+    dialog, palette, help(),
+    h('div', { class: 'toasts', role: 'status', 'aria-live': 'polite' }, app.toasts.map((t) => h('p', { key: t.id, class: 'toast tone-' + t.tone }, t.words))));
+}
+
+let found = null;
+// findRow looks for what the drawer shows in the other subscriptions.
+function findRow(d) {
+  found = null;
+  app.eachLive((l) => { if (!found && (l.view === d.view || (d.view === 'mailboxes' && l.view === 'actors') || (d.view === 'tree' && l.view === 'actors')) && l.rows.has(d.id)) found = l.rows.get(d.id); });
+  return found;
+}
+
+export { go, toast };
