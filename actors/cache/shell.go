@@ -66,6 +66,11 @@ func Spawn(parent kernel.Parent, cfg Config) (kernel.Ref[Message], error) {
 						sh.index(c)
 					}
 					return
+				case Pause: // whichever comes last says what holds now
+					if cfg.Paused != nil {
+						core.Receive(c, Pause{Off: !cfg.Paused()})
+						return
+					}
 				case indexed:
 					if m.err != nil {
 						c.Log().Error().Err(m.err).Msg("the artifact index could not be read; the cache starts empty")

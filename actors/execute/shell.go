@@ -30,7 +30,7 @@ func Spawn(parent kernel.Parent, cfg Config) (kernel.Ref[Message], error) {
 		Name:    "execute",
 		Mailbox: cmp.Or(cfg.Mailbox, max(cfg.Queue, 256)),
 		New: func(c *kernel.Ctx[Message]) kernel.Handler[Message] {
-			sh := &shell{port: cfg.Workers, leases: cfg.Leases, observe: cfg.Observe, number: c.Incarnation(),
+			sh := &shell{port: cfg.Workers, leases: cfg.Leases, observe: cfg.Observe, paused: cfg.Paused, number: c.Incarnation(),
 				workers: map[uint64]kernel.Ref[workerMessage]{}, up: map[uint64]Worker{}, lent: map[uint64]Lease{}}
 			if sh.observe == nil {
 				sh.observe = nobody{}
@@ -64,6 +64,7 @@ type shell struct {
 	port    Workers
 	leases  Leases // may be nil
 	observe Observer
+	paused  func() time.Time
 	number  uint64 // of this incarnation
 	workers map[uint64]kernel.Ref[workerMessage]
 	up      map[uint64]Worker // those that were observed to have a process
@@ -77,6 +78,14 @@ func (sh *shell) Receive(c *kernel.Ctx[Message], m Message) {
 	case ready:
 		sh.up[m.Worker] = m.worker
 		sh.observe.Spawned()
+	case Pause: // whichever comes last says what holds now
+		if sh.paused != nil {
+			p := m
+			p.Since = sh.paused()
+			p.Off = p.Since.IsZero()
+			sh.core.Receive(c, p)
+			return
+		}
 	case returned:
 		if m.incarnation != sh.number { // it ended with the one that lent it
 			return

@@ -44,9 +44,17 @@ func Spawn(parent kernel.Parent, cfg Config) (kernel.Ref[Message], error) {
 			}
 			core := kernel.RunCore(NewState(cfg.Limits), sh.do)
 			return kernel.HandlerFunc[Message](func(c *kernel.Ctx[Message], m Message) {
-				if _, ok := m.(done); !ok {
-					core.Receive(c, m)
+				switch p := m.(type) {
+				case done:
+					return
+				case Pause: // whichever comes last says what holds now
+					if cfg.Paused != nil {
+						held := cfg.Paused()
+						held.Reply = p.Reply
+						m = held
+					}
 				}
+				core.Receive(c, m)
 			})
 		},
 	})

@@ -39,8 +39,15 @@ func Spawn(parent kernel.Parent, cfg Config) (kernel.Ref[Message], error) {
 				}
 			}
 			return kernel.HandlerFunc[Message](func(c *kernel.Ctx[Message], m Message) {
-				if e, ok := m.(exited); ok {
+				switch e := m.(type) {
+				case exited:
 					delete(sh.workers, e.Worker)
+				case Pause: // whichever comes last says what holds now
+					if cfg.Paused != nil {
+						e.Since = cfg.Paused()
+						e.Off = e.Since.IsZero()
+						m = e
+					}
 				}
 				core.Receive(c, m)
 			})

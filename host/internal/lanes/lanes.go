@@ -233,7 +233,7 @@ func (l *Lane) Ride(ctx context.Context, began time.Time, j execute.Job, io exec
 	single := io.Stdin != nil || io.Stdout != nil || io.Stderr != nil
 	x, full := l.board(l.t.at(began), single)
 	if x == nil && !single && (full || l.workers() == 0) {
-		x = l.await(ctx, l.t.at(began))
+		x = l.await(ctx, began, &j)
 	}
 	if x == nil {
 		return run.Outcome{}, began, false

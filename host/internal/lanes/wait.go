@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/troupehost/troupe/actors/execute"
 )
 
 const (
@@ -21,22 +23,55 @@ const (
 type line struct {
 	n  atomic.Int64
 	mu sync.Mutex
-	at []chan struct{}
+	at []seat
 
 	hope   atomic.Int64 // until then a worker that was asked back may return; since Table.base
 	pause  atomic.Int64 // until then there is no further hope
 	turned atomic.Int64 // callers that found no worker since the last hope
 }
 
+// seat is a caller that waits.
+type seat struct {
+	call chan struct{} // it may try again
+	of   Waiting
+}
+
+// Waiting is a run whose caller waits for a place in a lane.
+type Waiting struct {
+	Job   execute.Job
+	Since time.Time
+}
+
+// Waiting returns the runs whose callers wait for a place.
+func (t *Table) Waiting() []Waiting {
+	t.mu.Lock()
+	var lines []*line
+	for _, l := range t.lanes {
+		if l.line.n.Load() > 0 {
+			lines = append(lines, &l.line)
+		}
+	}
+	t.mu.Unlock()
+	var out []Waiting
+	for _, l := range lines {
+		l.mu.Lock()
+		for _, s := range l.at {
+			out = append(out, s.of)
+		}
+		l.mu.Unlock()
+	}
+	return out
+}
+
 // join puts a caller at the end, nil if there are too many.
-func (l *line) join() chan struct{} {
+func (l *line) join(w Waiting) chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.at) >= maxWaiting {
 		return nil
 	}
 	c := make(chan struct{}, 1)
-	l.at = append(l.at, c)
+	l.at = append(l.at, seat{call: c, of: w})
 	l.n.Store(int64(len(l.at)))
 	return c
 }
@@ -45,7 +80,7 @@ func (l *line) join() chan struct{} {
 func (l *line) part(c chan struct{}) {
 	l.mu.Lock()
 	for n := range l.at {
-		if l.at[n] == c {
+		if l.at[n].call == c {
 			l.at = append(l.at[:n], l.at[n+1:]...)
 			l.n.Store(int64(len(l.at)))
 			l.mu.Unlock()
@@ -65,7 +100,7 @@ func (l *line) call(n int) {
 	defer l.mu.Unlock()
 	n = min(n, len(l.at))
 	for _, c := range l.at[:n] {
-		c <- struct{}{}
+		c.call <- struct{}{}
 	}
 	l.at = append(l.at[:0:0], l.at[n:]...)
 	l.n.Store(int64(len(l.at)))
@@ -74,14 +109,15 @@ func (l *line) call(n int) {
 // await boards as soon as there is a place, for up to Config.Patience: while a code is called by more callers than its workers
 // have places for, none of these has to go through the queue, where it would be a backlog that keeps the workers from being
 // lent. A backlog of others has the workers asked back, and then everybody goes to the queue.
-func (l *Lane) await(ctx context.Context, now int64) *lease {
+func (l *Lane) await(ctx context.Context, began time.Time, j *execute.Job) *lease {
+	now, w := l.t.at(began), Waiting{Job: *j, Since: began}
 	patience := int64(l.t.cfg.Patience)
 	if l.workers() == 0 {
 		if patience = l.hopes(now); patience <= 0 {
 			return nil
 		}
 	}
-	c := l.line.join()
+	c := l.line.join(w)
 	if c == nil {
 		return nil
 	}
@@ -95,7 +131,7 @@ func (l *Lane) await(ctx context.Context, now int64) *lease {
 		}
 		select {
 		case <-c:
-			if c = l.line.join(); c == nil {
+			if c = l.line.join(w); c == nil {
 				return nil
 			}
 		case <-ctx.Done():

@@ -21,7 +21,9 @@ type questions struct {
 
 	gas, memory int64       // what the worker said last
 	open        atomic.Bool // the host works on one
-	unheard     bool        // something came from the worker before the answer was sent
+
+	seenGas, seenMemory atomic.Int64 // the same as gas and memory, for those who look
+	unheard             bool         // something came from the worker before the answer was sent
 }
 
 func (q *questions) close() {
@@ -44,6 +46,8 @@ func (s *session) ask(m *wire.Ask) error {
 		return s.lie("memory that cannot be")
 	}
 	q.gas, q.memory = m.Gas, m.MemoryBytes
+	q.seenGas.Store(m.Gas)
+	q.seenMemory.Store(m.MemoryBytes)
 	if q.ctx == nil {
 		q.ctx, q.end = context.WithCancel(s.ctx)
 		go s.awaitEnd(q.ctx, q.end)

@@ -119,6 +119,18 @@ type Observer interface {
 	Orphaned(kind string)
 }
 
+// Ride is one run that an execute worker has, or that stands in its ring or before it.
+type Ride struct {
+	Job     execute.Job
+	Worker  string
+	Asked   time.Time     // when it was written to the worker; zero: it waits before the ring
+	Runs    bool          // the worker has it now, as far as is known
+	Answers bool          // the worker has answered, and what that means is being found out
+	CPU     time.Duration // Runs: of the worker since it has the run
+	Gas     int64         // as a guest that asks for its turns said last; 0: nothing is known
+	Memory  int64         // the same, in bytes
+}
+
 // Facts are what the probe said about this build of the worker on this machine.
 type Facts struct {
 	BuildID string

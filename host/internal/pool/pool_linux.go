@@ -58,6 +58,7 @@ type Pool struct {
 	seq      map[string]int
 	workers  map[*worker]struct{}
 	lines    map[*line]struct{}
+	looked   int            // times that Look was called
 	calls    sync.WaitGroup // Prepare, Start and Run under way
 	closing  chan struct{}  // closed when Close begins
 	stopped  chan struct{}  // closed when Close is through

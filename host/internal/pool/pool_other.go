@@ -32,6 +32,21 @@ func (p *Pool) Program() Program { return Program{} }
 // Workers returns none.
 func (p *Pool) Workers() []inspect.Worker { return nil }
 
+// Look returns none.
+func (p *Pool) Look() []inspect.Worker { return nil }
+
+// Rides returns none.
+func (p *Pool) Rides() []Ride { return nil }
+
+// Preparing returns none.
+func (p *Pool) Preparing() map[uint64]string { return nil }
+
+// Kill is refused.
+func (p *Pool) Kill(string) error { return unsupported() }
+
+// Retire is refused.
+func (p *Pool) Retire(string) (bool, error) { return false, unsupported() }
+
 // Prepare is refused.
 func (p *Pool) Prepare(context.Context, prepare.Job, func(prepare.Budget)) prepare.Outcome {
 	return prepare.Outcome{Fault: unsupported()}

@@ -108,6 +108,7 @@ type preparation struct {
 	meta   artifacts.Meta
 	ticket uint64
 	clock  string
+	worker string // its id, once it has greeted; guarded by preparations.mu
 }
 
 const opPrepare = "prepare"
@@ -130,6 +131,7 @@ func (j *preparation) do(ctx context.Context) error {
 	}
 	defer w.bury()
 	w.assign(j.job.Tenant, j.job.Key)
+	j.pool.prepares.isWith(j, w.id)
 	w.proc.look()
 	begin := time.Now()
 	done, told, err := j.talk(ctx, w, code, out)

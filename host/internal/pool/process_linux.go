@@ -35,6 +35,7 @@ type process struct {
 	struck look          // when it was killed first: what it used afterwards the kernel needed to take it down
 	maxRSS int64         // the kernel's account at death, see peakRSS
 	peak   int64         // largest resident size that was seen
+	rss    int64         // resident size at the last look of an operator
 	data   int64         // largest size of what RLIMIT_DATA counts that was seen
 	limits rlimits
 	home   string // its control group, "" if it has none of its own

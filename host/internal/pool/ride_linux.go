@@ -265,9 +265,11 @@ func (s *session) conclude(err error) {
 	}
 	s.close()
 	reason := s.watch.end()
-	wall := time.Since(s.asked)
+	seen := time.Now()
+	wall := seen.Sub(s.asked)
 	x.bury()
 	out := &s.out
+	out.AnsweredAt = seen
 	out.Sandbox = x.pool.facts.Sandbox
 	out.Usage.CPU, out.Usage.Wall = s.watch.used(), wall
 	out.Clock = s.watch.struck()
@@ -287,7 +289,7 @@ func (s *session) conclude(err error) {
 func (s *session) settle(cpu time.Duration, now time.Time, lone bool) {
 	out := &s.out
 	out.Sandbox = s.x.pool.facts.Sandbox
-	out.Usage.CPU, out.Usage.Wall = cpu, now.Sub(s.asked)
+	out.Usage.CPU, out.Usage.Wall, out.AnsweredAt = cpu, now.Sub(s.asked), now
 	if s.watch != nil {
 		out.Clock = s.watch.struck()
 	}
