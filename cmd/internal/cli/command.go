@@ -37,6 +37,7 @@ func (a *app) tree(ctx context.Context) *cobra.Command {
 	p.Var(&a.progress, "progress", "progress on stderr; auto is a line on a terminal and silence in a pipe")
 	p.BoolVarP(&a.quiet, "quiet", "q", false, "no receipt, notes or progress on stderr; errors only")
 	p.BoolVarP(&a.verbose, "verbose", "v", false, "log of the private host on stderr")
+	a.addShared(p)
 	onlyOnce(p)
 	completeFlags(root, p)
 	return root
@@ -54,6 +55,7 @@ type verb struct {
 	flags    func(*pflag.FlagSet)
 	run      func(ctx context.Context, args []string) error // nil: a group
 	rows     bool                                           // it prints a list: -o jsonl and -o template are for each row, and -o name is possible
+	settle   settle                                         // which settings it is given beside its flags
 	verbs    []verb
 }
 
@@ -76,15 +78,21 @@ func (a *app) command(v verb) *cobra.Command {
 		}
 	} else {
 		c.RunE = func(c *cobra.Command, args []string) error {
+			if err := a.settleFlags(c, v.settle); err != nil {
+				return err
+			}
 			if err := a.refuseForm(v, c.CommandPath()); err != nil {
 				return err
 			}
 			return v.run(c.Context(), args)
 		}
 	}
-	c.ValidArgsFunction = func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	c.ValidArgsFunction = func(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		if v.complete == nil {
 			return nil, cobra.ShellCompDirectiveDefault
+		}
+		if a.settleFlags(c, v.settle) != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		return v.complete(args), cobra.ShellCompDirectiveNoFileComp
 	}

@@ -43,6 +43,7 @@ func Main() int {
 			return h, nil
 		},
 		confinement: host.Sandbox, owner: host.ReadOwner, askSecret: askTerminal(os.Stdin, os.Stderr), patience: patience, reaction: reaction,
+		sharedFlags: sharedFlags{systemConfig: systemFile(), environ: os.Environ}, outside: process(),
 	}
 	return a.main(os.Args[1:])
 }
@@ -82,6 +83,8 @@ type app struct {
 	format          form
 	progress        choice
 	quiet, verbose  bool
+	sharedFlags
+	outside
 
 	sandbox   string        // --sandbox of run
 	guestExit bool          // --guest-exit of run
@@ -107,7 +110,7 @@ func (a *app) main(args []string) int {
 	if err == nil {
 		err = a.out.err
 	}
-	return finish(a.err, err, a.guestExit)
+	return a.asPlugin(args, err, finish(a.err, err, a.guestExit))
 }
 
 func untilDashes(args []string) []string {

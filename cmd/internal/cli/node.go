@@ -45,6 +45,9 @@ type node struct {
 
 // open finds or starts a host. The caller must close the node.
 func (a *app) open(ctx context.Context, far reach) (*node, error) {
+	if a.connect != "" || a.socket != "" {
+		return a.remote(ctx)
+	}
 	dir, err := a.directory()
 	if err != nil {
 		return nil, err

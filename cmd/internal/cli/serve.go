@@ -8,11 +8,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/rs/zerolog"
-
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/host"
 	"github.com/troupehost/troupe/host/control"
+	"github.com/troupehost/troupe/host/control/client"
 )
 
 const lastReplies = 2 * time.Second // for replies to leave after the host has stopped
@@ -38,35 +37,49 @@ func (a *app) serve(ctx context.Context, f *serveFlags) (err error) {
 	if cfg.Socket, err = a.socketPath(dir); err != nil {
 		return err
 	}
-	level := zerolog.InfoLevel
-	switch {
-	case a.verbose:
-		level = zerolog.DebugLevel
-	case a.quiet:
-		level = zerolog.ErrorLevel
+	life := a.newLife(f, dir)
+	cfg.Log = life.log
+	for _, p := range a.misspelt() {
+		cfg.Log.Warn().Str("hint", p.Hint).Msg(p.String())
 	}
-	cfg.Log = a.log(level)
-
-	doors, err := openDoors(f)
+	sockets, err := a.takeSockets()
+	if err != nil {
+		return err
+	}
+	defer closeAll(sockets)
+	if l := sockets[socketControl]; l != nil {
+		cfg.Socket = l.Addr().String()
+	}
+	doors, err := openDoors(f, sockets)
 	if err != nil {
 		return err
 	}
 	defer doors.close()
-	starting, cancel := a.untilAsked(ctx)
-	defer cancel()
+	starting, stop := life.begin(ctx)
+	defer stop()
 	h, err := a.acquire(starting, cfg, &f.chain)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.chain.close()) }()
-	listener, err := control.Listen(cfg.Socket)
-	if err != nil {
-		_ = h.Close()
-		return err
+	listener := sockets[socketControl]
+	if listener == nil {
+		if listener, err = control.Listen(cfg.Socket); err != nil {
+			_ = h.Close()
+			return err
+		}
 	}
 	server := control.New(h, serverOptions(cfg))
+	defer server.Close()
 	var serving sync.WaitGroup
-	failed := make(chan error, 3+len(doors))
+	failed := make(chan error, 4+len(doors))
+	inside, dial := control.Pair() // the way of the signals
+	serving.Go(func() {
+		if err := server.Serve(inside); err != nil {
+			failed <- fault.New(fault.BugUnexpected, "control pair", "", err)
+		}
+	})
+	life.host.Store(client.Over(dial))
 	closeChain, err := f.chain.serve(cfg.Socket, failed)
 	if err != nil {
 		return errors.Join(err, h.Close())
@@ -87,6 +100,10 @@ func (a *app) serve(ctx context.Context, f *serveFlags) (err error) {
 	}
 	cfg.Log.Info().Str("socket", cfg.Socket).Str("data_dir", dir).Msg("ready")
 	fmt.Fprintf(a.out, "ready %s\n", cfg.Socket)
+	life.manager.Ready("ready")
+	managing, unmanaged := context.WithCancel(ctx)
+	defer unmanaged()
+	serving.Go(func() { life.manage(managing, h) })
 
 	select {
 	case <-starting.Done():
@@ -96,12 +113,16 @@ func (a *app) serve(ctx context.Context, f *serveFlags) (err error) {
 	case err = <-failed:
 		cfg.Log.Error().Err(err).Msg("a listener failed")
 	}
+	life.drain()
 	closed := make(chan error, 1)
 	go func() { closed <- h.Close() }()
+	ending, ended := context.WithCancel(ctx)
+	defer ended()
+	serving.Go(func() { life.stopping(ending, h, cfg.StopTimeout) })
 	var closeErr error
 	select {
 	case closeErr = <-closed:
-	case s := <-a.interrupts:
+	case s := <-life.again:
 		cfg.Log.Warn().Stringer("signal", s).Msg("stopping now: running work is canceled")
 		a.releaseInterrupts()
 		server.Cancel() // the answers leave below
@@ -112,6 +133,8 @@ func (a *app) serve(ctx context.Context, f *serveFlags) (err error) {
 	defer done()
 	_ = server.Drain(replies)
 	_ = server.Close()
+	ended()
+	unmanaged()
 	serving.Wait() // the socket is gone then
 	cfg.Log.Info().Msg("stopped")
 	return errors.Join(err, h.Wait(), closeErr)
@@ -127,15 +150,21 @@ type door struct {
 type doors []door
 
 // openDoors listens for the users of apps, before there is a host: an address that is taken shows at once.
-func openDoors(f *serveFlags) (all doors, err error) {
+func openDoors(f *serveFlags, sockets map[string]net.Listener) (all doors, err error) {
 	for _, d := range []struct {
-		flag, address string
-		serve         func(running, net.Listener) error
-	}{{"--app-listen", f.appListen, running.ServeApps}, {"--app-tls", f.appTLS, running.ServeTLS}} {
-		if d.address == "" {
+		flag, address, socket string
+		serve                 func(running, net.Listener) error
+	}{{"--app-listen", f.appListen, socketApps, running.ServeApps}, {"--app-tls", f.appTLS, socketAppsTLS, running.ServeTLS}} {
+		l, held := sockets[d.socket]
+		switch {
+		case held && d.address != "":
+			all.close()
+			return nil, usage(d.flag+" and a socket "+d.socket+" of the service manager", "choose one of them")
+		case !held && d.address == "":
 			continue
+		case !held:
+			l, err = net.Listen("tcp", d.address)
 		}
-		l, err := net.Listen("tcp", d.address)
 		if err != nil {
 			all.close()
 			return nil, fault.New(fault.CallerConfig, "listen", fault.Quote(d.address), err).WithHint("give " + d.flag + " an address like 127.0.0.1:8080 that is free")
@@ -143,6 +172,27 @@ func openDoors(f *serveFlags) (all doors, err error) {
 		all = append(all, door{l, d.flag, func(h running) error { return d.serve(h, l) }})
 	}
 	return all, nil
+}
+
+// Names of sockets that a service manager may hold for a 'serve'.
+const (
+	socketControl = "control"
+	socketApps    = "apps"
+	socketAppsTLS = "apps-tls"
+)
+
+// takeSockets takes over the sockets that a service manager holds for this process.
+func (a *app) takeSockets() (map[string]net.Listener, error) {
+	if a.sockets == nil {
+		return nil, nil
+	}
+	return a.sockets(socketControl, socketApps, socketAppsTLS)
+}
+
+func closeAll(sockets map[string]net.Listener) {
+	for _, l := range sockets {
+		_ = l.Close()
+	}
 }
 
 func (d doors) close() {
@@ -190,17 +240,4 @@ func (a *app) startWithChain(ctx context.Context, cfg host.Config, ch *chainServ
 		return nil, errors.Join(err, ch.close())
 	}
 	return h, nil
-}
-
-// untilAsked returns a context that the first signal ends; the next one stays for whoever drains.
-func (a *app) untilAsked(parent context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(parent)
-	go func() {
-		select {
-		case s := <-a.interrupts:
-			cancel(fault.New(fault.CanceledCaller, "signal", s.String(), nil))
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, func() { cancel(nil) }
 }

@@ -23,10 +23,11 @@ type serveFlags struct {
 	appListen, appTLS, certificates string // of the users of apps
 	passphrase                      string // file
 	chain                           chainServe
+	life                            lifeFlags
 }
 
-// settings says which flag sets which field of host.Config.
-var settings = []struct{ flag, field, what string }{
+// hostSettings says which flag sets which field of host.Config.
+var hostSettings = []struct{ flag, field, what string }{
 	{"prepare-workers", "PrepareWorkers", "prepare at most N codes at once"},
 	{"prepare-workers-critical", "PrepareWorkersCritical", "prepare at most N codes at once while critical ones wait (default: all cores, at least --prepare-workers)"},
 	{"execute-workers", "ExecuteWorkers", "at most N worker processes for runs"},
@@ -43,6 +44,7 @@ var settings = []struct{ flag, field, what string }{
 	{"forgive-suspects", "ForgiveSuspects", "a run that was suspect twice does not count against its code"},
 	{"quarantine-after", "QuarantineAfter", "put code in quarantine when N runs in a row counted against it"},
 	{"quarantine", "Quarantine", "refuse code in quarantine for D"},
+	{"drain-timeout", "StopTimeout", "let running work end for D when the host is told to stop"},
 	{"job-keep", "JobKeep", "keep a settled job and its result for D"},
 	{"job-bytes", "JobBytes", "jobs and the warm-up list take at most SIZE on disk"},
 	{"app-slots", "Apps.Slots", "at most N instances of apps that live on"},
@@ -67,6 +69,7 @@ func (f *serveFlags) add(fs *pflag.FlagSet) {
 		"CrossCheck":   count{p: &c.CrossCheck}, "ClockStep": step{(*span)(&c.ClockStep)},
 		"CacheBytes": (*size)(&c.CacheBytes), "JobBytes": (*size)(&c.JobBytes),
 		"RetryCooldown": upTo((*span)(&c.RetryCooldown), 24*time.Hour), "Quarantine": upTo((*span)(&c.Quarantine), 24*time.Hour),
+		"StopTimeout":  upTo((*span)(&c.StopTimeout), time.Hour),
 		"JobKeep":      limit{(*span)(&c.JobKeep), leastKeep, mostKeep},
 		"WasmFeatures": word{&c.WasmFeatures, "LIST"}, "WasmCaps": word{&c.WasmCaps, "LIST"},
 		"Sandbox": word{&c.Sandbox, "POLICY"},
@@ -75,7 +78,7 @@ func (f *serveFlags) add(fs *pflag.FlagSet) {
 		"Apps.ListenFrom": ports{&c.Apps.ListenFrom, &c.Apps.ListenTo},
 	}
 	switches := map[string]*bool{"ForgiveSuspects": &c.ForgiveSuspects, "Apps.Resume": &c.Apps.Resume}
-	for _, s := range settings {
+	for _, s := range hostSettings {
 		if on, ok := switches[s.field]; ok {
 			fs.BoolVar(on, s.flag, false, s.what)
 			continue
@@ -86,6 +89,7 @@ func (f *serveFlags) add(fs *pflag.FlagSet) {
 	fs.Var(word{&f.appTLS, "ADDR"}, "app-tls", "hand TLS connections on ADDR to apps by the server names in their manifests (default: nowhere)")
 	fs.Var(word{&f.certificates, "DIR"}, "app-cert", "directory of certificates for --app-tls: NAME.pem and NAME.key for each server name")
 	f.chain.add(fs, &c.Chain)
+	f.life.add(fs)
 	fs.Var(word{&f.passphrase, "FILE"}, "key-passphrase-file", "the first line of FILE locks and unlocks the worker key (default: it is kept in clear)")
 }
 
@@ -145,7 +149,7 @@ func (f *serveFlags) config(dir string) (host.Config, error) {
 	}
 	err := cfg.Validate()
 	if e := fault.From(err); err != nil {
-		for _, s := range settings {
+		for _, s := range hostSettings {
 			if s.field == e.Subject {
 				return cfg, usage("--"+s.flag+" "+f.given.Lookup(s.flag).Value.String(), e.Hint)
 			}
@@ -159,7 +163,11 @@ func (a *app) serveVerb() verb {
 	return verb{
 		use: "serve [flags]", short: "Keep a host running until it is told to stop",
 		long: `Prints "ready" and the path of its control socket on stdout, and its log on stderr. SIGINT and SIGTERM let running
-work end, for 10s at most; a second one stops it. Jobs that are not settled then go on with the next 'troupe serve'.
+work end, for --drain-timeout at most; a second one stops it. Jobs that are not settled then go on with the next 'troupe serve'.
+SIGHUP reads the settings again: what changes at once is marked in 'troupe config show --origin', and the log says what needs a restart.
+SIGUSR1 writes a bundle into the directory snapshots of the data directory, and SIGQUIT does so, too, prints all stacks, and ends.
+
+Each flag is also a setting of a file and of the environment: see 'troupe config'.
 
 The engine's exceptions are not memory-safe: a guest that uses them can read what its worker process holds. They are off, and
 --wasm-features exceptions (or all) turns them on; 'troupe status' then shows a lasting warning.
@@ -173,9 +181,10 @@ the host uses the control socket.`,
 			"troupe serve --resume --app-listen 127.0.0.1:8080", "with apps that go on where they were, and their users on this port",
 			"troupe serve --wasm-features wasm2,tail-calls --wasm-caps body-bytes=1048576", "for code that needs more than the defaults",
 		},
-		exits: with(exitsHost, exitConflict),
-		flags: f.add,
-		run:   func(ctx context.Context, _ []string) error { return a.serve(ctx, f) },
+		exits:  with(exitsHost, exitConflict),
+		flags:  f.add,
+		settle: settleAll,
+		run:    func(ctx context.Context, _ []string) error { return a.serve(ctx, f) },
 	}
 }
 
