@@ -26,7 +26,7 @@ func (a *app) table() verb {
 			a.runVerb(), a.submitVerb(), a.serveVerb(), a.statusVerb(), a.jobVerb(), a.queueVerb(), a.artifactVerb(),
 			a.appVerb(), a.blobVerb(), a.sessionVerb(), a.reportsVerb(), a.keyVerb(),
 			a.chainVerb(), a.ticketVerb(), a.marketVerb(), a.requestVerb(), a.ipVerb(), a.minerVerb(), a.demoVerb(),
-			a.configVerb(), a.contextVerb(),
+			a.configVerb(), a.contextVerb(), a.tokenVerb(),
 			a.nodeVerb(), a.workerVerb(), a.versionVerb(), a.completionVerb(),
 		},
 	}

@@ -91,7 +91,7 @@ func Read(path string) (*File, []Problem, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if !trusted(info) {
+	if !Trusted(info) {
 		return nil, nil, fault.New(fault.CallerDenied, "settings", fault.Quote(path), nil).WithHint("others may change this file, which names programs to run: make it yours, with chmod 644")
 	}
 	text, err := io.ReadAll(io.LimitReader(f, MaxFile+1))

@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// trusted reports whether only root and this user may write a file.
-func trusted(info fs.FileInfo) bool {
+// Trusted reports whether only root and this user may write a file.
+func Trusted(info fs.FileInfo) bool {
 	if !info.Mode().IsRegular() { // a pipe of the caller's shell, for one
 		return true
 	}
