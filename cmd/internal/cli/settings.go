@@ -158,7 +158,7 @@ type blanks struct {
 }
 
 func (a *app) blank() blanks {
-	b := &app{format: choice{"table", a.format.allowed}, progress: choice{"auto", a.progress.allowed}, getenv: func(string) string { return "" }, out: a.out, err: a.err}
+	b := &app{format: form{value: formTable}, progress: choice{"auto", a.progress.allowed}, getenv: func(string) string { return "" }, out: a.out, err: a.err}
 	all := pflag.NewFlagSet("", pflag.ContinueOnError)
 	all.AddFlagSet(b.tree(context.Background()).PersistentFlags())
 	f := newServeFlags()
