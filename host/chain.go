@@ -108,6 +108,13 @@ func (s seenPort) Follow(ctx context.Context, after chain.Cursor, use func(chain
 	})
 }
 
+// Submit implements chain.Port. Nothing begins to be submitted between the snapshots of a backup; what did before is in that of the state.
+func (s seenPort) Submit(ctx context.Context, tx []byte) error {
+	s.to.h.backups.hold.RLock()
+	s.to.h.backups.hold.RUnlock() //nolint:staticcheck // it is a gate
+	return s.Port.Submit(ctx, tx)
+}
+
 // blockTime is when the newest block was made, by the clock of the chain.
 func (h *Host) blockTime() (time.Time, bool) {
 	if f := h.cfg.Apps.BlockTime; f != nil {

@@ -22,6 +22,7 @@ import (
 	"github.com/troupehost/troupe/artifacts/db"
 	"github.com/troupehost/troupe/artifacts/sealed"
 	"github.com/troupehost/troupe/artifacts/store"
+	"github.com/troupehost/troupe/host/internal/backup"
 	"github.com/troupehost/troupe/host/internal/fetch"
 	"github.com/troupehost/troupe/host/internal/lanes"
 	"github.com/troupehost/troupe/host/internal/logs"
@@ -71,6 +72,7 @@ type Host struct {
 	placed   *placements             // nil: compute requests are served by somebody else, or not
 	chain    atomic.Pointer[chained] // nil: there is none
 	paused   chainPause
+	backups  backups
 	blobs    *blob.Store
 	journal  *journal
 	jobIDs   *jobIDs
@@ -136,6 +138,9 @@ func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 		BallastBytes: max(cfg.BallastBytes, 0), FS: timedCommits(h.metrics), Log: h.log})
 	if err != nil {
 		return nil, err
+	}
+	if err := backup.Sweep(cfg.DataDir); err != nil {
+		h.log.Warn().Err(err).Msg("what a backup that was cut short left is still there")
 	}
 	for _, n := range h.dir.Notes {
 		h.health.set(string(n.Code), n.Error(), n.Hint)

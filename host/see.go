@@ -21,5 +21,7 @@ type BackupReport struct {
 	Files    []string  `json:"files"`
 	Checksum string    `json:"checksum"` // "sha256:" and hex digits, of the whole
 	At       time.Time `json:"at"`
-	Verified bool      `json:"verified"`
+	Verified bool      `json:"verified"` // it was restored for a trial; false: there was no room for that, and only its hashes were compared
+	Sealed   bool      `json:"worker_key_encrypted"`
+	Without  []string  `json:"without"` // what is not in it, in words
 }

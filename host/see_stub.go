@@ -45,8 +45,4 @@ func (h *Host) AppHistory(ctx context.Context, address string) (r0 []AppSample, 
 	err = errNotYet
 	return
 }
-func (h *Host) Backup(ctx context.Context, w io.Writer) (r0 BackupReport, err error) {
-	err = errNotYet
-	return
-}
 func (h *Host) Recording(ctx context.Context, w io.Writer) (err error) { err = errNotYet; return }

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"io/fs"
 
 	"golang.org/x/crypto/argon2"
 	"golang.org/x/crypto/blake2b"
@@ -125,6 +126,24 @@ func damaged(op, why string) error {
 }
 
 const opRead = "read the worker key"
+
+// Encrypted says whether the secrets of a store are locked. Of a store that has none they are not.
+//
+// # Errors
+//
+// host.worker_key, and those of the store.
+func Encrypted(s Store) (bool, error) {
+	b, err := s.Load()
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, wrap("read", err)
+	case len(b) < len(magic)+2 || string(b[:len(magic)]) != magic:
+		return false, fault.New(fault.HostKey, "read the worker key", "", errors.New("it is damaged"))
+	}
+	return kind(b[len(magic)+1]) != inClear, nil
+}
 
 // decode reads what encode wrote. The sum comes first, so that what fails after it is no accident of the disk.
 func decode(b []byte, u Unlock) (secrets, lock, error) {

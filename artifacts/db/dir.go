@@ -38,6 +38,7 @@ type DirConfig struct {
 	BallastBytes int64 // 0: none
 	ReserveBytes int64 // free space below which writes stop; default 128 MiB
 	StateOnly    bool  // without the database "cache": Dir.Cache is nil
+	AsIs         bool  // an older directory keeps its format: what is there is moved, and not understood
 	FS           FS
 	Log          zerolog.Logger
 }
@@ -100,8 +101,10 @@ func OpenDir(cfg DirConfig) (_ *Dir, err error) {
 	if err := d.makeRoom(cfg); err != nil {
 		return nil, err
 	}
-	if err := migrate(cfg, version, migrations()); err != nil {
-		return nil, err
+	if !cfg.AsIs || version == 0 {
+		if err := migrate(cfg, version, migrations()); err != nil {
+			return nil, err
+		}
 	}
 	if err := writeOwner(d.lock, cfg.Owner); err != nil {
 		return nil, dirFault("write", cfg.Path, err)
