@@ -32,8 +32,11 @@ var (
 	without     = []string{"the artifact cache: code is prepared again when it is needed", "logs of apps", "transactions that waited in the pool of an embedded chain"}
 )
 
-// chainHome is the directory of an embedded chain, in the data directory.
-const chainHome = "chain"
+// The directories of an embedded chain, in the data directory, and of its database.
+const (
+	chainHome   = "chain"
+	chainBlocks = chainHome + "/blocks"
+)
 
 // backups is what makes backups: one at a time.
 type backups struct {
@@ -143,9 +146,8 @@ func BackupDir(ctx context.Context, dataDir string, w io.Writer) (rep BackupRepo
 	if b.state, err = d.State.Snapshot(); err != nil {
 		return rep, err
 	}
-	home := filepath.Join(dataDir, chainHome)
-	if _, err := os.Stat(filepath.Join(home, "VERSION")); err == nil {
-		c, err := open(home)
+	if _, err := os.Stat(filepath.Join(dataDir, chainBlocks, "VERSION")); err == nil {
+		c, err := open(filepath.Join(dataDir, chainBlocks))
 		if err != nil {
 			return rep, err
 		}
@@ -154,7 +156,7 @@ func BackupDir(ctx context.Context, dataDir string, w io.Writer) (rep BackupRepo
 		if err != nil {
 			return rep, err
 		}
-		b.chain = dirChain{s, home}
+		b.chain = dirChain{s, filepath.Join(dataDir, chainHome)}
 	}
 	defer b.close() // before the databases
 	if err := b.files(dataDir); err != nil {
@@ -173,8 +175,8 @@ type dirChain struct {
 // Files implements chain.Snapshot.
 func (d dirChain) Files() map[string][]byte {
 	out := map[string][]byte{}
-	for _, name := range []string{"VERSION", "host.key"} {
-		if b, err := os.ReadFile(filepath.Join(d.dir, name)); err == nil { // else it does not open, which verifying shows
+	for _, name := range []string{"genesis.json", "blocks/VERSION", "blocks/host.key"} {
+		if b, err := os.ReadFile(filepath.Join(d.dir, filepath.FromSlash(name))); err == nil { // else it does not open, which verifying shows
 			out[name] = b
 		}
 	}
@@ -232,7 +234,7 @@ func (b *saving) files(dataDir string) error {
 	for _, name := range slices.Sorted(maps.Keys(small)) {
 		b.small(chainHome+"/"+name, small[name])
 	}
-	b.parts = append(b.parts, backup.Part{Name: backup.StateFile(chainHome), Database: true, Write: b.chain.Write})
+	b.parts = append(b.parts, backup.Part{Name: backup.StateFile(chainBlocks), Database: true, Write: b.chain.Write})
 	return nil
 }
 
@@ -307,7 +309,7 @@ type Restored struct {
 // host.data_dir_newer; host.data_dir_unwritable, host.disk_*, busy.disk_space; canceled.*.
 func Restore(ctx context.Context, r io.Reader, dataDir string, resume bool) (out Restored, err error) {
 	rep, err := backup.Restore(ctx, r, dataDir, func(ctx context.Context, m backup.Manifest, state *db.DB) error {
-		out.Chain = slices.ContainsFunc(m.Files, func(f backup.File) bool { return f.Name == backup.StateFile(chainHome) })
+		out.Chain = slices.ContainsFunc(m.Files, func(f backup.File) bool { return f.Name == backup.StateFile(chainBlocks) })
 		if !resume {
 			if out.Forgotten, err = appdata.Forget(ctx, state); err != nil {
 				return err

@@ -181,7 +181,7 @@ func TestAnEmbeddedChainIsSavedWithItsHost(t *testing.T) {
 	}
 	// The rig goes on with the restored chain.
 	r.shut()
-	r.dir = filepath.Join(dir, "chain")
+	r.dir = filepath.Join(dir, "chain", "blocks")
 	r.begin()
 	if err := r.c.Verify(t.Context(), true, func(uint64, uint64) {}); err != nil {
 		t.Error(err)

@@ -13,7 +13,8 @@ type Backed interface {
 
 // Snapshot is a chain as it was at one moment.
 type Snapshot interface {
-	// Files are the names of small files of its directory that belong to it, with what they have.
+	// Files are the small files that belong to it, by their names in the directory of the chain: its genesis, and in blocks those beside
+	// its database.
 	Files() map[string][]byte
 	// Write writes its database, and returns how many keys there are.
 	Write(ctx context.Context, w io.Writer) (keys int64, err error)

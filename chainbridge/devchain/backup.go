@@ -43,11 +43,12 @@ func (c *Chain) Snapshot() (chain.Snapshot, error) {
 	s := &saved{c: c, files: map[string][]byte{}}
 	var err error
 	for _, name := range backedFiles {
-		if s.files[name], err = os.ReadFile(filepath.Join(c.cfg.Dir, name)); err != nil {
+		if s.files["blocks/"+name], err = os.ReadFile(filepath.Join(c.cfg.Dir, name)); err != nil {
 			c.users.Done()
 			return nil, fault.New(fault.HostDiskIO, "read", name, err)
 		}
 	}
+	s.files["genesis.json"] = c.cfg.Genesis // package chainbridge has it beside
 	if s.Snapshot, err = c.dir.State.Snapshot(); err != nil {
 		c.users.Done()
 		return nil, err

@@ -14,7 +14,7 @@ func (a *app) nodeVerb() verb {
 		use: "node COMMAND", short: "Look after the host of a 'troupe serve'",
 		examples: []string{"troupe node metrics", "counts and times, in the form of Prometheus"},
 		exits:    []int{exitOK, exitUsage},
-		verbs:    []verb{a.metricsVerb(), a.healthVerb(), a.unitVerb()},
+		verbs:    []verb{a.metricsVerb(), a.healthVerb(), a.backupVerb(), a.restoreVerb(), a.unitVerb()},
 	}
 }
 

@@ -36,7 +36,7 @@ func saved(t testing.TB, keys int) []byte {
 	add("host.key", bytes.Repeat([]byte{7}, 32))
 	add("accounts/root.key", []byte("secret"))
 	add("empty", nil)
-	for _, dir := range []string{"", "chain"} {
+	for _, dir := range []string{"", "chain/blocks"} {
 		d, err := db.OpenDir(db.DirConfig{Path: t.TempDir(), StateOnly: true})
 		if err != nil {
 			t.Fatal(err)
@@ -160,7 +160,7 @@ func TestOtherToolsCanReadIt(t *testing.T) {
 		}
 		names = append(names, h.Name)
 	}
-	if want := "about.json VERSION/000000 host.key/000000 accounts/root.key/000000 empty/000000 state.db/000000 chain/state.db/000000 manifest.json"; strings.Join(names, " ") != want {
+	if want := "about.json VERSION/000000 host.key/000000 accounts/root.key/000000 empty/000000 state.db/000000 chain/blocks/state.db/000000 manifest.json"; strings.Join(names, " ") != want {
 		t.Errorf("%v", names)
 	}
 }
@@ -255,7 +255,7 @@ func TestWhatSomebodyElseMadeIsRefused(t *testing.T) {
 		"no database":  {func(a *tar.Writer) { put(a, aboutName, good); put(a, manifestName, good) }, fault.CallerInvalid},
 		"way out":      {func(a *tar.Writer) { put(a, aboutName, good); put(a, "../x/000000", nil) }, fault.CallerInvalid},
 		"absolute":     {func(a *tar.Writer) { put(a, aboutName, good); put(a, "/tmp/x/000000", nil) }, fault.CallerInvalid},
-		"deep":         {func(a *tar.Writer) { put(a, aboutName, good); put(a, "a/b/c/000000", nil) }, fault.CallerInvalid},
+		"deep":         {func(a *tar.Writer) { put(a, aboutName, good); put(a, "a/b/c/d/000000", nil) }, fault.CallerInvalid},
 		"link": {func(a *tar.Writer) {
 			put(a, aboutName, good)
 			_ = a.WriteHeader(&tar.Header{Name: "x/000000", Typeflag: tar.TypeSymlink, Linkname: "/etc"})

@@ -26,8 +26,8 @@ type sink interface {
 	open(name string) (io.WriteCloser, error)
 }
 
-// names that a file may have: of the data directory itself, or one directory below.
-var validName = regexp.MustCompile(`^([a-z0-9][a-z0-9._-]{0,62}/)?[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
+// names that a file may have: of the data directory itself, or at most two directories below.
+var validName = regexp.MustCompile(`^([a-z0-9][a-z0-9._-]{0,30}/){0,2}[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 
 // read reads a backup to its end, and checks it. What the sink was given is right only if no error is returned.
 func read(ctx context.Context, r io.Reader, to sink) (Report, error) {
