@@ -19,8 +19,18 @@ import (
 	"github.com/troupehost/troupe/host/control/api"
 )
 
-// appRoutes adds what concerns apps, their blobs, the worker session and the worker key.
-func (s *Server) appRoutes(mux *http.ServeMux) {
+// appRoutes are about apps, their blobs, the worker session and the worker key.
+func (s *Server) appRoutes() map[string]http.HandlerFunc {
+	all := map[string]http.HandlerFunc{
+		api.RouteRemoveAll: s.unhurried(s.removeAll), // there may be thousands
+		api.RouteAppLog:    s.unhurried(s.appLog),
+		api.RouteDeploy:    s.deploy, api.RouteAnnounce: s.announce, api.RouteQueryApp: s.query, api.RouteSealedQuery: s.sealedQuery,
+		api.RoutePutBlob: s.putBlob, api.RouteAddBlob: s.putBlob, api.RouteGetBlob: s.getBlob,
+		api.RouteOpenSession: withJSON(s, s.openSession), api.RouteSetBench: withJSON(s, s.setBench), api.RouteReport: withJSON(s, s.report),
+		api.RouteBackupKey: withJSON(s, s.backupKey), api.RouteRestoreKey: withJSON(s, s.restoreKey), api.RouteLockKey: withJSON(s, s.lockKey),
+		api.RouteSignEndpoints: withJSON(s, s.signEndpoints), api.RouteSignDescription: withJSON(s, s.signDescription),
+		api.RouteSignRegistration: withJSON(s, s.signRegistration),
+	}
 	for route, f := range map[string]func(*http.Request, caller) (any, error){
 		api.RouteApps: s.apps, api.RouteApp: s.onApp("", s.host.App),
 		api.RouteStartApp: s.onApp("app started", s.host.StartApp), api.RouteStopApp: s.onApp("app stopped", s.host.StopApp),
@@ -28,20 +38,9 @@ func (s *Server) appRoutes(mux *http.ServeMux) {
 		api.RouteBlobs: s.blobs, api.RouteRemoveBlob: s.removeBlob,
 		api.RouteSession: s.session, api.RouteRotateKey: s.rotateKey, api.RouteAppMetrics: s.appMetrics,
 	} {
-		mux.HandleFunc(route, s.plain(f))
+		all[route] = s.plain(f)
 	}
-	mux.HandleFunc(api.RouteRemoveAll, s.unhurried(s.removeAll)) // there may be thousands
-	mux.HandleFunc(api.RouteAppLog, s.unhurried(s.appLog))
-	for route, f := range map[string]http.HandlerFunc{
-		api.RouteDeploy: s.deploy, api.RouteAnnounce: s.announce, api.RouteQueryApp: s.query, api.RouteSealedQuery: s.sealedQuery,
-		api.RoutePutBlob: s.putBlob, api.RouteAddBlob: s.putBlob, api.RouteGetBlob: s.getBlob,
-		api.RouteOpenSession: withJSON(s, s.openSession), api.RouteSetBench: withJSON(s, s.setBench), api.RouteReport: withJSON(s, s.report),
-		api.RouteBackupKey: withJSON(s, s.backupKey), api.RouteRestoreKey: withJSON(s, s.restoreKey), api.RouteLockKey: withJSON(s, s.lockKey),
-		api.RouteSignEndpoints: withJSON(s, s.signEndpoints), api.RouteSignDescription: withJSON(s, s.signDescription),
-		api.RouteSignRegistration: withJSON(s, s.signRegistration),
-	} {
-		mux.HandleFunc(route, f)
-	}
+	return all
 }
 
 // appTimeout bounds a deployment: the host reads the code to see what it is.
@@ -119,6 +118,9 @@ func (s *Server) apps(r *http.Request, _ caller) (any, error) {
 	if len(f.Tenant) > host.MaxTenantBytes {
 		return nil, invalid("tenant", hintTenant)
 	}
+	if q.Has("q") || q.Has("sort") {
+		return s.foundApps(r)
+	}
 	var err error
 	if f.After, err = number(r, "after", 64); err != nil {
 		return nil, err
@@ -137,6 +139,19 @@ func (s *Server) apps(r *http.Request, _ caller) (any, error) {
 	apps, next, err := s.host.Apps(r.Context(), f)
 	page.Apps, page.Next = append(page.Apps, apps...), next
 	return page, err
+}
+
+// foundApps answers a query, with one page.
+func (s *Server) foundApps(r *http.Request) (any, error) {
+	f, err := findOf(r, "apps")
+	if err != nil {
+		return nil, err
+	}
+	if f.after != "" {
+		return nil, invalid("after", "a query of apps has one page: raise its limit")
+	}
+	p, err := s.views.apps.cut(r.Context(), f)
+	return api.AppList{Apps: p.Rows}, err
 }
 
 // onApp is a call on one app; one that changes it is logged.

@@ -15,16 +15,13 @@ import (
 	"github.com/troupehost/troupe/host/control/api"
 )
 
-// chainRoutes adds what concerns the chain.
-func (s *Server) chainRoutes(mux *http.ServeMux) {
-	for route, f := range map[string]func(*http.Request, caller) (any, error){
-		api.RouteChain: s.chain, api.RouteChainCalls: s.chainCalls, api.RouteChainDemands: s.chainDemands, api.RouteChainPay: s.chainPay,
-	} {
-		mux.HandleFunc(route, s.plain(f))
+// chainRoutes are about what concerns the chain.
+func (s *Server) chainRoutes() map[string]http.HandlerFunc {
+	return map[string]http.HandlerFunc{
+		api.RouteChain: s.plain(s.chain), api.RouteChainCalls: s.plain(s.chainCalls), api.RouteChainDemands: s.plain(s.chainDemands),
+		api.RouteChainPay: s.plain(s.chainPay), api.RouteChainAdopt: withJSON(s, s.chainAdopt),
+		api.RouteChainReport: s.unhurried(s.chainReport), api.RouteChainSend: s.chainSend,
 	}
-	mux.HandleFunc(api.RouteChainAdopt, withJSON(s, s.chainAdopt))
-	mux.HandleFunc(api.RouteChainReport, s.unhurried(s.chainReport))
-	mux.HandleFunc(api.RouteChainSend, s.chainSend)
 }
 
 func (s *Server) chain(r *http.Request, _ caller) (any, error) { return s.host.Chain(r.Context()) }

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -24,6 +26,7 @@ import (
 	"github.com/troupehost/troupe/artifacts"
 	"github.com/troupehost/troupe/host"
 	"github.com/troupehost/troupe/host/control/api"
+	"github.com/troupehost/troupe/host/control/audit"
 )
 
 // Host is what the server needs of a *host.Host.
@@ -108,6 +111,20 @@ type Options struct {
 	SlowReader    time.Duration  // for a caller to take one event; at least a run's wall limit. Default 60 s
 	Beat          time.Duration  // between progress events. Default 1 s; a fifth of it if stages are asked for
 	Log           zerolog.Logger // default: silent
+
+	MaxRights    []api.Right   // of anybody, however they come. Default: all
+	SocketRights []api.Right   // of whoever comes by the Unix socket. Default: all
+	Group        int           // id of the group of operators, who may use the socket too. Default 0: there is none
+	GroupRights  []api.Right   // what they may do there. Default: view
+	MaxStreams   int           // event streams at once. Default 256
+	SlowStream   time.Duration // for a caller to take one event of such a stream. Default 30 s
+	Heartbeat    time.Duration // between signs of life on them. Default 15 s
+	AuditDir     string        // where the audit log is. Default: in memory
+
+	Settings func() []api.Setting                   // what the host runs with. Default: nothing is said
+	Drain    func(ctx context.Context) error        // begins to end the host: verb node.drain. Default: unsupported
+	Reload   func(ctx context.Context) error        // reads the configuration again: verb node.reload. Default: unsupported
+	Snapshot func(context.Context, io.Writer) error // writes a bundle. Default: unsupported
 }
 
 func (o Options) withDefaults() Options {
@@ -127,6 +144,19 @@ func (o Options) withDefaults() Options {
 	if o.MaxRequests == 0 {
 		o.MaxRequests = 256
 	}
+	if o.MaxStreams == 0 {
+		o.MaxStreams = 256
+	}
+	orRights := func(p *[]api.Right, v ...api.Right) {
+		if *p == nil {
+			*p = v
+		}
+	}
+	orRights(&o.MaxRights, api.Rights...)
+	orRights(&o.SocketRights, api.Rights...)
+	orRights(&o.GroupRights, api.View)
+	orTime(&o.SlowStream, 30*time.Second)
+	orTime(&o.Heartbeat, 15*time.Second)
 	orTime(&o.FormTimeout, time.Minute)
 	orTime(&o.PlainTimeout, 10*time.Second)
 	orTime(&o.SlowReader, time.Minute)
@@ -143,21 +173,37 @@ const (
 
 // Server serves the control API of one host.
 type Server struct {
-	host   Host
-	opts   Options
-	uid    int
-	slots  chan struct{}
-	probes chan struct{} // slots of RouteLive: a host that is merely busy is alive
-	http   *http.Server
-	end    context.CancelCauseFunc // of the context of all requests
+	host     Host // behind the gate
+	opts     Options
+	uid      int
+	slots    chan struct{}
+	probes   chan struct{} // slots of RouteLive: a host that is merely busy is alive
+	streams  chan struct{} // slots of event streams
+	door     atomic.Pointer[door]
+	audit    *audit.Log
+	auditErr error
+	answers  *answers
+	plans    *plans
+	views    *viewSet
+	http     *http.Server
+	base     context.Context         // of all requests
+	end      context.CancelCauseFunc // of base
 }
 
-// New returns a server for h.
+// New returns a server for h. If the directory of the audit log cannot be used, the log is kept in memory, and Audited says so.
 func New(h Host, opts Options) *Server {
 	opts = opts.withDefaults()
 	base, end := context.WithCancelCause(context.Background())
-	s := &Server{host: h, opts: opts, uid: os.Geteuid(), end: end}
+	s := &Server{host: gate{h}, opts: opts, uid: os.Geteuid(), base: base, end: end, answers: newAnswers()}
 	s.slots, s.probes = make(chan struct{}, opts.MaxRequests), make(chan struct{}, opts.MaxRequests)
+	s.streams = make(chan struct{}, opts.MaxStreams)
+	var err error
+	if s.audit, err = audit.Open(opts.AuditDir, audit.Options{}); err != nil {
+		s.opts.Log.Error().Err(err).Msg("the audit log is in memory only")
+		s.audit, _ = audit.Open("", audit.Options{})
+		s.auditErr = err
+	}
+	s.plans, s.views = newPlans(), newViews(s)
 	s.http = &http.Server{
 		Handler:           s.handler(),
 		ReadHeaderTimeout: headerTimeout,
@@ -166,11 +212,22 @@ func New(h Host, opts Options) *Server {
 		ErrorLog:          log.New(logWriter{opts.Log}, "", 0),
 		BaseContext:       func(net.Listener) context.Context { return base },
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			if _, ok := c.(*tls.Conn); ok {
+				return ctx
+			}
 			peer, err := api.PeerOf(c)
-			return context.WithValue(ctx, callerKey{}, caller{peer, err})
+			return context.WithValue(ctx, callerKey{}, caller{Peer: peer, err: err})
 		},
 	}
 	return s
+}
+
+// Audited returns why the audit log is not on disk; nil: it is, or was not meant to be.
+func (s *Server) Audited() error {
+	if s.auditErr != nil {
+		return s.auditErr
+	}
+	return s.audit.Failed()
 }
 
 // Serve answers on l until Drain or Close, and returns nil then.
@@ -182,7 +239,12 @@ func (s *Server) Serve(l net.Listener) error {
 }
 
 // Drain stops accepting and waits for the requests that run, until ctx ends.
-func (s *Server) Drain(ctx context.Context) error { return s.http.Shutdown(ctx) }
+func (s *Server) Drain(ctx context.Context) error {
+	s.views.stop()
+	err := s.http.Shutdown(ctx)
+	_ = s.audit.Close()
+	return err
+}
 
 // Cancel ends what runs and what comes; each caller still gets its answer, canceled.host_stopped. Drain waits for that.
 func (s *Server) Cancel() { s.end(fault.New(fault.CanceledStopped, "control", "", nil)) }
@@ -190,6 +252,7 @@ func (s *Server) Cancel() { s.end(fault.New(fault.CanceledStopped, "control", ""
 // Close stops at once: what runs is cancelled, and nobody gets an answer.
 func (s *Server) Close() error {
 	defer s.Cancel() // not before the connections are cut: an answer would come now and then
+	defer s.audit.Close()
 	return s.http.Close()
 }
 
@@ -217,45 +280,58 @@ func (s *Server) plain(f func(*http.Request, caller) (any, error)) http.HandlerF
 	})
 }
 
+// handler builds the routes from their table. One without a row, or a row without a handler, is a mistake of ours.
 func (s *Server) handler() http.Handler {
+	all := map[string]http.HandlerFunc{}
+	add := func(more map[string]http.HandlerFunc) {
+		for route, f := range more {
+			if all[route] != nil || api.SpecOf(route) == nil {
+				panic("control: " + route + " comes twice, or has no row in the table")
+			}
+			all[route] = f
+		}
+	}
+	add(s.runRoutes())
+	add(s.appRoutes())
+	add(s.chainRoutes())
+	add(s.seenRoutes())
 	mux := http.NewServeMux()
-	unhurried := func(route string, f func(*http.Request, caller) (any, error)) { mux.HandleFunc(route, s.unhurried(f)) }
-	plain := func(route string, f func(*http.Request, caller) (any, error)) { mux.HandleFunc(route, s.plain(f)) }
-	plain(api.RouteLive, s.live)
-	plain(api.RouteReady, s.ready)
-	plain(api.RouteStatus, s.status)
-	plain(api.RouteList, s.list)
-	plain(api.RouteShow, s.show)
-	plain(api.RoutePrune, s.prune)
-	plain(api.RouteVerify, s.change("verified", func(ctx context.Context, _, key string) error { return s.host.Verify(ctx, key) }))
-	plain(api.RoutePin, s.change("pinned", s.host.Pin))
-	plain(api.RouteUnpin, s.change("unpinned", s.host.Unpin))
-	plain(api.RouteEvict, s.change("evicted", func(ctx context.Context, _, key string) error { return s.host.Evict(ctx, key) }))
-	unhurried(api.RouteJob, s.job)
-	plain(api.RouteJobs, s.jobs)
-	plain(api.RouteCancelJob, s.cancelJob)
-	plain(api.RouteRaiseJob, s.raiseJob)
-	plain(api.RouteRetryJob, s.retryJob)
-	plain(api.RouteRevoke, s.revoke)
-	plain(api.RouteWarmed, s.warmed)
-	plain(api.RouteCool, s.cool)
-	mux.HandleFunc(api.RouteSubmit, s.submit)
-	mux.HandleFunc(api.RouteWarm, s.warm)
-	mux.HandleFunc(api.RouteMetrics, s.metrics)
-	mux.HandleFunc(api.RouteExecute, s.execute)
-	mux.HandleFunc(api.RouteCheck, s.precheck)
-	mux.HandleFunc(api.RouteHeadsUp, s.headsUp)
-	s.appRoutes(mux)
-	s.chainRoutes(mux)
+	for i := range api.Table {
+		spec := &api.Table[i]
+		f := all[spec.Route]
+		if f == nil {
+			panic("control: nothing answers " + spec.Route)
+		}
+		mux.HandleFunc(spec.Route, s.route(spec, f))
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		s.fail(w, fault.New(fault.CallerNotFound, "route", fault.Quote(r.Method+" "+r.URL.Path), nil).WithHint("see the routes of version 1 in host/control/api"))
+		s.refuse(w, r, fault.New(fault.CallerNotFound, "route", fault.Quote(r.Method+" "+r.URL.Path), nil).WithHint("see the routes of version 1 in host/control/api, or at /v1/openapi.json"))
 	})
 	return s.guard(mux)
 }
 
-// guard admits a request: who calls, under which name, and how many there are already.
+func (s *Server) runRoutes() map[string]http.HandlerFunc {
+	return map[string]http.HandlerFunc{
+		api.RouteLive: s.plain(s.live), api.RouteReady: s.plain(s.ready), api.RouteStartup: s.plain(s.startup), api.RouteStatus: s.plain(s.status),
+		api.RouteList: s.plain(s.list), api.RouteShow: s.plain(s.show), api.RoutePrune: s.plain(s.prune),
+		api.RouteVerify:  s.plain(s.change("verified", func(ctx context.Context, _, key string) error { return s.host.Verify(ctx, key) })),
+		api.RoutePin:     s.plain(s.change("pinned", s.host.Pin)),
+		api.RouteUnpin:   s.plain(s.change("unpinned", s.host.Unpin)),
+		api.RouteEvict:   s.plain(s.change("evicted", func(ctx context.Context, _, key string) error { return s.host.Evict(ctx, key) })),
+		api.RouteJob:     s.unhurried(s.job),
+		api.RouteJobs:    s.plain(s.jobs),
+		api.RouteMetrics: s.metrics,
+
+		api.RouteCancelJob: s.plain(s.cancelJob), api.RouteRaiseJob: s.plain(s.raiseJob), api.RouteRetryJob: s.plain(s.retryJob),
+		api.RouteRevoke: s.plain(s.revoke), api.RouteWarmed: s.plain(s.warmed), api.RouteCool: s.plain(s.cool),
+		api.RouteSubmit: s.submit, api.RouteWarm: s.warm, api.RouteExecute: s.execute, api.RouteCheck: s.precheck, api.RouteHeadsUp: s.headsUp,
+	}
+}
+
+// guard admits a request: who calls, and under which name.
 func (s *Server) guard(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return http.HandlerFunc(func(raw http.ResponseWriter, r *http.Request) {
+		w := &recorder{ResponseWriter: raw}
 		w.Header().Set(api.HeaderVersion, s.opts.Version)
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cache-Control", "no-store")
@@ -267,60 +343,36 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		}()
 		_ = http.NewResponseController(w).EnableFullDuplex() // only HTTP/1 is served, and it can: a reply does not wait for the body
 		s.hurry(w)
-		if err := s.admit(r); err != nil {
+		v, err := s.enter(r)
+		w.visit = v
+		if err != nil {
 			s.fail(w, err)
+			s.audited(r, v, w)
 			return
 		}
-		slots := s.slots
-		if r.Method+" "+r.URL.Path == api.RouteLive {
-			slots = s.probes
-		}
-		select {
-		case slots <- struct{}{}:
-			defer func() { <-slots }()
-		default:
-			s.fail(w, fault.New(fault.BusyQueueFull, "control", "", nil).WithRetryAfter(time.Second).WithHint("too many requests at once: retry later"))
-			return
-		}
-		next.ServeHTTP(w, r)
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), visitKey{}, v)))
 	})
 }
 
-func (s *Server) admit(r *http.Request) error {
-	c := callerOf(r)
-	if c.err != nil {
-		return c.err
-	}
-	if !api.Trusts(s.uid, c.Peer) {
-		return fault.New(fault.CallerDenied, "control", c.Tenant(), nil)
-	}
+// checkNames turns web pages away: the API has a name that no page can have, and browsers say where a request comes from.
+func (s *Server) checkNames(r *http.Request) error {
 	name := r.Host
 	if h, _, err := net.SplitHostPort(name); err == nil {
 		name = h
 	}
-	if name != api.HostName && name != "localhost" {
-		return fault.New(fault.CallerDenied, "control", "host "+fault.Quote(r.Host), nil).WithHint("use the host name " + api.HostName)
+	ok := name == api.HostName || name == "localhost"
+	if d := s.door.Load(); !ok && r.TLS != nil && d != nil {
+		ok = d.leaf.VerifyHostname(name) == nil
 	}
-	if r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "" {
-		return fault.New(fault.CallerDenied, "control", "a web page", nil).WithHint("this API is not for browsers")
+	if !ok {
+		return denied("host "+fault.Quote(r.Host), "use the host name "+api.HostName)
+	}
+	for _, h := range []string{"Origin", "Sec-Fetch-Site", "Sec-Fetch-Mode"} {
+		if r.Header.Get(h) != "" {
+			return denied("a web page", "this API is not for browsers")
+		}
 	}
 	return nil
-}
-
-type callerKey struct{}
-
-// caller is who is at the other end, or why that is not known.
-type caller struct {
-	api.Peer
-	err error
-}
-
-func callerOf(r *http.Request) caller {
-	c, ok := r.Context().Value(callerKey{}).(caller)
-	if !ok {
-		c.err = fault.New(fault.CallerDenied, "peer credentials", "", nil)
-	}
-	return c
 }
 
 // hurry bounds the time that a caller may take from now on to send what is left of a request, and to take its reply.
@@ -357,7 +409,11 @@ func (s *Server) reply(w http.ResponseWriter, status int, v any) {
 }
 
 func (s *Server) fail(w http.ResponseWriter, err error) {
+	if s.answerDry(w, err) {
+		return
+	}
 	f := fault.From(err)
+	note(w, f)
 	if f.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int((f.RetryAfter+time.Second-1)/time.Second)))
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/inspect"
+	"github.com/troupehost/troupe/actors/inspect/query"
 	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/artifacts"
 	"github.com/troupehost/troupe/host"
@@ -21,8 +22,15 @@ type accepted run.Job
 
 // statusOf is the status of a success.
 func statusOf(v any) int {
-	if j, ok := v.(accepted); ok && j.State != run.JobSettled {
-		return http.StatusAccepted
+	switch v := v.(type) {
+	case accepted:
+		if v.State != run.JobSettled {
+			return http.StatusAccepted
+		}
+	case applied:
+		if v.State == "running" {
+			return http.StatusAccepted
+		}
 	}
 	return http.StatusOK
 }
@@ -94,6 +102,9 @@ func (s *Server) jobs(r *http.Request, _ caller) (any, error) {
 	if len(f.Tenant) > host.MaxTenantBytes {
 		return nil, invalid("tenant", hintTenant)
 	}
+	if q.Has("q") || q.Has("sort") {
+		return s.foundJobs(r, f)
+	}
 	if f.After != "" && !validJobID(f.After) {
 		return nil, invalid("after "+fault.Quote(f.After), hintJobID)
 	}
@@ -101,6 +112,24 @@ func (s *Server) jobs(r *http.Request, _ caller) (any, error) {
 	jobs, next, err := s.host.Jobs(r.Context(), f)
 	page.Jobs, page.Next = append(page.Jobs, jobs...), next
 	return page, err
+}
+
+// foundJobs is the same with a query.
+func (s *Server) foundJobs(r *http.Request, only host.JobFilter) (any, error) {
+	f, err := findOf(r, "jobs")
+	if err != nil {
+		return nil, err
+	}
+	f.limit = only.Limit
+	for name, value := range map[string]string{"tenant": only.Tenant, "state": string(only.State)} {
+		if value != "" {
+			if f.query, err = query.Parse("jobs", f.query.Text+" "+name+"="+strconv.Quote(value), time.Now()); err != nil {
+				return nil, err
+			}
+		}
+	}
+	p, err := s.views.jobs.cut(r.Context(), f)
+	return api.JobList{Jobs: p.Rows, Next: p.Next}, err
 }
 
 func (s *Server) cancelJob(r *http.Request, c caller) (any, error) {

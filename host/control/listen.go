@@ -19,7 +19,10 @@ const probeTimeout = time.Second
 
 // Listen makes a Unix socket that only its user may open. A socket that is there already is replaced only if nobody
 // answers on it, and anything that is not a socket is left alone.
-func Listen(path string) (net.Listener, error) {
+func Listen(path string) (net.Listener, error) { return ListenGroup(path, 0) }
+
+// ListenGroup lets the members of a group open it too, unless gid is 0. What they may do is for Options.Group.
+func ListenGroup(path string, gid int) (net.Listener, error) {
 	if path == "" || len(path) > MaxSocketPath {
 		return nil, fault.New(fault.CallerConfig, "listen", path, nil).WithHint("the path of a socket must have 1 to " + strconv.Itoa(MaxSocketPath) + " bytes")
 	}
@@ -34,7 +37,14 @@ func Listen(path string) (net.Listener, error) {
 		return nil, fault.New(fault.HostDataDir, "listen", path, err)
 	}
 	// Until this holds, a stranger who connects is turned away by his credentials.
-	if err := os.Chmod(path, 0o600); err != nil {
+	mode := fs.FileMode(0o600)
+	if gid != 0 {
+		err, mode = os.Chown(path, -1, gid), 0o660
+	}
+	if err == nil {
+		err = os.Chmod(path, mode)
+	}
+	if err != nil {
 		_ = l.Close()
 		return nil, fault.New(fault.HostDataDir, "listen", path, err)
 	}

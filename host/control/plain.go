@@ -42,6 +42,14 @@ func (s *Server) list(r *http.Request, _ caller) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if q.Has("q") || q.Has("sort") {
+		f, err := findOf(r, "artifacts")
+		if err != nil {
+			return nil, err
+		}
+		p, err := s.views.cache.cut(r.Context(), f)
+		return api.ArtifactList{Artifacts: p.Rows, Next: p.Next}, err
+	}
 	h, err := s.host.Inspect(r.Context())
 	if err != nil {
 		return nil, err

@@ -26,6 +26,10 @@ func (s *Server) execute(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, err)
 		return
 	}
+	if err := pass(r.Context(), req.CodeHash); err != nil { // before anything of the stream is sent
+		s.refuse(w, r, err)
+		return
+	}
 	var pumps sync.WaitGroup
 	defer pumps.Wait() // at the latest when the body is closed by lingering
 	watch := watch{stages: a.Progress, code: codeHash(a.CodeHash, f.code)}
@@ -54,6 +58,10 @@ func (s *Server) precheck(w http.ResponseWriter, r *http.Request) {
 	}
 	req, err := codeRequest(a, f, callerOf(r).Tenant())
 	if err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	if err := pass(r.Context(), req.CodeHash); err != nil {
 		s.refuse(w, r, err)
 		return
 	}
@@ -133,6 +141,9 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, watch watch, wal
 	out.allow(s.opts.SlowReader) // no limit of the run counts any more
 	stop()
 	beats.Wait()
+	if last.Error != nil {
+		note(w, last.Error.Fault())
+	}
 	_ = out.end(last) // a caller that left needs no end
 	linger(w, r)
 }

@@ -60,6 +60,8 @@ func StatusOf(f *fault.Error) int {
 	case fault.CallerDenied, fault.CallerSignature, fault.CallerSignatureExpired, fault.CallerSignatureScope, fault.CallerSignatureWorker,
 		fault.CallerSignatureReplay:
 		return http.StatusForbidden
+	case fault.CallerStale:
+		return http.StatusPreconditionFailed
 	case fault.CallerConflict, fault.CallerQuota, fault.CallerAppExists, fault.CallerAppState, fault.CallerBlobMissing, fault.CallerBlobInUse,
 		fault.CallerNoSession, fault.CallerSession:
 		return http.StatusConflict

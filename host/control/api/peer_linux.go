@@ -2,6 +2,7 @@ package api
 
 import (
 	"net"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -28,5 +29,32 @@ func PeerOf(c net.Conn) (Peer, error) {
 	if sockErr != nil {
 		return Peer{}, fault.New(fault.CallerDenied, "peer credentials", "", sockErr)
 	}
-	return Peer{UID: int(cred.Uid), PID: int(cred.Pid)}, nil
+	p := Peer{UID: int(cred.Uid), PID: int(cred.Pid), GID: int(cred.Gid)}
+	_ = raw.Control(func(fd uintptr) { p.Groups = groupsOf(fd) }) // without them, less is allowed
+	return p, nil
+}
+
+// maxGroups is what Linux gives a process at most.
+const maxGroups = 65536
+
+// groupsOf asks for the further groups that the peer had when it connected; none if the kernel does not tell.
+func groupsOf(fd uintptr) []int {
+	ids := make([]uint32, 32)
+	for {
+		size := uint32(4 * len(ids))
+		_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, unix.SO_PEERGROUPS,
+			uintptr(unsafe.Pointer(&ids[0])), uintptr(unsafe.Pointer(&size)), 0)
+		if errno == unix.ERANGE && int(size) > 4*len(ids) && size <= 4*maxGroups {
+			ids = make([]uint32, size/4)
+			continue
+		}
+		if errno != 0 {
+			return nil
+		}
+		var out []int
+		for _, id := range ids[:min(int(size/4), len(ids))] {
+			out = append(out, int(id))
+		}
+		return out
+	}
 }

@@ -56,7 +56,7 @@ const (
 )
 
 // Views of RouteWatch and of the consoles.
-var Views = []string{"overview", "actors", "guests", "jobs", "queues", "artifacts", "workers", "dead", "failures", "apps", "chain", "health", "log", "audit"}
+var Views = []string{"overview", "actors", "guests", "jobs", "queues", "artifacts", "workers", "dead", "failures", "apps", "chain", "health", "log", "audit", "outbox", "demands"}
 
 // Headers of what changes something.
 const (
@@ -198,6 +198,8 @@ type Audit struct {
 	DryRun  bool      `json:"dry_run,omitempty"`
 	Outcome string    `json:"outcome"` // done, refused, failed, planned
 	Code    string    `json:"code,omitempty"`
+
+	Suppressed uint64 `json:"suppressed,omitempty"` // refused attempts that were left out before this one, since they were too many
 }
 
 // Setting is one setting of the host.
