@@ -64,7 +64,7 @@ func (s *Server) identify(r *http.Request) (caller, error) {
 		return s.overTLS(r)
 	}
 	c := connectedAs(r.Context())
-	if c.err != nil {
+	if c.err != nil || c.rights != nil { // known already: the connection is one of a listener that said so
 		return c, c.err
 	}
 	c.name, c.listener = c.Peer.Tenant(), "unix"

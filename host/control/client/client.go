@@ -27,6 +27,10 @@ type Client struct {
 	http    *http.Client
 	timeout time.Duration // of a call that is not a stream
 
+	token   string // of a caller over TLS
+	origin  string // see api.HeaderOrigin
+	differs func(server string)
+
 	mu      sync.Mutex
 	version string // of the server, from its last reply
 	pid     int    // of the process that listens, from the last connection; 0: not known
@@ -48,7 +52,7 @@ func New(socket string, patience time.Duration) *Client {
 			return nil, fault.New(fault.CallerUnreachable, "connect", socket, err)
 		}
 		peer, err := api.PeerOf(c)
-		if err == nil && !api.Trusts(os.Geteuid(), peer) {
+		if err == nil && !api.Trusts(os.Geteuid(), peer) && !ofOurGroup(socket) {
 			err = fault.New(fault.CallerDenied, "connect", socket, nil).WithHint("this socket belongs to another user")
 		}
 		if err != nil {
@@ -213,11 +217,11 @@ func (c *Client) do(ctx context.Context, route, key string, q url.Values, kind s
 // doWith sends more headers.
 func (c *Client) doWith(ctx context.Context, route, key string, q url.Values, kind string, body io.Reader, headers map[string]string) (*http.Response, error) {
 	method, path, _ := strings.Cut(route, " ")
+	u := url.URL{Scheme: "http", Host: api.HostName, Path: path, RawQuery: q.Encode()}
 	if before, named, ok := strings.Cut(path, "{"); ok {
 		_, after, _ := strings.Cut(named, "}")
-		path = before + url.PathEscape(key) + after
+		u.Path, u.RawPath = before+key+after, before+url.PathEscape(key)+after
 	}
-	u := url.URL{Scheme: "http", Host: api.HostName, Path: path, RawQuery: q.Encode()}
 	req, err := http.NewRequestWithContext(ctx, method, u.String(), body)
 	if err != nil {
 		return nil, fault.New(fault.CallerInvalid, "request", fault.Quote(key), err)
@@ -228,13 +232,17 @@ func (c *Client) doWith(ctx context.Context, route, key string, q url.Values, ki
 	for name, value := range headers {
 		req.Header.Set(name, value)
 	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	if c.origin != "" {
+		req.Header.Set(api.HeaderOrigin, c.origin)
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, lost(ctx, err)
 	}
-	c.mu.Lock()
-	c.version = resp.Header.Get(api.HeaderVersion)
-	c.mu.Unlock()
+	c.saw(resp.Header.Get(api.HeaderVersion))
 	if resp.StatusCode/100 == 2 {
 		return resp, nil
 	}
