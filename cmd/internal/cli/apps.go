@@ -32,6 +32,7 @@ func (a *app) appVerb() verb {
 			a.appBuildVerb(), a.appDeployVerb(), a.appListVerb(), a.appShowVerb(), a.appQueryVerb(), a.appLogsVerb(),
 			a.appChangeVerb("start", "Have stopped apps run again", "An app that is on demand is started by who asks it.", (*client.Client).StartApp),
 			a.appChangeVerb("stop", "End the instances of apps, which stay deployed", "Returns when they are gone: what does not end by itself within a second is killed.", (*client.Client).StopApp),
+			a.actVerb(deed{name: "app.restart", what: "app", view: "apps", example: "3f9a2c", offer: a.completeApps, resolve: resolveApp}, "End the instances of apps, and begin new ones"),
 			a.appResizeVerb(), a.appRaiseVerb(), a.appRemoveVerb(), a.appBenchVerb(),
 		},
 	}
@@ -40,58 +41,47 @@ func (a *app) appVerb() verb {
 const hintAddress = "a unique beginning of the address is enough"
 
 func (a *app) appListVerb() verb {
-	tenant := ""
+	tenant, f := "", &find{}
 	return verb{
-		use: "list", short: "List apps in the order of their deployment",
-		rows: true,
+		use: "list [flags]", short: "List apps in the order of their deployment",
+		rows: true, view: "apps",
 		examples: []string{
 			"troupe app list", "what is deployed, and what it does",
 			"troupe app list -o json | jq '.apps[] | select(.state == \"failed\")'", "for scripts",
 		},
 		exits: exitsHost,
 		flags: func(fs *pflag.FlagSet) {
+			f.add(fs)
 			fs.Var(word{&tenant, "NAME"}, "tenant", "only apps of this tenant, like uid:0 (default all)")
 		},
 		run: func(ctx context.Context, _ []string) error {
+			if f.selector != "" || f.sort != "" || f.watch {
+				if tenant != "" {
+					f.selector = strings.TrimSpace(f.selector + " tenant=" + quoteValue(tenant))
+				}
+				return a.at(ctx, served, func(ctx context.Context, n *node) error { return list(ctx, a, n, appList, f) })
+			}
 			return a.at(ctx, served, func(ctx context.Context, n *node) error {
 				all, err := n.Apps(ctx, tenant)
+				more := len(all) - f.limit
+				if more > 0 {
+					all = all[:f.limit]
+				}
 				switch {
 				case err != nil:
 					return err
 				case a.json():
 					printRows(a, api.AppList{Apps: all}, all, func(x inspect.App) string { return x.Address })
 				default:
-					a.printApps(all)
+					_, _ = a.out.Write(tableOf(appList, all, a.format.value == formWide))
+					if more > 0 {
+						a.note(fmt.Sprintf("there are %d more: pass a higher --limit, or a --selector", more))
+					}
 				}
 				return nil
 			})
 		},
 	}
-}
-
-func (a *app) printApps(all []inspect.App) {
-	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
-	wide := a.format.value == formWide
-	head := []string{"APP", "LABEL", "STATE", "RUNNING", "WAITING", "ENTRY", "DEPLOYED", "LAST QUERY"}
-	if wide {
-		head = append(head, "TENANT", "REUSE", "ACTIVE", "RESTARTS", "REFUSED (TOTAL)", "WEIGHT", "CODE", "SESSION", "REASON")
-	}
-	fmt.Fprintln(w, strings.Join(head, "\t"))
-	for _, x := range all {
-		address := short(x.Address)
-		if wide {
-			address = x.Address
-		}
-		row := []string{address, x.Label, x.State, fmt.Sprintf("%d of %d", x.Running, x.Wanted), fmt.Sprint(x.Queued), x.Entry, since(x.Deployed), since(x.LastQuery)}
-		if wide {
-			row = append(row, x.Tenant, x.Reuse, fmt.Sprint(x.Active), fmt.Sprint(x.Restarts), fmt.Sprint(x.Refused), fmt.Sprint(x.Weight), x.CodeHash, x.Session, x.Reason)
-		}
-		for i := range row {
-			row[i] = cmp.Or(oneLine(row[i]), "-")
-		}
-		fmt.Fprintln(w, strings.Join(row, "\t"))
-	}
-	_ = w.Flush()
 }
 
 func (a *app) appShowVerb() verb {
@@ -170,12 +160,12 @@ func bytesText(n uint64) string { return sizeText(int64(min(n, 1<<62))) }
 
 // appChangeVerb is a verb that changes apps one by one.
 func (a *app) appChangeVerb(name, text, long string, f onApp) verb {
-	return verb{
-		use: name + " ADDRESS...", short: text, long: long,
+	return a.planned(verb{
+		use: name + " [flags] ADDRESS...", short: text, long: long,
 		examples: []string{"troupe app " + name + " 3f9a2c", hintAddress},
 		exits:    exitsOnKey, args: atLeast(1, "one or more addresses of apps"), complete: a.completeApps,
 		run: func(ctx context.Context, args []string) error { return a.onApps(ctx, name, args, f, a.printState) },
-	}
+	}, deed{name: "app." + name, what: "app", view: "apps", resolve: resolveApp})
 }
 
 func (a *app) printState(x inspect.App) {
@@ -217,7 +207,7 @@ func instances(text string) (uint32, error) {
 
 func (a *app) appRaiseVerb() verb {
 	to := choice{"high", priorities[1:]}
-	return verb{
+	return a.planned(verb{
 		use: "raise [flags] ADDRESS...", short: "Raise the priority at which the code of apps is prepared",
 		examples: []string{
 			"troupe app raise 3f9a2c", "to high; " + hintAddress,
@@ -231,7 +221,7 @@ func (a *app) appRaiseVerb() verb {
 			}
 			return a.onApps(ctx, "raise", args, raise, a.printState)
 		},
-	}
+	}, deed{name: "app.raise", what: "app", view: "apps", resolve: resolveApp, args: func() map[string]string { return map[string]string{"priority": to.value} }})
 }
 
 func (a *app) appRemoveVerb() verb {

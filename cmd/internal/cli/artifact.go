@@ -200,32 +200,36 @@ func writeModule(w *tabwriter.Writer, m artifacts.Module) {
 }
 
 func (a *app) listVerb() verb {
+	f := &find{}
 	return verb{
-		use: "list", short: "List artifacts, the last needed first",
-		rows:     true,
-		examples: []string{"troupe artifact list", "of the host that holds the data directory, or of the directory itself"},
-		exits:    exitsHost,
+		use: "list [flags]", short: "List artifacts, the last needed first",
+		examples: []string{
+			"troupe artifact list", "of the host that holds the data directory, or of the directory itself",
+			"troupe artifact list --selector 'idle>7d pins=' --sort -size", "what takes room in vain",
+		},
+		exits: exitsList, flags: f.add, rows: true, view: "artifacts",
 		run: func(ctx context.Context, _ []string) error {
 			return a.at(ctx, directory, func(ctx context.Context, n *node) error {
+				if f.selector != "" || f.sort != "" || f.watch {
+					return list(ctx, a, n, artifactList, f)
+				}
 				all, err := n.Artifacts(ctx, "")
 				if err != nil {
 					return err
 				}
 				slices.SortStableFunc(all, func(x, y inspect.Artifact) int { return y.LastNeeded.Compare(x.LastNeeded) })
+				more := len(all) - f.limit
+				if more > 0 {
+					all = all[:f.limit]
+				}
 				if a.json() {
-					printRows(a, api.ArtifactList{Artifacts: all}, all, func(x inspect.Artifact) string { return x.Key })
+					printRows(a, api.ArtifactList{Artifacts: all}, all, artifactList.id)
 					return nil
 				}
-				w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
-				fmt.Fprintf(w, "KEY\tSTATE\tSIZE\tCODE\tIN USE\tPINS\tLAST NEEDED\tFAULT\n")
-				for _, x := range all {
-					state := x.State
-					if state == artifacts.Prepared.String() && !x.Stored {
-						state += ", unstored"
-					}
-					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", short(x.Key), state, sizeText(x.Bytes), short(x.CodeHash), x.InUse, len(x.Pins), ago(x.LastNeeded), x.Fault)
+				_, _ = a.out.Write(tableOf(artifactList, all, a.format.value == formWide))
+				if more > 0 {
+					a.note(fmt.Sprintf("there are %d more: pass a higher --limit, or a --selector", more))
 				}
-				_ = w.Flush()
 				return nil
 			})
 		},

@@ -33,6 +33,7 @@ func (a *app) chainVerb() verb {
 		verbs: []verb{
 			a.chainStatusVerb(), a.chainBlocksVerb(), a.chainTxVerb(), a.chainEventsVerb(), a.chainCallsVerb(), a.chainViewsVerb(), a.chainQueryVerb(),
 			a.chainSendVerb(), a.chainSudoVerb(), a.chainTransferVerb(), a.chainExportVerb(), a.chainVerifyVerb(),
+			a.chainCursorVerb(), a.chainDeed("chain.pause", "Submit nothing new to the chain for now"), a.chainDeed("chain.resume", "Submit to the chain again"),
 			a.chainCallsOutVerb(), a.chainDemandVerb(), a.chainPayVerb(), a.chainReportVerb(), a.chainAdoptVerb(),
 		},
 	}

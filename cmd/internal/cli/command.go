@@ -21,8 +21,21 @@ func (a *app) tree(ctx context.Context) *cobra.Command {
 	root.SetErr(a.err)
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetHelpCommand(a.command(verb{
-		use: "help [command]", short: "Explain a command", args: cobra.ArbitraryArgs,
+		use: "help [command|topic]", short: "Explain a command, or a topic: " + strings.Join(topicNames(), ", "), args: cobra.ArbitraryArgs,
+		complete: func(args []string) []string {
+			names := topicNames()
+			for _, sub := range root.Commands() {
+				names = append(names, sub.Name())
+			}
+			if len(args) > 0 {
+				return nil
+			}
+			return names
+		},
 		run: func(_ context.Context, args []string) error {
+			if len(args) == 1 && helpTopic(a.out, args[0]) {
+				return nil
+			}
 			c, rest, err := root.Find(args)
 			if err != nil || len(rest) > 0 {
 				return unknown(c, slices.Concat(rest, args)[0])
@@ -35,11 +48,12 @@ func (a *app) tree(ctx context.Context) *cobra.Command {
 	p.Var(word{&a.dataDir, "DIR"}, "data-dir", "data directory (default $XDG_DATA_HOME/troupe, else ~/.local/share/troupe)")
 	p.Var(word{&a.worker, "FILE"}, "worker", "worker program (default troupe-worker beside this program)")
 	p.Var(&a.progress, "progress", "progress on stderr; auto is a line on a terminal and silence in a pipe")
+	p.Var(limit{&a.timeout, minSpan, maxTimeout}, "timeout", "give up after D (default none)")
 	p.BoolVarP(&a.quiet, "quiet", "q", false, "no receipt, notes or progress on stderr; errors only")
 	p.BoolVarP(&a.verbose, "verbose", "v", false, "log of the private host on stderr")
 	a.addShared(p)
 	onlyOnce(p)
-	completeFlags(root, p)
+	a.completeFlags(root, p, "")
 	return root
 }
 
@@ -54,6 +68,7 @@ type verb struct {
 	complete func(args []string) []string
 	flags    func(*pflag.FlagSet)
 	run      func(ctx context.Context, args []string) error // nil: a group
+	view     string                                         // of package query, that --selector and --sort are about
 	rows     bool                                           // it prints a list: -o jsonl and -o template are for each row, and -o name is possible
 	settle   settle                                         // which settings it is given beside its flags
 	verbs    []verb
@@ -84,7 +99,9 @@ func (a *app) command(v verb) *cobra.Command {
 			if err := a.refuseForm(v, c.CommandPath()); err != nil {
 				return err
 			}
-			return v.run(c.Context(), args)
+			ctx, cancel := within(c.Context(), a.timeout)
+			defer cancel()
+			return v.run(ctx, args)
 		}
 	}
 	c.ValidArgsFunction = func(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
@@ -99,7 +116,7 @@ func (a *app) command(v verb) *cobra.Command {
 	if v.flags != nil {
 		v.flags(c.Flags())
 		onlyOnce(c.Flags())
-		completeFlags(c, c.Flags())
+		a.completeFlags(c, c.Flags(), v.view)
 	}
 	c.SetHelpFunc(func(c *cobra.Command, _ []string) { a.help(c, v, a.out) })
 	c.SetFlagErrorFunc(flagError)
@@ -150,6 +167,9 @@ func seeHelp(c *cobra.Command) string { return "see '" + c.CommandPath() + " --h
 
 func unknown(c *cobra.Command, word string) error {
 	var names []string
+	if !c.HasParent() && c.CalledAs() == "help" {
+		names = topicNames()
+	}
 	for _, sub := range c.Commands() {
 		names = append(names, sub.Name())
 	}

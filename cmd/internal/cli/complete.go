@@ -12,7 +12,7 @@ import (
 )
 
 // completeFlags offers the values of the flags that take one of a few, or a list of names.
-func completeFlags(c *cobra.Command, fs *pflag.FlagSet) {
+func (a *app) completeFlags(c *cobra.Command, fs *pflag.FlagSet, view string) {
 	fs.VisitAll(func(f *pflag.Flag) {
 		value := f.Value
 		if o, ok := value.(*once); ok {
@@ -30,6 +30,14 @@ func completeFlags(c *cobra.Command, fs *pflag.FlagSet) {
 			}
 		default:
 			switch f.Name {
+			case "selector":
+				offer = func(typed string) ([]string, cobra.ShellCompDirective) { return a.completeQuery(view, typed) }
+			case "sort":
+				offer = func(typed string) ([]string, cobra.ShellCompDirective) {
+					return sortFields(view, typed), cobra.ShellCompDirectiveNoFileComp
+				}
+			case "data-dir":
+				offer = func(string) ([]string, cobra.ShellCompDirective) { return nil, cobra.ShellCompDirectiveFilterDirs }
 			case "wasm-features":
 				offer = func(typed string) ([]string, cobra.ShellCompDirective) {
 					return nextOf(typed, append([]string{"wasm2", "all"}, wasm.AllFeatures.Names()...)), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace

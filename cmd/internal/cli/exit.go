@@ -115,6 +115,9 @@ func finish(w io.Writer, err error, guestExit bool) int {
 	default:
 		f := fault.From(err)
 		printError(w, f.Error(), f.Code, f.Hint)
+		if m, ok := errors.AsType[misread](err); ok {
+			_, _ = io.WriteString(w, m.pointer())
+		}
 		code = exitOf(f.Class, f.Code)
 	}
 	switch {

@@ -86,6 +86,9 @@ func (s *span) Set(text string) error {
 	return nil
 }
 
+// maxTimeout is the longest that a verb can be told to give up after.
+const maxTimeout = 10000 * time.Hour
+
 // limit is a duration flag between two bounds.
 type limit struct {
 	*span

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/inspect"
 	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/host/control/api"
 	"github.com/troupehost/troupe/host/control/client"
@@ -39,34 +40,62 @@ const mostListed = 1000 // default of --limit
 
 // jobListFlags are the flags of 'job list'.
 type jobListFlags struct {
+	find
 	state         choice
 	all           bool
-	limit         int
 	tenant, after string
 }
 
+// narrowed is what the other flags add to a query.
+func (f *jobListFlags) narrowed() *find {
+	query := f.find
+	for _, more := range []struct {
+		when bool
+		term string
+	}{
+		{f.state.value != "", "state=" + f.state.value}, {f.tenant != "", "tenant=" + quoteValue(f.tenant)},
+		{f.state.value == "" && !f.all && f.selector == "", "state!=settled"},
+	} {
+		if more.when {
+			query.selector = strings.TrimSpace(query.selector + " " + more.term)
+		}
+	}
+	return &query
+}
+
+// quoteValue writes a value of a query.
+func quoteValue(text string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(text) + `"`
+}
+
 func (a *app) jobListVerb() verb {
-	f := &jobListFlags{state: choice{"", []string{string(run.JobQueued), string(run.JobRunning), string(run.JobSettled)}}, limit: mostListed}
+	f := &jobListFlags{state: choice{"", []string{string(run.JobQueued), string(run.JobRunning), string(run.JobSettled)}}}
 	return verb{
 		use: "list [flags]", short: "List jobs in the order of their submission",
-		rows: true,
-		long: "Without flags, those that are not settled.",
+		rows: true, view: "jobs",
+		long: "Without flags, those that are not settled; with --selector, all that match.",
 		examples: []string{
 			"troupe job list", "what waits and what runs",
 			"troupe job list --state settled --limit 20 -o wide", "the oldest results, with keys and tags",
-			"troupe job list --all -o json | jq '.jobs[] | select(.fault)'", "for scripts",
+			"troupe job list --selector 'fault~gas submitted:1h' --sort -submitted", "whom a limit of gas has ended lately",
 		},
 		exits: exitsHost,
 		flags: func(fs *pflag.FlagSet) {
+			f.add(fs)
 			fs.Var(&f.state, "state", "only jobs in this state (default: queued and running)")
 			fs.BoolVar(&f.all, "all", false, "settled jobs too")
-			fs.Var(count{p: &f.limit}, "limit", "at most N jobs")
 			fs.Var(word{&f.tenant, "NAME"}, "tenant", "only jobs of this tenant, like uid:0 (default all)")
 			fs.Var(word{&f.after, "ID"}, "after", "only jobs after this one (default from the first)")
 		},
 		run: func(ctx context.Context, _ []string) error {
 			if f.all && f.state.value != "" {
 				return usage("both --all and --state", "choose one of them")
+			}
+			if f.selector != "" || f.sort != "" || f.watch {
+				if f.after != "" {
+					return usage("--after with a query", "pass --sort and --limit, or look for submitted>TIME")
+				}
+				return a.at(ctx, served, func(ctx context.Context, n *node) error { return list(ctx, a, n, jobList, f.narrowed()) })
 			}
 			return a.at(ctx, served, func(ctx context.Context, n *node) error { return a.listJobs(ctx, n, f) })
 		},
@@ -97,33 +126,11 @@ func (a *app) listJobs(ctx context.Context, n *node, f *jobListFlags) error {
 		printRows(a, list, list.Jobs, func(j run.Job) string { return j.ID })
 		return nil
 	}
-	a.printJobs(list.Jobs)
+	_, _ = a.out.Write(tableOf(jobList, list.Jobs, a.format.value == formWide))
 	if list.Next != "" {
 		a.note("there are more: pass --after " + list.Next + ", or a higher --limit")
 	}
 	return nil
-}
-
-func (a *app) printJobs(jobs []run.Job) {
-	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
-	wide := a.format.value == formWide
-	head := []string{"JOB", "STATE", "PRIORITY", "AGE", "CODE", "VERDICT", "FAULT"}
-	if wide {
-		head = append(head, "TENANT", "STARTS", "KEY", "VALIDITY", "RETRY OF", "DEADLINE", "EXPIRES", "MESSAGE")
-	}
-	fmt.Fprintln(w, strings.Join(head, "\t"))
-	for _, j := range jobs {
-		verdict, code, message := ending(j)
-		row := []string{j.ID, string(j.State), j.Priority, since(j.SubmittedAt), short(j.CodeHash), verdict, code}
-		if wide {
-			row = append(row, j.Tenant, fmt.Sprint(j.Starts), j.Key, j.Validity, j.RetryOf, clock(j.Deadline), clock(j.ExpiresAt), message)
-		}
-		for i := range row {
-			row[i] = cmp.Or(fault.Quote(row[i]), "-")
-		}
-		fmt.Fprintln(w, strings.Join(row, "\t"))
-	}
-	_ = w.Flush()
 }
 
 // ending tells how a job was settled; nothing before that.
@@ -211,6 +218,8 @@ type timeline struct {
 	ID     string      `json:"id"`
 	State  string      `json:"state"`
 	Events []timedStep `json:"events"`
+
+	*inspect.Timeline // nil: the host does not tell
 }
 
 type timedStep struct {
@@ -228,7 +237,7 @@ func timelineOf(j run.Job) timeline {
 
 func (a *app) jobTimelineVerb() verb {
 	return verb{
-		use: "timeline ID", short: "Show what happened to a job, when, and by whose wish",
+		use: "timeline ID", short: "Show what happened to a job, by whose wish, and where its time went",
 		examples: []string{"troupe job timeline 01jq7", hintShort},
 		exits:    exitsOnKey, args: exactly(1, "one job id"), complete: a.completeJobs,
 		run: func(ctx context.Context, ids []string) error {
@@ -238,6 +247,9 @@ func (a *app) jobTimelineVerb() verb {
 					return err
 				}
 				t := timelineOf(j)
+				if err := t.addStages(ctx, n, j.ID); err != nil {
+					return err
+				}
 				if a.json() {
 					a.printJSON(t)
 					return nil
@@ -252,10 +264,43 @@ func (a *app) jobTimelineVerb() verb {
 					fmt.Fprintln(w, strings.Join(row, "\t"))
 				}
 				_ = w.Flush()
+				if t.Timeline != nil {
+					a.printStages(*t.Timeline)
+				}
 				return nil
 			})
 		},
 	}
+}
+
+// addStages adds where the time of the job went, if the host tells.
+func (t *timeline) addStages(ctx context.Context, n *node, id string) error {
+	stages, err := n.Timeline(ctx, id)
+	switch fault.CodeOf(err) {
+	case "":
+		t.Timeline = &stages
+	case fault.HostUnsupported, fault.CallerNotFound, fault.BugProtocol: // an older host
+	default:
+		return err
+	}
+	return nil
+}
+
+var stageList = listing[inspect.Stage]{columns: []cellOf[inspect.Stage]{
+	at("STAGE", func(s inspect.Stage) string { return s.Name }),
+	at("AT", func(s inspect.Stage) string { return stamp(s.At) }),
+	at("TOOK", func(s inspect.Stage) string { return micros(s.Micros) }),
+	at("WAITED FOR", func(s inspect.Stage) string { return s.Waits }),
+	at("WHOSE", func(s inspect.Stage) string { return s.Owner }),
+}}
+
+func (a *app) printStages(t inspect.Timeline) {
+	if len(t.Stages) == 0 {
+		return
+	}
+	fmt.Fprintln(a.out)
+	_, _ = a.out.Write(tableOf(stageList, t.Stages, true))
+	fmt.Fprintf(a.out, "\nwall %s  cpu %s  waited %s\n", micros(t.WallMicros), micros(t.CPUMicros), micros(t.WaitMicros))
 }
 
 const candidates = 5 // that an ambiguous id lists

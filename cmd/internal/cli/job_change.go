@@ -67,8 +67,14 @@ func trimmed(verdict, code string) string {
 
 func (a *app) jobRetryVerb() verb {
 	var key string
-	return verb{
-		use: "retry ID...", short: "Submit settled jobs once more, as new jobs",
+	d := deed{name: "job.retry", what: "job", view: "jobs", resolve: jobID, first: func(ids []string) ([]string, error) {
+		if key != "" {
+			return nil, usage("--key with a plan", "a key names one job: retry it by its id alone")
+		}
+		return ids, nil
+	}}
+	return a.planned(verb{
+		use: "retry [flags] ID...", short: "Submit settled jobs once more, as new jobs",
 		long: "Prints the ids of the new jobs.",
 		examples: []string{
 			"troupe job retry 01jq7", hintShort,
@@ -86,12 +92,12 @@ func (a *app) jobRetryVerb() verb {
 				func(ctx context.Context, n *node, j run.Job) (run.Job, error) { return n.RetryJob(ctx, j.ID, key) },
 				func(j run.Job) { fmt.Fprintf(a.out, "%s\n", fault.Quote(j.ID)) })
 		},
-	}
+	}, d)
 }
 
 func (a *app) jobCancelVerb() verb {
-	return verb{
-		use: "cancel ID...", short: "Cancel jobs",
+	return a.planned(verb{
+		use: "cancel [flags] ID...", short: "Cancel jobs",
 		long:     "A job that runs is settled when its worker is dead; one that is settled already is a conflict.",
 		examples: []string{"troupe job cancel 01jq7", hintShort},
 		exits:    exitsOnKey, args: atLeast(1, "one or more job ids"), complete: a.completeJobs,
@@ -106,12 +112,12 @@ func (a *app) jobCancelVerb() verb {
 					fmt.Fprintf(a.out, "%s %s\n", fault.Quote(j.ID), state)
 				})
 		},
-	}
+	}, deed{name: "job.cancel", what: "job", view: "jobs", resolve: jobID})
 }
 
 func (a *app) jobEscalateVerb() verb {
 	to := choice{"high", priorities[1:]}
-	return verb{
+	return a.planned(verb{
 		use: "escalate [flags] ID...", short: "Raise the priority of jobs, and of the preparations and runs that they wait for",
 		long: "A priority never falls: one that is not higher is a conflict, and so is a settled job.",
 		examples: []string{
@@ -127,7 +133,13 @@ func (a *app) jobEscalateVerb() verb {
 					fmt.Fprintf(a.out, "%s %s\n", fault.Quote(j.ID), fault.Quote(j.Priority))
 				})
 		},
-	}
+	}, deed{name: "job.raise", what: "job", view: "jobs", resolve: jobID, args: func() map[string]string { return map[string]string{"priority": to.value} }})
+}
+
+// jobID completes the beginning of the id of a job.
+func jobID(ctx context.Context, n *node, prefix string) (string, error) {
+	j, err := resolveJob(ctx, n, prefix)
+	return j.ID, err
 }
 
 // failedJob stands in a list of jobs for one that something failed for.

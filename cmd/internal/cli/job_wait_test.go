@@ -193,6 +193,13 @@ func TestHostileTextsOfJobs(t *testing.T) {
 	} {
 		c := newServed(t, h)
 		c.outTerminal, c.errTerminal = true, true
+		home := c.getenv
+		c.getenv = func(name string) string {
+			if name == "NO_COLOR" { // ours would be mistaken for theirs
+				return "1"
+			}
+			return home(name)
+		}
 		c.main(append(args, "--progress", "none"))
 		text := c.out.String() + c.err.String()
 		for _, r := range text {

@@ -33,7 +33,7 @@ func Main() int {
 	}
 	a := &app{
 		in: os.Stdin, out: &sink{w: os.Stdout}, err: os.Stderr,
-		getenv: os.Getenv, outTerminal: isTerminal(os.Stdout), errTerminal: isTerminal(os.Stderr) && os.Getenv("TERM") != "dumb",
+		getenv: os.Getenv, inTerminal: isTerminal(os.Stdin), outTerminal: isTerminal(os.Stdout), screen: screenOf(os.Stdout), errTerminal: isTerminal(os.Stderr) && os.Getenv("TERM") != "dumb",
 		interrupts: interrupts, releaseInterrupts: func() { signal.Reset(asked...) },
 		start: func(ctx context.Context, cfg host.Config) (running, error) {
 			h, err := host.Start(ctx, cfg)
@@ -49,6 +49,17 @@ func Main() int {
 }
 
 func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
+
+// screenOf tells how large the terminal behind f is now.
+func screenOf(f *os.File) func() (int, int) {
+	return func() (width, height int) {
+		width, height, err := term.GetSize(int(f.Fd()))
+		if err != nil {
+			return 0, 0
+		}
+		return width, height
+	}
+}
 
 // running is a started *host.Host.
 type running interface {
@@ -68,6 +79,8 @@ type app struct {
 	err                      io.Writer
 	getenv                   func(string) string
 	outTerminal, errTerminal bool
+	inTerminal               bool
+	screen                   func() (width, height int) // of the terminal behind out; nil: not known
 	interrupts               <-chan os.Signal
 	// releaseInterrupts gives the next signal back to the operating system, which ends the process.
 	releaseInterrupts func()
@@ -83,6 +96,7 @@ type app struct {
 	format          form
 	progress        choice
 	quiet, verbose  bool
+	timeout         span // of all that a verb does; some have one of their own instead
 	sharedFlags
 	outside
 

@@ -12,9 +12,15 @@ import (
 func (a *app) nodeVerb() verb {
 	return verb{
 		use: "node COMMAND", short: "Look after the host of a 'troupe serve'",
-		examples: []string{"troupe node metrics", "counts and times, in the form of Prometheus"},
-		exits:    []int{exitOK, exitUsage},
-		verbs:    []verb{a.metricsVerb(), a.healthVerb(), a.backupVerb(), a.restoreVerb(), a.unitVerb()},
+		examples: []string{
+			"troupe node metrics", "counts and times, in the form of Prometheus",
+			"troupe node log -f", "what it says",
+			"troupe node snapshot", "all that it shows, in one file",
+		},
+		exits: []int{exitOK, exitUsage},
+		verbs: []verb{
+			a.healthVerb(), a.metricsVerb(), a.nodeLogVerb(), a.auditVerb(), a.snapshotVerb(), a.gcVerb(), a.backupVerb(), a.restoreVerb(), a.unitVerb(),
+		},
 	}
 }
 

@@ -99,7 +99,13 @@ func ofNumber(n any, text func(int64) string) (string, error) {
 }
 
 // json reports whether the output is for programs: [app.printJSON] and [printRows] know in which form.
-func (a *app) json() bool { return a.format.value != formTable && a.format.value != formWide }
+func (a *app) json() bool {
+	switch a.format.value {
+	case "", formTable, formWide:
+		return false
+	}
+	return true
+}
 
 // printJSON prints one thing in the form that was asked for.
 func (a *app) printJSON(v any) {
@@ -221,16 +227,27 @@ func shapeOf(v reflect.Value) any {
 }
 
 func addFields(fields map[string]any, v reflect.Value) {
+	var own []int // after those that are embedded, which they hide
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		switch {
 		case f.Anonymous && name == "" && f.Type.Kind() == reflect.Struct:
 			addFields(fields, v.Field(i))
+		case f.Anonymous && name == "" && f.Type.Kind() == reflect.Pointer && f.Type.Elem().Kind() == reflect.Struct:
+			if inner := v.Field(i); inner.IsNil() {
+				addFields(fields, reflect.Zero(f.Type.Elem()))
+			} else {
+				addFields(fields, inner.Elem())
+			}
 		case !f.IsExported() || name == "-" || name == "":
 		default:
-			fields[name] = shapeOf(v.Field(i))
+			own = append(own, i)
 		}
+	}
+	for _, i := range own {
+		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
+		fields[name] = shapeOf(v.Field(i))
 	}
 }
 
@@ -284,7 +301,12 @@ func (a *app) refuseForm(v verb, path string) error {
 
 // quoted is text of others for one cell of a table: one line, and no more than most bytes.
 func quoted(text string, most int) string {
-	text = oneLine(text)
+	text = strings.Join(strings.Fields(text[:min(len(text), 4*most)]), " ")
+	if most <= fault.MaxQuoted {
+		text = fault.Quote(text)
+	} else {
+		text = oneLine(text)
+	}
 	if len(text) <= most {
 		return text
 	}

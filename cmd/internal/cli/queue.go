@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -19,31 +20,44 @@ func (a *app) queueVerb() verb {
 			"troupe queue revoke block-7", "end the requests that carry this tag",
 		},
 		exits: []int{exitOK, exitUsage},
-		verbs: []verb{a.queueShowVerb(), a.queueRevokeVerb()},
+		verbs: []verb{
+			a.queueListVerb(), a.queueShowVerb(),
+			a.queueDeed("queue.pause", "Have queues accept and start nothing new"), a.queueDeed("queue.resume", "Have paused queues go on"),
+			a.queueDeed("queue.purge", "End all that waits in queues"), a.queueRevokeVerb(),
+		},
 	}
 }
 
 func (a *app) queueShowVerb() verb {
 	return verb{
-		use: "show", short: "Show the preparations and the runs that wait, and what holds them back",
+		use: "show [QUEUE...]", short: "Show the preparations and the runs that wait, and what holds them back",
 		long: `HELD says how a preparation is slowed down while a critical one runs. RAISED says who raised its priority, from what, and
 when; -o wide shows each time, otherwise the last one.`,
 		examples: []string{
 			"troupe queue show", "for people",
 			"troupe queue show -o json | jq '.queues[0].preparations'", "for scripts",
 		},
-		exits: exitsHost,
-		run: func(ctx context.Context, _ []string) error {
+		exits: exitsList, args: atLeast(0, ""), complete: a.completeQueues, rows: true,
+		run: func(ctx context.Context, names []string) error {
 			return a.at(ctx, served, func(ctx context.Context, n *node) error {
 				h, err := n.Status(ctx)
 				if err != nil {
 					return err
 				}
+				queues := h.Queues
+				for _, name := range names {
+					if !slices.ContainsFunc(queues, func(q inspect.Queue) bool { return q.Name == name }) {
+						return fault.New(fault.CallerNotFound, "queue", fault.Quote(name), nil).WithHint("'troupe queue list' shows what there is")
+					}
+				}
+				if len(names) > 0 {
+					queues = slices.DeleteFunc(queues, func(q inspect.Queue) bool { return !slices.Contains(names, q.Name) })
+				}
 				if a.json() {
-					a.printJSON(map[string]any{"queues": h.Queues})
+					printRows(a, map[string]any{"queues": queues}, queues, queueList.id)
 					return nil
 				}
-				a.printQueues(h.Queues)
+				a.printQueues(queues)
 				return nil
 			})
 		},

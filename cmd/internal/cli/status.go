@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -48,7 +49,13 @@ func (a *app) statusVerb() verb {
 					return nil
 				}
 				v, err := n.Chain(ctx)
-				a.printStatus(h, chainLine(v, err))
+				if !a.colours() {
+					a.printStatus(a.out, h, chainLine(v, err))
+					return nil
+				}
+				var text strings.Builder
+				a.printStatus(&text, h, chainLine(v, err))
+				_, _ = io.WriteString(a.out, painted(text.String()))
 				return nil
 			})
 		},
@@ -79,8 +86,8 @@ func (a *app) waitReady(ctx context.Context, limit time.Duration) error {
 }
 
 // printStatus prints a host, and a line about its chain if there is one.
-func (a *app) printStatus(h inspect.Host, chain string) {
-	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+func (a *app) printStatus(out io.Writer, h inspect.Host, chain string) {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	state := "starting"
 	switch {
 	case h.Draining:
@@ -134,6 +141,33 @@ func (a *app) printStatus(h inspect.Host, chain string) {
 			x.Path, x.State, since(x.Since), x.Depth, x.Cap, since(x.OldestSince), x.Handled, x.Refused, x.Restarts, x.MaxRestarts, x.LastFault)
 	}
 	_ = w.Flush()
+}
+
+// colours reports whether stdout may be coloured.
+func (a *app) colours() bool {
+	return a.outTerminal && a.getenv("NO_COLOR") == "" && a.getenv("TERM") != "dumb"
+}
+
+// paints are the words of a status that say how it is, by the beginning of their line.
+var paints = []struct{ begin, word, colour string }{
+	{"host", "ready", "32"}, {"host", "starting", "33"}, {"host", "draining", "33"},
+	{"health", "ok", "32"}, {"health", "warning", "33"}, {"health", "error", "31"},
+}
+
+// painted colours lines that have been put into columns.
+func painted(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		words := strings.Fields(line)
+		for _, p := range paints {
+			if len(words) > 1 && words[0] == p.begin && slices.Contains(words[:min(3, len(words))], p.word) {
+				line = strings.Replace(line, p.word, "\x1b["+p.colour+"m"+p.word+"\x1b[0m", 1)
+				break
+			}
+		}
+		b.WriteString(line)
+	}
+	return b.String()
 }
 
 // countsText tells how many there are of each.

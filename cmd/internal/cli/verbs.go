@@ -7,6 +7,7 @@ var (
 	exitsText  = []int{exitOK, exitOther, exitUsage, exitCanceled}
 	exitsHost  = []int{exitOK, exitOther, exitUsage, exitUnreachable, exitDenied, exitCanceled, exitBusy, exitHost, exitBug}
 	exitsCode  = append([]int{exitNotFound, exitInvalid, exitTrap, exitLimit, exitSuspect}, exitsHost...)
+	exitsList  = append([]int{exitNotFound}, exitsHost...)
 	exitsOnKey = append([]int{exitNotFound, exitConflict, exitSome}, exitsHost...)
 )
 
@@ -28,19 +29,21 @@ func (a *app) table() verb {
 			a.chainVerb(), a.ticketVerb(), a.marketVerb(), a.requestVerb(), a.ipVerb(), a.minerVerb(), a.demoVerb(),
 			a.configVerb(), a.contextVerb(), a.tokenVerb(),
 			a.nodeVerb(), a.workerVerb(), a.versionVerb(), a.completionVerb(),
+			a.actorVerb(), a.deadVerb(), a.failuresVerb(), a.explainVerb(), a.docsVerb(), a.bundleVerb(),
 		},
 	}
 }
 
 func (a *app) artifactVerb() verb {
 	key := func(name, short, long string, f onKey) verb {
-		return verb{
-			use: name + " KEY...", short: short, long: long, exits: exitsOnKey,
+		return a.planned(verb{
+			use: name + " [flags] KEY...", short: short, long: long, exits: exitsOnKey,
 			examples: []string{"troupe artifact " + name + " 3f9a2c", "a unique beginning of a key is enough"},
 			args:     atLeast(1, "one or more artifact keys"), complete: a.completeKeys,
 			run: a.onKeys(name, f),
-		}
+		}, deed{name: "artifact." + name, what: "artifact", view: "artifacts", far: directory, resolve: resolve})
 	}
+	up := newRaise()
 	return verb{
 		use: "artifact COMMAND", short: "Judge code and look after compiled code",
 		examples: []string{
@@ -54,6 +57,10 @@ func (a *app) artifactVerb() verb {
 			key("pin", "Keep artifacts from being pruned", "", pinKey),
 			key("unpin", "Take back pins", "", unpinKey),
 			key("evict", "Drop artifacts", "What is in use or pinned is not dropped.", evictKey),
+			a.actVerb(deed{name: "artifact.retry", what: "artifact", view: "artifacts", example: "3f9a2c", offer: a.completeKeys, resolve: resolve}, "Prepare artifacts again whose preparation has failed"),
+			a.actVerb(deed{
+				name: "artifact.raise", what: "artifact", view: "artifacts", example: "3f9a2c", offer: a.completeKeys, resolve: resolve, flags: up.add, args: up.args,
+			}, "Raise the priority of preparations"),
 			a.pruneVerb(), a.warmVerb(), a.coolVerb(),
 		},
 	}

@@ -16,10 +16,17 @@ import (
 
 func (a *app) workerVerb() verb {
 	return verb{
-		use: "worker COMMAND", short: "Look at worker processes",
-		examples: []string{"troupe worker sandbox", "what confines guests on this machine"},
-		exits:    []int{exitOK, exitUsage},
-		verbs:    []verb{a.sandboxVerb()},
+		use: "worker COMMAND", short: "See worker processes, what runs in them and what confines them; replace or kill one",
+		examples: []string{
+			"troupe worker sandbox", "what confines guests on this machine",
+			"troupe worker guests --sort -cpu", "what runs, the busiest first",
+		},
+		exits: []int{exitOK, exitUsage},
+		verbs: []verb{
+			a.sandboxVerb(), a.workerListVerb(), a.workerShowVerb(), a.workerGuestsVerb(),
+			a.workerDeed("worker.recycle", "Replace workers, each as soon as it is idle"),
+			a.workerDeed("worker.kill", "Kill workers, whatever they run"),
+		},
 	}
 }
 
