@@ -38,6 +38,9 @@ func (a *app) tree(ctx context.Context) *cobra.Command {
 			}
 			c, rest, err := root.Find(args)
 			if err != nil || len(rest) > 0 {
+				if n := nearest(args[0], topicNames()); n != "" {
+					return usage("no help about '"+fault.Quote(args[0])+"'", "did you mean 'troupe help "+n+"'?")
+				}
 				return unknown(c, slices.Concat(rest, args)[0])
 			}
 			return c.Help()
@@ -167,9 +170,6 @@ func seeHelp(c *cobra.Command) string { return "see '" + c.CommandPath() + " --h
 
 func unknown(c *cobra.Command, word string) error {
 	var names []string
-	if !c.HasParent() && c.CalledAs() == "help" {
-		names = topicNames()
-	}
 	for _, sub := range c.Commands() {
 		names = append(names, sub.Name())
 	}

@@ -42,6 +42,37 @@ func TestScriptsObserveDocumentedExits(t *testing.T) {
 	}
 }
 
+// Each verb is run by some script, to a good end or not.
+func TestEveryVerbHasAScript(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join("testdata", "script", "*.txtar"))
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	ran := map[string]bool{}
+	line := regexp.MustCompile(`(?m)^(?:! )?(?:exits \d+|exec|until \S+|until '[^']*') (?:nobody |sh -c '(?:.*?[|;&] ?)?)?troupe\b(.*)$`)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range line.FindAllStringSubmatch(string(text), -1) {
+			name, _ := verbOf(strings.Fields(m[1]))
+			ran[name] = true
+		}
+	}
+	var walk func(name string, v verb)
+	walk = func(name string, v verb) {
+		if v.run != nil && !ran[name] {
+			t.Errorf("no script runs '%s'", name)
+		}
+		for _, sub := range v.verbs {
+			word, _, _ := strings.Cut(sub.use, " ")
+			walk(name+" "+word, sub)
+		}
+	}
+	walk("troupe", (&app{}).table())
+}
+
 // verbOf returns the verb that a command line calls, and the exit codes in its help.
 func verbOf(words []string) (string, []int) {
 	v := (&app{}).table()

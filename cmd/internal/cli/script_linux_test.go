@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
 
 	"github.com/troupehost/troupe/actors/inspect"
 	"github.com/troupehost/troupe/host"
@@ -63,7 +64,7 @@ func TestScript(t *testing.T) {
 			}
 			return false, fmt.Errorf("unknown condition %s", cond)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "field": field, "remember": remember, "await": await, "until": until},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "field": field, "remember": remember, "await": await, "until": until, "pretend": pretend},
 	})
 }
 
@@ -165,6 +166,35 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("never: %v", err)
 		}
 	}
+}
+
+// pretend [VERSION] serves a host in trouble on the data directory of the script, until the script ends or pretends anew. What it
+// shows never changes; see seenServer for how its plans go.
+func pretend(ts *testscript.TestScript, _ bool, args []string) {
+	dir := filepath.Join(ts.Getenv("XDG_DATA_HOME"), "troupe")
+	ts.Check(os.MkdirAll(dir, 0o700))
+	s := newSeenServer()
+	s.traces = traced()
+	if len(args) > 0 {
+		s.version = args[0]
+	}
+	socket := filepath.Join(dir, "troupe.sock")
+	owner, err := json.Marshal(host.Owner{PID: os.Getpid(), Kind: ownerServe, Socket: socket})
+	ts.Check(err)
+	lock := filepath.Join(dir, "LOCK")
+	_ = os.Remove(lock)
+	_ = os.Remove(socket)
+	ts.Check(os.WriteFile(lock, owner, 0o600))
+	f, err := os.OpenFile(lock, os.O_RDWR, 0)
+	ts.Check(err)
+	ts.Check(unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB))
+	ts.Check(unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK})) // as a host holds it
+	stop, err := s.serve(socket)
+	ts.Check(err)
+	ts.Defer(func() {
+		stop()
+		_ = f.Close()
+	})
 }
 
 // await STATE waits until the host of the script's serve is idle, running (one guest, or two) or draining.

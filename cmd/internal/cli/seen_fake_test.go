@@ -38,6 +38,7 @@ type seenServer struct {
 	ops     map[string]api.Operation
 	frames  []api.Frame // of a watch, after the first
 	traces  []inspect.Trace
+	fault   error // of each answer but that it lives
 }
 
 func newSeenServer(names ...string) *seenServer {
@@ -45,9 +46,8 @@ func newSeenServer(names ...string) *seenServer {
 	return s
 }
 
-// serve listens on a socket until the test ends.
-func (s *seenServer) serve(t testing.TB, socket string) {
-	t.Helper()
+// serve listens on a socket until stop is called.
+func (s *seenServer) serve(socket string) (stop func(), err error) {
 	inner, dial := control.Pair()
 	old := control.New(bundle.Host(s.b), control.Options{Version: s.version})
 	go func() { _ = old.Serve(inner) }()
@@ -62,26 +62,35 @@ func (s *seenServer) serve(t testing.TB, socket string) {
 	mux.Handle("/", rest)
 	l, err := control.Listen(socket)
 	if err != nil {
-		t.Fatal(err)
+		_ = old.Close()
+		return nil, err
 	}
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(api.HeaderVersion, s.version)
+		if s.fault != nil && !strings.HasPrefix(r.URL.Path, "/livez") {
+			reply(w, nil, s.fault)
+			return
+		}
 		mux.ServeHTTP(w, r)
 	})}
 	ended := make(chan struct{})
 	go func() { _ = server.Serve(l); close(ended) }()
-	t.Cleanup(func() {
+	return func() {
 		_ = server.Close()
 		<-ended
 		_ = old.Close()
-	})
+	}, nil
 }
 
 // newSeen is a console beside such a host.
 func newSeen(t *testing.T, s *seenServer) *console {
 	t.Helper()
 	socket := filepath.Join(t.TempDir(), "s")
-	s.serve(t, socket)
+	stop, err := s.serve(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stop)
 	c := newConsole(t, &fakeHost{})
 	c.start = func(context.Context, host.Config) (running, error) {
 		return nil, fault.New(fault.HostDataDirLocked, "start", "", nil)
