@@ -110,8 +110,12 @@ func checkContextName(name string) error {
 func (a *app) choose(src *settings.Sources) error {
 	name, from := a.contextName()
 	file, err := a.readContext(name)
-	if f, ok := errors.AsType[*fault.Error](err); ok && from != "" {
-		return f.WithHint(strings.TrimPrefix(f.Hint+"; ", "; ") + "it is named by " + from)
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		hint := strings.TrimPrefix(f.Hint+"; ", "; ") + "it is named by " + from
+		if f.Code == fault.CallerNotFound { // not what the verb looks for
+			return usage("context "+fault.Quote(name)+": there is none of this name", hint)
+		}
+		return f.WithHint(hint)
 	}
 	if err != nil {
 		return err
@@ -137,7 +141,7 @@ func (a *app) choose(src *settings.Sources) error {
 			}
 		}
 	}
-	if flags > 1 || flags == 1 && a.context != "" {
+	if flags > 1 || flags == 1 && a.context != "" && (a.context != localContext || !a.flags.Lookup("data-dir").Changed) {
 		return usage("several ways to reach a host", "choose one of --context, --connect, --socket and --data-dir")
 	}
 	if a.context == localContext {

@@ -74,14 +74,12 @@ answers) and 3 for UNKNOWN, whatever happens.`,
 			"troupe node health --plugin", "for Nagios and those that understand its plugins",
 			"troupe node health -o json | jq -r '.checks[].code'", "for scripts",
 		},
-		exits: with(exitsHost, exitSome, pluginUnknown),
+		exits: with(exitsHost, exitSome),
 		flags: func(fs *pflag.FlagSet) {
 			fs.BoolVar(&plugin, "plugin", false, "speak the protocol of monitoring plugins")
 			fs.BoolVar(&all, "all", false, "what follows from something else, too")
 		},
 		run: func(ctx context.Context, _ []string) error {
-			ctx, stop := a.untilInterrupt(ctx)
-			defer stop()
 			var h inspect.Host
 			err := a.at(ctx, served, func(ctx context.Context, n *node) (err error) {
 				h, err = n.Status(ctx)

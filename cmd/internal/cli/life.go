@@ -35,7 +35,7 @@ type lifeFlags struct {
 func (f *lifeFlags) add(fs *pflag.FlagSet) {
 	f.logLevel = choice{"", []string{"debug", "info", "warn", "error"}}
 	f.logFormat = choice{"auto", []string{"auto", "json", "text"}}
-	fs.Var(&f.logLevel, "log-level", "the least level that is logged (default info; debug with -v, error with -q)")
+	fs.Var(&f.logLevel, "log-level", "the least level that is logged (default info; debug with -v, error with -q); debug needs a restart")
 	fs.Var(&f.logFormat, "log-format", "form of the log; auto is text on a terminal, and JSON lines otherwise")
 	settings.MarkLive(fs, "log-level")
 }
@@ -54,18 +54,33 @@ func (f *lifeFlags) level(verbose, quiet bool) zerolog.Level {
 	return zerolog.InfoLevel
 }
 
-// liveLevel is the level of a log that can change while it is written. It is a sampler, so that what is left out costs nothing, and
-// who wants more of one part of the host takes it off that part's logger.
-type liveLevel struct{ least atomic.Int32 }
+// liveLevel is the level of a log that can change while it is written. It is a sampler, so that what is left out costs nothing.
+// Below info there is nothing but what an operator has asked of one actor, which passes, unless the log began with all of it.
+type liveLevel struct {
+	base  zerolog.Level // of the logger: what is less never gets here
+	least atomic.Int32
+}
 
-func (l *liveLevel) Sample(level zerolog.Level) bool { return int32(level) >= l.least.Load() }
+func newLiveLevel(level zerolog.Level) *liveLevel {
+	l := &liveLevel{base: min(level, zerolog.InfoLevel)}
+	l.least.Store(int32(level))
+	return l
+}
 
-func (l *liveLevel) set(level zerolog.Level) { l.least.Store(int32(level)) }
+// Sample implements zerolog.Sampler.
+func (l *liveLevel) Sample(level zerolog.Level) bool {
+	return int32(level) >= l.least.Load() || level < zerolog.InfoLevel && l.base == zerolog.InfoLevel
+}
+
+// set changes the level, as far as that is possible: a log that began without debug gets none of it.
+func (l *liveLevel) set(level zerolog.Level) bool {
+	l.least.Store(int32(max(level, l.base)))
+	return level >= l.base
+}
 
 // serveLog returns the log of a 'serve'.
 func (a *app) serveLog(f *lifeFlags) (zerolog.Logger, *liveLevel) {
-	level := &liveLevel{}
-	level.set(f.level(a.verbose, a.quiet))
+	level := newLiveLevel(f.level(a.verbose, a.quiet))
 	b := *a
 	switch f.logFormat.value {
 	case "json":
@@ -74,10 +89,10 @@ func (a *app) serveLog(f *lifeFlags) (zerolog.Logger, *liveLevel) {
 		if !a.errTerminal { // text, and no colours
 			zerolog.TimeFieldFormat = time.RFC3339Nano
 			w := zerolog.ConsoleWriter{Out: a.err, TimeFormat: time.RFC3339, NoColor: true}
-			return zerolog.New(w).Level(zerolog.DebugLevel).With().Timestamp().Logger().Sample(level), level
+			return zerolog.New(w).Level(level.base).With().Timestamp().Logger().Sample(level), level
 		}
 	}
-	return b.log(zerolog.DebugLevel).Sample(level), level
+	return b.log(level.base).Sample(level), level
 }
 
 // outside is what 'serve' gets from its process beside what all verbs get. The zero value has none of it.
@@ -265,7 +280,9 @@ func (l *life) reloadLocked() (string, error) {
 		values[i] = l.values[j] // what it runs with
 	}
 	l.values = values
-	l.level.set(b.serve.life.level(b.app.verbose, b.app.quiet))
+	if !l.level.set(b.serve.life.level(b.app.verbose, b.app.quiet)) {
+		l.log.Warn().Str("setting", "log-level").Msg("this log began without debug, which needs a restart")
+	}
 	return fmt.Sprintf("%d settings taken over, %d need a restart", live, later), nil
 }
 

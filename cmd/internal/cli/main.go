@@ -45,6 +45,7 @@ func Main() int {
 		confinement: host.Sandbox, owner: host.ReadOwner, askSecret: askTerminal(os.Stdin, os.Stderr), patience: patience, reaction: reaction,
 		sharedFlags: sharedFlags{systemConfig: systemFile(), environ: os.Environ}, outside: process(),
 	}
+	a.setKnobs()
 	return a.main(os.Args[1:])
 }
 

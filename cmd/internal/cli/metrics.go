@@ -19,7 +19,7 @@ func (a *app) nodeVerb() verb {
 		},
 		exits: []int{exitOK, exitUsage},
 		verbs: []verb{
-			a.healthVerb(), a.metricsVerb(), a.nodeLogVerb(), a.auditVerb(), a.snapshotVerb(), a.gcVerb(), a.backupVerb(), a.restoreVerb(), a.unitVerb(),
+			a.healthVerb(), a.metricsVerb(), a.nodeLogVerb(), a.auditVerb(), a.snapshotVerb(), a.gcVerb(), a.drainVerb(), a.reloadVerb(), a.backupVerb(), a.restoreVerb(), a.unitVerb(),
 		},
 	}
 }

@@ -56,6 +56,7 @@ func TestScript(t *testing.T) {
 			e.Setenv("OTHER", strings.Repeat("0", 64))
 			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
 			e.Setenv("XDG_DATA_HOME", filepath.Join(e.WorkDir, "data"))
+			e.Setenv("XDG_CONFIG_HOME", filepath.Join(e.WorkDir, "config"))
 			return nil
 		},
 		Condition: func(cond string) (bool, error) {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -136,8 +137,13 @@ func (a *app) configFile() (*settings.File, []settings.Problem, error) {
 		return nil, nil, nil
 	}
 	file, problems, err := settings.Read(path)
-	if errors.Is(err, fs.ErrNotExist) && !named {
-		return nil, nil, nil
+	if errors.Is(err, fs.ErrNotExist) {
+		if named {
+			err = usage("file of settings "+fault.Quote(path), "there is no such file: --config none reads none")
+		} else {
+			err = nil
+		}
+		return nil, nil, err
 	}
 	return file, problems, settingsError(path, err)
 }
@@ -403,6 +409,22 @@ func (a *app) misspelt() []settings.Problem {
 // knobs are the variables for those who work on the program itself.
 var knobs = []struct{ name, what string }{
 	{settings.DebugPrefix + "PATIENCE", "how long to wait for another process to release the data directory, or for a host to listen, like 10s (default 2s)"},
+}
+
+// printKnobs lists the variables for those who work on the program itself.
+func (a *app) printKnobs() {
+	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	for _, k := range knobs {
+		fmt.Fprintf(w, "%s\t%s\t%s\n", k.name, cmp.Or(oneLine(a.getenv(k.name)), "-"), k.what)
+	}
+	_ = w.Flush()
+}
+
+// setKnobs obeys them.
+func (a *app) setKnobs() {
+	if d, err := time.ParseDuration(a.getenv(knobs[0].name)); err == nil && d > 0 {
+		a.patience = d
+	}
 }
 
 // systemFile is the file of settings of root.

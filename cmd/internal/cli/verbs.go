@@ -74,6 +74,7 @@ func (a *app) completionVerb() verb {
 		exits:    exitsText,
 		args:     exactly(1, "one of bash, zsh, fish"),
 		complete: func([]string) []string { return shells },
+		settle:   settleEnv,
 		run:      a.completion(shells),
 	}
 }

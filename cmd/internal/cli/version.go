@@ -14,13 +14,16 @@ func (a *app) versionVerb() verb {
 	return verb{
 		use: "version", short: "Print the version of this program",
 		examples: []string{"troupe version -o json", "for scripts and bug reports"},
-		exits:    exitsText,
+		exits:    exitsText, settle: settleEnv,
 		run: func(context.Context, []string) error {
 			if a.json() {
 				a.printJSON(map[string]string{"version": host.Version, "revision": revision(), "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH})
 				return nil
 			}
 			fmt.Fprintf(a.out, "troupe %s %s %s/%s\n", host.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			if a.verbose {
+				a.printKnobs()
+			}
 			return nil
 		},
 	}

@@ -1,0 +1,309 @@
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/troupehost/troupe/host/control/client"
+)
+
+// daemon is a 'serve' as a process of its own, under a service manager that is this test.
+type daemon struct {
+	t       *testing.T
+	cmd     *exec.Cmd
+	dir     string // data directory
+	config  string
+	told    chan string // by notify
+	lines   chan string // of the log
+	ended   chan error
+	mu      sync.Mutex
+	logText bytes.Buffer
+}
+
+// patient is how long anything may take that must happen.
+const patient = time.Minute
+
+func startDaemon(t *testing.T, config string, env []string, args ...string) *daemon {
+	t.Helper()
+	d := &daemon{t: t, dir: filepath.Join(t.TempDir(), "data"), config: filepath.Join(t.TempDir(), "config.toml"), told: make(chan string, 100), lines: make(chan string, 10_000), ended: make(chan error, 1)}
+	d.settings(config)
+	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(t.TempDir(), "notify"), Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for buf := make([]byte, 4096); ; {
+			n, err := l.Read(buf)
+			if err != nil {
+				return
+			}
+			d.told <- string(buf[:n])
+		}
+	}()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.cmd = exec.CommandContext(t.Context(), self, append([]string{"serve", "--config", d.config, "--data-dir", d.dir, "--chain", "none", "--log-format", "json"}, args...)...)
+	d.cmd.Args[0] = "troupe"
+	d.cmd.Env = append(append(os.Environ(), "NOTIFY_SOCKET="+l.LocalAddr().String()), env...)
+	stderr, err := d.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.cmd.Stdout = io.Discard
+	if err := d.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for s := bufio.NewScanner(stderr); s.Scan(); {
+			d.mu.Lock()
+			d.logText.WriteString(s.Text() + "\n")
+			d.mu.Unlock()
+			d.lines <- s.Text()
+		}
+		close(d.lines)
+		d.ended <- d.cmd.Wait()
+	}()
+	t.Cleanup(func() { _ = d.cmd.Process.Kill() })
+	return d
+}
+
+func (d *daemon) settings(text string) {
+	d.t.Helper()
+	if err := os.WriteFile(d.config, []byte(text), 0o600); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+func (d *daemon) signal(s os.Signal) {
+	d.t.Helper()
+	if err := d.cmd.Process.Signal(s); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// hears waits for something that the service manager is told.
+func (d *daemon) hears(pattern string) {
+	d.t.Helper()
+	d.wait(d.told, pattern)
+}
+
+// logs waits for a line of the log.
+func (d *daemon) logs(pattern string) {
+	d.t.Helper()
+	d.wait(d.lines, pattern)
+}
+
+func (d *daemon) wait(from <-chan string, pattern string) {
+	d.t.Helper()
+	re, give := regexp.MustCompile(pattern), time.After(patient)
+	for {
+		select {
+		case text, ok := <-from:
+			if !ok {
+				d.t.Fatalf("it ended before it said %s", pattern)
+			}
+			if re.MatchString(text) {
+				return
+			}
+		case <-give:
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			d.t.Fatalf("never: %s\n%s", pattern, d.logText.String())
+		}
+	}
+}
+
+// ends waits for the end, and returns the exit code.
+func (d *daemon) ends() int {
+	d.t.Helper()
+	for range d.lines {
+	}
+	select {
+	case <-d.ended:
+	case <-time.After(patient):
+		d.t.Fatal("it does not end")
+	}
+	return d.cmd.ProcessState.ExitCode()
+}
+
+// From its start to its end a host tells its service manager how it is, and takes over what has changed.
+func TestServeUnderAManager(t *testing.T) {
+	d := startDaemon(t, "execute-workers = 2\n", []string{"WATCHDOG_USEC=2000000"})
+	d.hears("^STATUS=starting$")
+	d.hears("^READY=1\nSTATUS=ready$")
+	c := client.New(filepath.Join(d.dir, "troupe.sock"), 0)
+	if err := c.Ready(t.Context()); err != nil {
+		t.Errorf("READY came too early: %v", err)
+	}
+	d.hears("^WATCHDOG=1$")
+
+	d.settings("execute-workers = 3\nlog-level = \"warn\"\n")
+	d.signal(syscall.SIGHUP)
+	d.hears("^RELOADING=1\nMONOTONIC_USEC=\\d+\nSTATUS=reloading$")
+	d.hears("^READY=1")
+	d.logs(`"setting":"execute-workers","from":"2","to":"3".*"message":"this setting needs a restart to change"`)
+
+	// What is wrong changes nothing, and nothing but warnings is logged now.
+	d.settings("execute-wrokers = 3\nlog-level = \"info\"\n")
+	d.signal(syscall.SIGHUP)
+	d.logs(`config.toml:1:1: unknown setting execute-wrokers.*did you mean 'execute-workers'.*are not reloaded`)
+	d.settings("log-level = \"info\"\n")
+	d.signal(syscall.SIGHUP)
+	d.hears("^RELOADING=1\n")
+	d.hears("^READY=1")
+	d.logs(`"message":"reloaded: `)
+
+	d.signal(syscall.SIGTERM)
+	d.hears("^STOPPING=1\nSTATUS=(draining|stopping)")
+	d.hears("^EXTEND_TIMEOUT_USEC=\\d+$")
+	if code := d.ends(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+// SIGUSR1 asks for a bundle and leaves the host alone; SIGQUIT ends it, with the stacks of all goroutines.
+func TestServeWritesBundlesAndStacks(t *testing.T) {
+	d := startDaemon(t, "", nil)
+	d.hears("^READY=1")
+	d.signal(syscall.SIGUSR1)
+	d.logs(`"message":"(a bundle is written|no bundle could be written)`)
+	if err := client.New(filepath.Join(d.dir, "troupe.sock"), 0).Ready(t.Context()); err != nil {
+		t.Error(err)
+	}
+	d.signal(syscall.SIGQUIT)
+	if code := d.ends(); code != 2 {
+		t.Errorf("exit code %d", code)
+	}
+	text := d.logText.String()
+	if !strings.Contains(text, "SIGQUIT: quit") || strings.Count(text, "\ngoroutine ") < 5 {
+		t.Errorf("no stacks:\n%s", text)
+	}
+	// What it left behind does not keep the next one from starting.
+	next := startDaemon(t, "", nil)
+	next.hears("^READY=1")
+}
+
+// A manager that holds the control socket hands it over, and it is there before the host is.
+func TestServeTakesOverSockets(t *testing.T) {
+	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "held.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	f, err := l.(*net.UnixListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// LISTEN_PID must be the process itself: a shell becomes it.
+	start := func(name string) *exec.Cmd {
+		cmd := exec.CommandContext(t.Context(), "sh", "-c", `LISTEN_PID=$$ exec -a troupe "$0" serve --chain none --data-dir "$1"`, self, filepath.Join(t.TempDir(), "data"))
+		if bash, err := exec.LookPath("bash"); err == nil {
+			cmd.Path = bash
+		}
+		cmd.Env = append(os.Environ(), "LISTEN_FDS=1", "LISTEN_FDNAMES="+name)
+		cmd.ExtraFiles = []*os.File{f}
+		return cmd
+	}
+	if _, err := exec.LookPath("bash"); err != nil {
+		t.Skip("no bash, which can name the process that it becomes")
+	}
+	if out, err := start("contrl").CombinedOutput(); err == nil || !strings.Contains(string(out), "one of control, apps, apps-tls") {
+		t.Errorf("an unknown name: %v\n%s", err, out)
+	}
+	cmd := start("control")
+	cmd.Stdout, cmd.Stderr = io.Discard, io.Discard
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patient)
+	defer cancel()
+	h, err := client.New(l.Addr().String(), 0).Status(ctx) // waits in the queue of the socket
+	if err != nil || !h.Ready {
+		t.Errorf("%v, ready %t", err, h.Ready)
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Lstat(l.Addr().String()); err != nil {
+		t.Errorf("the socket is its manager's: %v", err)
+	}
+}
+
+// Of bundles the newest are kept, and nothing half written.
+func TestBundlesAreBounded(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"bundle-2.troupe", "bundle-1.troupe", "bundle-3.troupe", ".bundle-4.tmp", "mine"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := dropBundles(dir, 2); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(dir)
+	var left []string
+	for _, e := range entries {
+		left = append(left, e.Name())
+	}
+	if got := strings.Join(left, " "); err != nil || got != "bundle-2.troupe bundle-3.troupe mine" {
+		t.Errorf("%s, %v", got, err)
+	}
+}
+
+// The level of a log changes while it is written, but for debug, which costs too much to be made for nobody.
+func TestLiveLevel(t *testing.T) {
+	var b bytes.Buffer
+	try := func(begin, then zerolog.Level) (string, bool) {
+		b.Reset()
+		l := newLiveLevel(begin)
+		log := zerolog.New(&b).Level(l.base).Sample(l)
+		possible := l.set(then)
+		log.Debug().Msg("d")
+		log.Info().Msg("i")
+		log.Warn().Msg("w")
+		elevated := log.Level(zerolog.DebugLevel) // of one actor
+		elevated.Debug().Msg("e")
+		var got strings.Builder
+		for _, m := range regexp.MustCompile(`"message":"(.)"`).FindAllStringSubmatch(b.String(), -1) {
+			got.WriteString(m[1])
+		}
+		return got.String(), possible
+	}
+	for _, tt := range []struct {
+		begin, then zerolog.Level
+		want        string
+		possible    bool
+	}{
+		{zerolog.InfoLevel, zerolog.InfoLevel, "iwe", true}, {zerolog.InfoLevel, zerolog.WarnLevel, "we", true}, {zerolog.WarnLevel, zerolog.InfoLevel, "iwe", true},
+		{zerolog.InfoLevel, zerolog.DebugLevel, "iwe", false}, {zerolog.DebugLevel, zerolog.DebugLevel, "diwe", true}, {zerolog.DebugLevel, zerolog.WarnLevel, "w", true},
+	} {
+		if got, possible := try(tt.begin, tt.then); got != tt.want || possible != tt.possible {
+			t.Errorf("from %v to %v: %s, %t", tt.begin, tt.then, got, possible)
+		}
+	}
+}
