@@ -131,7 +131,7 @@ func (a *apps) Run(ctx context.Context, l sessions.Launch, up func()) sessions.E
 	ctx, kill := context.WithCancelCause(ctx)
 	defer kill(nil)
 	g := app.instance(l.Instance, false, limits.Gas)
-	g.kill = kill
+	g.kill, g.run, g.code, g.asks = kill, h.runs.newID(), artifacts.CodeHash(hash).String(), &askedCounts{}
 	a.mu.Lock()
 	a.instances[l.Instance] = g
 	a.mu.Unlock()
@@ -139,7 +139,7 @@ func (a *apps) Run(ctx context.Context, l sessions.Launch, up func()) sessions.E
 	stdout, stderr := app.stream(l.Instance, appdata.LevelInfo), app.stream(l.Instance, appdata.LevelWarn)
 	defer stdout.close()
 	defer stderr.close()
-	out, _ := w.Ride(ctx, execute.Job{Run: h.runs.newID(), Binding: b, Entry: app.entry(), Limits: limits, Determinism: worldOf(&t), Priority: run.Normal, Slice: slicePerTurn},
+	out, _ := w.Ride(ctx, execute.Job{Run: g.run, Binding: b, Entry: app.entry(), Limits: limits, Determinism: worldOf(&t), Priority: run.Normal, Slice: slicePerTurn},
 		execute.IO{Stdout: stdout, Stderr: stderr, Calls: g})
 	a.mu.Lock()
 	delete(a.instances, l.Instance)
@@ -186,6 +186,10 @@ type guest struct {
 	asked atomic.Int64            // when it asked for something other than its turn, or was answered, in nanoseconds of the host's life
 	waits atomic.Bool             // for such an answer
 	kill  context.CancelCauseFunc // nil: its run ends with its request
+
+	run  uint64       // of an instance
+	code string       // the same
+	asks *askedCounts // the same; nil: nobody counts
 }
 
 // stuck reports whether a guest has asked for nothing but its turn for so long: it takes no events.
@@ -209,6 +213,9 @@ func (l *liveApp) instance(id uint64, one bool, gas int64) *guest {
 // Call implements run.Calls.
 func (g *guest) Call(ctx context.Context, a run.Ask) run.Answer {
 	g.meter.begun()
+	if g.asks != nil && int(a.Op) < len(g.asks) {
+		g.asks[a.Op].Add(1)
+	}
 	if a.Op != uint16(abi.OpTurn) {
 		g.turn.Spent(a.Gas) // before the turn is given back in a wait
 		g.waits.Store(true)

@@ -55,6 +55,7 @@ func (h *Host) Query(ctx context.Context, q AppQuery) (AppReply, error) {
 		}
 		from = account[:]
 	}
+	ctx, _ = h.caused(ctx)
 	return h.apps.query(ctx, addr, q, from)
 }
 

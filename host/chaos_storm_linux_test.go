@@ -26,7 +26,7 @@ func TestChaosStorm(t *testing.T) {
 	if n < pairs || n > 2*pairs+8 || now > 4 {
 		t.Errorf("%d workers were started for %d deaths, and %d are there", n, pairs, now)
 	}
-	if s, err := h.Inspect(t.Context()); err != nil || len(s.Queues) != 2 || s.Queues[1].Running != 0 || s.Requests != 0 {
+	if s, err := h.Inspect(t.Context()); err != nil || len(s.Queues) != 3 || s.Queues[1].Running != 0 || s.Requests != 0 {
 		t.Errorf("not at rest: %+v, %v", s.Queues, err)
 	}
 }

@@ -69,6 +69,9 @@ func (h *Host) executeOnce(ctx context.Context, r Request) (run.Receipt, error) 
 	if r.Input != nil {
 		h.metrics.Input(len(r.Input))
 	}
+	if err := h.takesRuns(); err != nil {
+		return run.Receipt{}, h.refused(err)
+	}
 	if c != nil && c.fault != nil {
 		return blame(t.empty(), c.fault), nil
 	}
@@ -95,6 +98,7 @@ func (h *Host) executeByActors(ctx context.Context, begin time.Time, r Request, 
 	}
 	id := left.id
 	left.entry.app = r.app
+	ctx, cause := h.caused(ctx)
 	h.runs.put(id, left.entry)
 	defer func() {
 		if !h.runs.remove(id, streamGrace) {
@@ -109,7 +113,7 @@ func (h *Host) executeByActors(ctx context.Context, begin time.Time, r Request, 
 		ID: id, Kind: cache.Execute, Key: t.key, Code: t.hash, Options: c.options, Tenant: t.tenant,
 		App: r.app.of(), Slice: slice, Priority: orPriority(r.Priority, run.Normal), Budget: h.budget(h.cfg.PrepareCPU),
 		Entry: r.Entry, Limits: t.job.Limits, Imports: r.Imports, Determinism: r.Determinism, Isolation: r.Isolation, Deadline: deadline, NoCode: !c.held,
-		Validity: r.Validity, Lend: lend, Tried: left.tried,
+		Validity: r.Validity, Lend: lend, Tried: left.tried, Cause: cause,
 	})
 	receipt := t.empty()
 	if err != nil {

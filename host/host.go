@@ -47,6 +47,8 @@ type Host struct {
 	lines   *logs.Ring
 	rates   *watch.Sampler
 	started time.Time
+	boot    string
+	pauses  pauses // of queues, by operators
 	health  *health
 	metrics *metrics.Set
 
@@ -122,7 +124,7 @@ func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Host{cfg: cfg, lines: lines, started: time.Now(), health: newHealth(time.Now), metrics: metrics.New(),
+	h := &Host{cfg: cfg, lines: lines, started: time.Now(), boot: newBoot(), health: newHealth(time.Now), metrics: metrics.New(),
 		codes: newCodeTable(idleCodeBytes, openFiles()/8), parts: newHandoff(), runs: newRunTable(), terms: newTermTable(),
 		gate: newGate(), left: make(chan struct{}), done: make(chan struct{}), mismatch: make(chan *fault.Error, 1)}
 	h.rates = watch.New(func(use func(path string, accepted, handled, refused uint64)) { h.system.Totals(use) })
@@ -210,12 +212,12 @@ func (h *Host) startActors() (err error) {
 	}
 	// The cache admits what the prepare queue has room for, so that an announcement is refused before it is accepted.
 	preparing := cfg.PrepareQueue + cfg.PrepareWorkers
-	h.prepare, err = prepare.Spawn(h.system, prepare.Config{Preparer: h.pool, Observe: prepareMetrics{h.metrics},
+	h.prepare, err = prepare.Spawn(h.system, prepare.Config{Preparer: h.pool, Observe: prepareMetrics{h.metrics}, Paused: h.pauses.prepare.since,
 		Limits: prepare.Limits{Queue: preparing, Soft: cfg.PrepareWorkers, Hard: cfg.PrepareWorkersCritical}})
 	if err != nil {
 		return err
 	}
-	h.execute, err = execute.Spawn(h.system, execute.Config{Workers: h.pool, Leases: h.lanes, Observe: executeMetrics{h.metrics},
+	h.execute, err = execute.Spawn(h.system, execute.Config{Workers: h.pool, Leases: h.lanes, Observe: executeMetrics{h.metrics}, Paused: h.pauses.execute.since,
 		Limits: execute.Limits{Queue: cfg.ExecuteQueue, Soft: cfg.ExecuteWorkers, Hard: cfg.ExecuteWorkersCritical, Idle: cfg.WorkerIdle}})
 	if err != nil {
 		return err
@@ -227,14 +229,14 @@ func (h *Host) startActors() (err error) {
 			Policy: artifacts.PrunePolicy{LimitBytes: cfg.CacheBytes, Age: cfg.CacheAge}},
 		PruneEvery: cfg.PruneEvery,
 		Store:      h.kept,
-		Prepare:    h.prepare, Execute: h.execute, Observe: cacheMetrics{h.metrics}, Forget: h.lanes.Forget,
+		Prepare:    h.prepare, Execute: h.execute, Observe: cacheMetrics{h.metrics}, Forget: h.lanes.Forget, Paused: h.pauses.prepare.holds,
 	})
 	if err != nil {
 		return err
 	}
 	h.jobs, err = jobs.Spawn(h.system, jobs.Config{
 		Limits:  jobs.Limits{Queue: cfg.JobQueue, Settled: cfg.JobQueue, Active: max(jobsPerWorker*cfg.ExecuteWorkers, 16), Hold: cfg.HoldJobs, Keep: cfg.JobKeep, Retries: max(cfg.Retries, 0)},
-		Journal: h.journal, Runner: &jobRunner{h: h, held: map[uint64]artifacts.CodeHash{}}, Cache: h.cache, Stuck: h.showStuckJobs,
+		Journal: h.journal, Runner: &jobRunner{h: h, held: map[uint64]artifacts.CodeHash{}}, Cache: h.cache, Stuck: h.showStuckJobs, Paused: h.pauses.forJobs,
 	})
 	if err != nil {
 		return err

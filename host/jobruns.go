@@ -118,7 +118,7 @@ func (r *jobRunner) Open(ctx context.Context, rec jobs.Record, withCode bool) (c
 	options := artifacts.Options{CanonicalNaNs: s.CanonicalNaN}
 	return cache.Request{
 		ID: id, Kind: cache.Execute, Key: h.keyOf(code, options), Code: code, Options: options, Tenant: rec.Tenant, Budget: h.budget(h.cfg.PrepareCPU),
-		Entry: s.Entry, Limits: s.Limits, Imports: s.Imports, Determinism: s.Determinism, Isolation: s.Isolation, NoCode: !held, By: "job " + rec.ID,
+		Entry: s.Entry, Limits: s.Limits, Imports: s.Imports, Determinism: s.Determinism, Isolation: s.Isolation, NoCode: !held, By: "job " + rec.ID, Cause: rec.Cause,
 	}, nil
 }
 

@@ -111,6 +111,7 @@ func (h *Host) submit(ctx context.Context, q jobs.Request) (run.Job, error) {
 	same.Write(about)
 	same.Write(q.Body.Spec)
 	q.Fingerprint = jobs.Digest(same.Sum(nil))
+	ctx, q.Cause = h.caused(ctx)
 	j, err := kernel.Ask(ctx, h.jobs, func(to kernel.Reply[run.Job]) jobs.Message { return jobs.Submit{Request: q, Reply: to} })
 	if err != nil {
 		return run.Job{}, err
@@ -351,21 +352,5 @@ func (h *Host) Revoke(ctx context.Context, tenant, tag string) (int, error) {
 
 // control asks on the control lane, which no full mailbox closes.
 func control[M, R any](ctx context.Context, h *Host, to kernel.Ref[M], build func(kernel.Reply[R]) M) (R, error) {
-	type answer struct {
-		r   R
-		err error
-	}
-	var none R
-	got := make(chan answer, 1)
-	if err := to.Control(build(kernel.ReplyFunc(func(r R, err error) { got <- answer{r, err} }))); err != nil {
-		return none, err
-	}
-	select {
-	case a := <-got:
-		return a.r, a.err
-	case <-ctx.Done():
-		return none, fault.From(context.Cause(ctx))
-	case <-h.done:
-		return none, fault.New(fault.CallerClosed, "host", h.cfg.Name, h.err)
-	}
+	return asked(h, to, build)(ctx)
 }

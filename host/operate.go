@@ -3,20 +3,19 @@ package host
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/troupehost/troupe/actors/cache"
-	"github.com/troupehost/troupe/actors/execute"
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/inspect"
 	"github.com/troupehost/troupe/actors/jobs"
 	"github.com/troupehost/troupe/actors/kernel"
-	"github.com/troupehost/troupe/actors/prepare"
 	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/artifacts"
 )
 
 // Inspect returns a snapshot of everything. It costs nothing while nobody asks. From a host that is stopping it returns
-// what is left to be seen.
+// what is left to be seen. An actor that does not answer within a second is left out, and a warning names it.
 //
 // # Errors
 //
@@ -36,30 +35,36 @@ func (h *Host) Inspect(ctx context.Context) (inspect.Host, error) {
 
 func (h *Host) inspect(ctx context.Context) (inspect.Host, error) {
 	out := inspect.Host{Version: Version, BuildID: h.pool.Facts().BuildID, Name: h.cfg.Name, StartedAt: h.started, DataDir: h.cfg.DataDir,
-		Sandbox: h.pool.Facts().Sandbox, Health: h.health.list(), Workers: h.pool.Workers(), Store: h.storeState()}
+		Sandbox: h.pool.Facts().Sandbox, Health: h.health.list(), Store: h.storeState(), Boot: h.boot, At: time.Now()}
+	out.CPUMicros, out.RSSBytes = ownUse()
 	out.Draining, out.Requests = h.gate.look()
 	out.Ready = !out.Draining
 	out.Actors = h.system.Inspect()
 	h.rates.Fill(out.Actors)
-	p, err := kernel.Ask(ctx, h.prepare, func(r kernel.Reply[inspect.Queue]) prepare.Message { return prepare.Inspect{Reply: r} })
-	if err != nil {
-		return out, err
-	}
-	e, err := kernel.Ask(ctx, h.execute, func(r kernel.Reply[execute.Snapshot]) execute.Message { return execute.Inspect{Reply: r} })
-	if err != nil {
-		return out, err
-	}
-	out.Queues = []inspect.Queue{p, e.Queue}
-	counts, err := kernel.Ask(ctx, h.jobs, func(r kernel.Reply[map[run.JobState]int]) jobs.Message { return jobs.Count{Reply: r} })
-	if err != nil {
-		return out, err
-	}
+	counts := asked(h, h.jobs, func(r kernel.Reply[map[run.JobState]int]) jobs.Message { return jobs.Count{Reply: r} })
+	list := asked(h, h.cache, func(r kernel.Reply[[]inspect.Artifact]) cache.Message { return cache.List{Reply: r} })
+	flights := asked(h, h.jobs, func(r kernel.Reply[[]jobs.Flight]) jobs.Message { return jobs.Underway{Reply: r} })
+	q := h.askQueues()
+	within, cancel := context.WithTimeout(ctx, silentAfter)
+	defer cancel()
+	p, s := &parts{ctx: within}, &seen{at: out.At}
+	s.prepare, s.execute, s.jobs = q.take(p)
+	s.flights = take(p, queueJobs, flights)
 	out.Jobs = map[string]int{}
-	for state, n := range counts {
+	for state, n := range take(p, queueJobs, counts) {
 		out.Jobs[string(state)] = n
 	}
-	out.Artifacts, err = kernel.Ask(ctx, h.cache, func(r kernel.Reply[[]inspect.Artifact]) cache.Message { return cache.List{Reply: r} })
-	return out, err
+	out.Artifacts = take(p, "cache", list)
+	if ctx.Err() != nil {
+		return out, fault.From(context.Cause(ctx))
+	}
+	s.look(h)
+	out.Workers = s.workers
+	out.Queues = []inspect.Queue{s.prepare, s.execute.Queue, s.jobs}
+	if !out.Draining {
+		out.Health = append(out.Health, p.health(out.At)...)
+	}
+	return out, p.err
 }
 
 func (h *Host) storeState() inspect.Store {

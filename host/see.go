@@ -1,10 +1,34 @@
 package host
 
 import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"time"
 
 	"github.com/troupehost/troupe/actors/inspect"
+	"github.com/troupehost/troupe/actors/kernel"
 )
+
+// newBoot names one life of a host.
+func newBoot() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // it does not fail
+	return hex.EncodeToString(b[:])
+}
+
+// Boot names this life of the host: it differs after each start.
+func (h *Host) Boot() string { return h.boot }
+
+// caused returns ctx with a cause, and its id: that of what led to it, or a new one for a request from outside.
+func (h *Host) caused(ctx context.Context) (context.Context, string) {
+	c := kernel.CauseOf(ctx)
+	if c.IsZero() {
+		c = h.system.NewCause()
+		ctx = kernel.WithCause(ctx, c)
+	}
+	return ctx, c.String()
+}
 
 // AppSample is the use of an app at one moment.
 type AppSample struct {

@@ -59,7 +59,7 @@ func (s *State) standings() []Standing {
 	out := make([]Standing, 0, len(s.asks))
 	for _, a := range s.asks {
 		st := Standing{ID: a.ID, Kind: a.Kind, Key: a.Key, Code: a.Code, Tenant: a.Tenant, App: a.App, Priority: a.Priority, Limits: a.Limits,
-			Deadline: a.Deadline, Runs: a.entry != nil, Trail: slices.Clone(a.trail)}
+			Deadline: a.Deadline, Runs: a.entry != nil, Cause: a.Cause, Trail: slices.Clone(a.trail)}
 		if e := s.entries[a.Key]; e != nil && a.entry == nil && e.state == artifacts.Preparing && !e.storing {
 			st.Job = e.gen
 		}

@@ -72,7 +72,7 @@ func (s *State) queue() inspect.Queue {
 func (s *State) flights() []Flight {
 	out := make([]Flight, 0, len(s.flight))
 	for _, j := range s.flight {
-		f := Flight{ID: j.ID, Cause: j.Cause, Trail: slices.Clone(j.Trail)}
+		f := Flight{ID: j.ID, Cause: j.Cause, Tenant: j.Tenant, Code: j.Code, Priority: j.Priority, Trail: slices.Clone(j.Trail)}
 		if j.phase == running {
 			f.Run = j.run
 		}

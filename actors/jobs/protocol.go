@@ -142,6 +142,11 @@ type Flight struct {
 	ID    string
 	Run   uint64 // its request; 0: it is not at the cache
 	Cause string
+
+	Tenant   string
+	Code     Digest
+	Priority run.Priority
+
 	Trail run.Trail // before it came to the cache
 }
 
