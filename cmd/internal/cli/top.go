@@ -1,0 +1,122 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/cmd/internal/tui"
+	"github.com/troupehost/troupe/host"
+	"github.com/troupehost/troupe/host/control"
+	"github.com/troupehost/troupe/host/control/bundle"
+	"github.com/troupehost/troupe/host/control/client"
+)
+
+// topFlags are the flags of 'top'.
+type topFlags struct {
+	view, query, file string
+	mono              bool
+}
+
+func (f *topFlags) add(fs *pflag.FlagSet) {
+	fs.Var(word{&f.view, "VIEW"}, "view", "begin with this view, like actors, jobs or failures (default overview)")
+	fs.Var(word{&f.query, "QUERY"}, "selector", "begin with these rows of it, like 'state=busy age>5s'")
+	fs.BoolVar(&f.mono, "mono", false, "no colours and no attributes")
+}
+
+func (a *app) topVerb() verb {
+	f := &topFlags{}
+	return verb{
+		use: "top [flags]", short: "Watch a host in the terminal, find out why something waits, and mend it",
+		long: "Keys are explained by '?'. Keys that change something work only for who may. NO_COLOR is heeded.",
+		examples: []string{
+			"troupe top", "the console of the host that runs here",
+			"troupe top --view failures", "begin with what has failed",
+			"troupe top --bundle troupe.bundle", "look at a snapshot, without a host",
+		},
+		exits: with(exitsHost, exitInvalid),
+		flags: func(fs *pflag.FlagSet) {
+			f.add(fs)
+			fs.Var(word{&f.file, "FILE"}, "bundle", "show this bundle of 'troupe node snapshot' instead of a host")
+		},
+		run: func(ctx context.Context, _ []string) error { return a.top(ctx, f) },
+	}
+}
+
+func (a *app) bundleVerb() verb {
+	f := &topFlags{}
+	return verb{
+		use: "bundle COMMAND", short: "Look at what 'troupe node snapshot' wrote",
+		examples: []string{"troupe bundle open troupe.bundle", "the console, with the host as it was"},
+		exits:    []int{exitOK, exitUsage},
+		verbs: []verb{{
+			use: "open FILE [flags]", short: "Show a bundle in the console of 'troupe top'",
+			examples: []string{"troupe bundle open troupe.bundle --view failures", "what had failed when it was made"},
+			exits:    with(exitsHost, exitInvalid), args: exactly(1, "one file"),
+			flags: f.add,
+			run: func(ctx context.Context, args []string) error {
+				f.file = args[0]
+				return a.top(ctx, f)
+			},
+		}},
+	}
+}
+
+// top runs the console.
+func (a *app) top(ctx context.Context, f *topFlags) error {
+	in, isFile := a.in.(*os.File)
+	if !a.outTerminal || !isFile || !isTerminal(in) {
+		return usage("'troupe top' needs a terminal", "use 'troupe status -o json' or 'troupe actor list' in scripts")
+	}
+	opts := tui.Options{In: in, Out: a.out.w, View: f.view, Query: f.query, Clipboard: true, OpenBundle: openBundle}
+	switch {
+	case f.mono || a.getenv("TERM") == "dumb":
+		opts.Looks = tui.Mono
+	case a.getenv("NO_COLOR") != "":
+		opts.Looks = tui.Plain
+	}
+	if f.file != "" {
+		source, at, stop, err := openBundle(f.file)
+		if err != nil {
+			return err
+		}
+		defer stop()
+		opts.Source, opts.At, opts.Offline = source, at, f.file
+		return a.shown(ctx, opts)
+	}
+	return a.at(ctx, served, func(ctx context.Context, n *node) error {
+		opts.Source = n.Client
+		return a.shown(ctx, opts)
+	})
+}
+
+// shown runs the console until a signal ends it, in good order.
+func (a *app) shown(ctx context.Context, opts tui.Options) error {
+	ctx, stop := a.untilInterrupt(ctx)
+	defer stop()
+	return tui.Run(ctx, opts)
+}
+
+// openBundle serves a file as the host that it is of.
+func openBundle(path string) (tui.Source, time.Time, func(), error) {
+	file, err := os.Open(path)
+	if err != nil {
+		code := fault.CallerInvalid
+		if errors.Is(err, os.ErrNotExist) {
+			code = fault.CallerNotFound
+		}
+		return nil, time.Time{}, nil, fault.New(code, "bundle", fault.Quote(path), reason(err))
+	}
+	defer file.Close()
+	b, err := bundle.Read(file)
+	if err != nil {
+		return nil, time.Time{}, nil, err
+	}
+	dial, stop := serveBundle(b, control.Options{Version: host.Version})
+	return client.Over(dial), b.At, stop, nil
+}
+
