@@ -141,9 +141,24 @@ func fits(v api.Verb, r *row) bool {
 			return len(t.Pins) == 0
 		case "unpin":
 			return len(t.Pins) > 0
+		case "retry":
+			return t.State == "failed"
+		case "raise":
+			return t.State == "preparing"
 		}
 		return true
-	case run.Job, inspect.App, inspect.Letter, inspect.Worker:
+	case inspect.Guest:
+		return slices.Contains([]string{"cancel", "raise", "kill", "recycle", "stop", "restart"}, v.Action)
+	case api.Failing:
+		return slices.Contains([]string{"retry", "start", "restart", "recycle", "replay"}, v.Action)
+	case run.Job:
+		return (v.Action == "retry") == (t.State == run.JobSettled)
+	case inspect.Letter:
+		return v.Action != "replay" || t.Replayable
+	case inspect.App:
+		if v.Action == "start" || v.Action == "stop" {
+			return (v.Action == "start") == (t.State == "stopped" || t.State == "failed")
+		}
 		return true
 	}
 	switch v.Action {

@@ -217,7 +217,7 @@ func actorLines(c *scene, a inspect.ActorDetail, cells int) []line {
 }
 
 func flightLines(c *scene, a inspect.ActorDetail) []line {
-	lines := []line{styled(strong, pad("AGO", 8, false)+pad("WHAT", 12, false)+pad("MESSAGE", 30, false)+pad("LANE", 9, false)+pad("WAITED", 8, true)+pad("TOOK", 8, true)+"  FAULT")}
+	lines := []line{styled(strong, pad("AGO", 8, false)+pad("WHAT", 12, false)+pad("MESSAGE", 30, false)+pad("LANE", 9, false)+pad("WAITED", 8, true)+pad("TOOK", 8, true))}
 	for _, f := range slices.Backward(a.Flights) {
 		how := normal
 		if f.What == "panicked" || f.What == "refused" || f.What == "undelivered" {
@@ -228,7 +228,10 @@ func flightLines(c *scene, a inspect.ActorDetail) []line {
 			what = "now " + safe(f.State)
 		}
 		lines = append(lines, line{{pad(age(c.now, f.At), 8, false), dim}, {pad(safe(f.What), 12, false), how}, {pad(what, 29, false) + " ", normal}, {pad(safe(f.Lane), 9, false), dim},
-			{pad(micros(f.WaitMicros), 8, true) + pad(micros(f.TookMicros), 8, true) + "  ", normal}, {safe(f.Fault), bad}})
+			{pad(micros(f.WaitMicros), 8, true) + pad(micros(f.TookMicros), 8, true), normal}})
+		if f.Fault != "" {
+			lines = append(lines, line{{"                    ", normal}, {safe(f.Fault), bad}})
+		}
 	}
 	if len(a.Flights) == 0 {
 		lines = append(lines, styled(dim, "the flight recorder is empty"))

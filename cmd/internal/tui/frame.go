@@ -3,7 +3,6 @@ package tui
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/troupehost/troupe/actors/fault"
 )
@@ -82,6 +81,9 @@ func (m *Model) Frame() frame {
 	if m.h > 1 {
 		add(m.foot(), normal)
 	}
+	if f.cursorY >= m.h {
+		f.cursorX = -1
+	}
 	return f
 }
 
@@ -105,7 +107,7 @@ func (m *Model) bar() line {
 	case m.offline != "":
 		l = l.add(normal, "  OFFLINE  snapshot of "+m.since.UTC().Format("2006-01-02 15:04:05")+"Z")
 	case m.stale():
-		l = l.add(normal, "  DISCONNECTED "+span(m.now.Sub(m.link.lost)))
+		l = l.add(normal, "  DISCONNECTED "+seconds(m.now.Sub(m.link.lost)))
 	case m.head.At.IsZero():
 		l = l.add(normal, "  connecting")
 	case h.Draining:
@@ -116,7 +118,7 @@ func (m *Model) bar() line {
 		l = l.add(normal, "  NOT READY")
 	}
 	if m.frozen != nil {
-		l = l.add(normal, "  FROZEN "+span(m.now.Sub(m.stopped)))
+		l = l.add(normal, "  FROZEN "+seconds(m.now.Sub(m.stopped)))
 	}
 	if !h.At.IsZero() {
 		l = l.add(normal, "  up "+age(h.At, h.StartedAt))
@@ -232,34 +234,34 @@ func (m *Model) traceText() line {
 		return l.add(warn, "  ended: its budget is used up; t begins anew")
 	}
 	left := max(0, traceFor-m.now.Sub(t.began))
-	return l.add(dim, fmt.Sprintf("  budget left %s, %d rows", span(left.Truncate(time.Second)), max(0, traceRows-t.seen)))
+	return l.add(dim, fmt.Sprintf("  budget left %s, %d rows", seconds(left), max(0, traceRows-t.seen)))
 }
 
 // body draws the place line, the heads and the rows, or a panel; it returns where the cursor of a prompt is.
 func (m *Model) body(add func(line, style), rows int, over style) (int, int) {
 	x, y := -1, 0
-	second := line(nil)
+	var hint []line
 	if p := m.prompt; p != nil {
-		shown, at := p.text, p.cursor
-		l := line{{p.sign, accent}, {safeLine(shown), normal}}
-		x, y = 1+width(safeLine(shown[:at])), 1
+		var l line
+		l, x = m.promptLine()
+		y = 1
 		add(l, normal)
-		second = m.promptHint()
+		hint = m.promptHint()
 	} else {
 		add(m.whereabouts(), normal)
 	}
 	rows--
 	switch m.here.view.name {
 	case "overview":
-		if second != nil {
-			add(second, normal)
+		for _, l := range hint {
+			add(l, normal)
 			rows--
 		}
 		m.text(add, m.overviewLines(), m.panel, rows, over)
 		return x, y
 	case "chain":
-		if second != nil {
-			add(second, normal)
+		for _, l := range hint {
+			add(l, normal)
 			rows--
 		}
 		m.text(add, m.chainLines(), m.panel, rows, over)
@@ -267,12 +269,13 @@ func (m *Model) body(add func(line, style), rows int, over style) (int, int) {
 	}
 	v := m.here.view
 	which, wide := v.fit(m.w - 3)
-	if second != nil {
-		add(second, normal)
-	} else {
-		add(m.heads(which, wide), normal)
+	if hint == nil {
+		hint = []line{m.heads(which, wide)}
 	}
-	rows--
+	for _, l := range hint {
+		add(l, normal)
+		rows--
+	}
 	pane := m.hasPane()
 	if pane {
 		rows -= paneRows
@@ -422,23 +425,16 @@ func (m *Model) branch(i int) string {
 	return lead + "  "
 }
 
-// promptHint is the line below a prompt: an error under its column, or how one may go on.
-func (m *Model) promptHint() line {
+// promptHint are the lines below a prompt: an error under its column, or how one may go on.
+func (m *Model) promptHint() []line {
 	p := m.prompt
-	if p.wrong != "" {
+	if p.wrong != "" && (p.tried || len(p.offers) == 0) {
 		col := 1
 		if p.column > 0 {
 			col = 1 + width(safeLine(p.text[:min(len(p.text), p.column-1)]))
 		}
-		text := "^ " + safe(p.wrong)
-		if col+width(text) > m.w {
-			text = safe(p.wrong) + " ^"
-			if over := col + 1 - width(text); over >= 0 {
-				return line{{strings.Repeat(" ", over), normal}, {text, bad}}
-			}
-			return styled(bad, safe(p.wrong))
-		}
-		return line{{strings.Repeat(" ", col), normal}, {text, bad}}
+		caret, say := line{{strings.Repeat(" ", col) + "^", bad}}, safe(p.wrong)
+		return []line{caret, {{strings.Repeat(" ", max(0, min(col, m.w-width(say)))), normal}, {say, bad}}}
 	}
 	l := line{{" ", normal}}
 	from := max(0, p.offer)
@@ -452,19 +448,32 @@ func (m *Model) promptHint() line {
 	if len(p.offers) == 0 {
 		l = l.add(dim, "enter: go   esc: leave   up: what was typed before")
 	}
-	return l
+	return []line{l}
 }
 
 // overPrompt draws a prompt on a screen without rows.
 func (m *Model) overPrompt(lines []string) (int, int) {
-	p := m.prompt
+	l, x := m.promptLine()
 	if len(lines) > 1 {
-		lines[1] = line{{p.sign, accent}, {safeLine(p.text), normal}}.render(m.looks, m.w, normal)
+		lines[1] = l.render(m.looks, m.w, normal)
 	}
-	if len(lines) > 2 {
-		lines[2] = m.promptHint().render(m.looks, m.w, normal)
+	for i, l := range m.promptHint() {
+		if i+2 < len(lines) {
+			lines[i+2] = l.render(m.looks, m.w, normal)
+		}
 	}
-	return 1 + width(safeLine(p.text[:p.cursor])), 1
+	return x, min(1, m.h-1)
+}
+
+// promptLine is what is typed, moved so far to the left that the cursor is seen, and where that is.
+func (m *Model) promptLine() (line, int) {
+	p := m.prompt
+	runes, cursor := []rune(safeLine(p.text)), width(safeLine(p.text[:p.cursor]))
+	for len(runes) > 0 && cursor+2 > m.w {
+		cursor -= width(string(runes[0]))
+		runes = runes[1:]
+	}
+	return line{{p.sign, accent}, {string(runes), normal}}, min(m.w-1, 1+cursor)
 }
 
 // box draws the dialog over the lines.
@@ -516,7 +525,7 @@ func (m *Model) foot() line {
 		if m.link.err != nil {
 			why = ": " + safe(string(fault.CodeOf(m.link.err)))
 		}
-		return line{{fmt.Sprintf(" lost the host %s ago%s; trying again, this is the last that was seen", span(m.now.Sub(m.link.lost)), why), bad}}
+		return line{{fmt.Sprintf(" lost the host %s ago%s; trying again, this is the last that was seen", seconds(m.now.Sub(m.link.lost)), why), bad}}
 	}
 	return m.keyLine()
 }

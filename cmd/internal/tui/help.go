@@ -84,13 +84,6 @@ func (m *Model) keyLine() line {
 			}
 		}
 	}
-	if kind == "node" {
-		for _, v := range m.verbs("node") {
-			if v.Key != "" {
-				add(v.Key, v.Action)
-			}
-		}
-	}
 	for _, k := range []struct{ key, text string }{{"t", "trace"}, {"m", "mailbox"}, {"l", "log"}, {"y", "copy id"}, {"s", "sort"}, {"f", "freeze"}, {"q", "leave"}} {
 		if slices.Contains([]string{"t", "m"}, k.key) && kind != "actor" && kind != "job" && kind != "worker" && kind != "letter" {
 			continue

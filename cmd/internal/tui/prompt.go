@@ -77,6 +77,7 @@ type prompt struct {
 	view   string // of the filter
 	column int    // of an error, from 1; 0: none
 	wrong  string
+	tried  bool // enter was pressed: the error is shown, not how to go on
 	offers []query.Suggestion
 	offer  int // the one that tab took; -1: none
 	back   int // in the history: 0 is what is typed
@@ -106,7 +107,8 @@ func (m *Model) openPrompt(sign, text string) {
 
 // check looks for an error in a filter, and for ways to go on.
 func (p *prompt) check(now time.Time) {
-	p.wrong, p.column, p.offers, p.offer = "", 0, nil, -1
+	p.offers, p.offer, p.tried = nil, -1, false
+	p.judge(now)
 	if p.sign == ":" {
 		for _, w := range p.words {
 			if strings.HasPrefix(w, p.text) && p.text != "" && len(p.offers) < query.MaxSuggestions {
@@ -115,13 +117,24 @@ func (p *prompt) check(now time.Time) {
 		}
 		return
 	}
+	p.offers = query.Complete(p.view, p.text, p.cursor)
+}
+
+// judge looks for an error in a filter.
+func (p *prompt) judge(now time.Time) {
+	p.wrong, p.column = "", 0
+	if p.sign == ":" {
+		return
+	}
 	if _, err := query.Parse(p.view, p.text, now); err != nil {
 		p.wrong = err.Error()
 		if e, ok := errors.AsType[*query.Error](err); ok {
-			p.column, p.wrong = e.Column, e.Error()
+			p.column, p.wrong = e.Column, e.Say
+			if e.Near != "" {
+				p.wrong += "; did you mean " + e.Near + "?"
+			}
 		}
 	}
-	p.offers = query.Complete(p.view, p.text, p.cursor)
 }
 
 // complete takes the next way to go on.
@@ -161,9 +174,11 @@ func (m *Model) pressPrompt(in pressed) []effect {
 		return m.enterPrompt()
 	case "tab":
 		p.complete(1)
+		p.judge(m.now)
 		return nil
 	case "shift+tab":
 		p.complete(-1)
+		p.judge(m.now)
 		return nil
 	case "up", "ctrl+p":
 		p.recall(1)
@@ -180,7 +195,7 @@ func (m *Model) pressPrompt(in pressed) []effect {
 
 func (m *Model) enterPrompt() []effect {
 	p := m.prompt
-	if p.wrong != "" {
+	if p.tried = true; p.wrong != "" {
 		return nil // it stays, with its error
 	}
 	text := strings.TrimSpace(p.text)

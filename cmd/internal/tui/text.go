@@ -133,6 +133,8 @@ func span(d time.Duration) string {
 		return "-"
 	case d < time.Millisecond:
 		return fmt.Sprintf("%dus", d.Microseconds())
+	case d < 10*time.Millisecond && d%time.Millisecond != 0:
+		return fmt.Sprintf("%.1fms", float64(d.Microseconds()/100)/10)
 	case d < time.Second:
 		return fmt.Sprintf("%dms", d.Milliseconds())
 	case d < 10*time.Second:
@@ -145,6 +147,14 @@ func span(d time.Duration) string {
 		return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
 	}
 	return fmt.Sprintf("%dd%02dh", int(d.Hours())/24, int(d.Hours())%24)
+}
+
+// seconds prints a duration that is not worth fractions.
+func seconds(d time.Duration) string {
+	if d < time.Minute {
+		return fmt.Sprintf("%ds", int(max(0, d).Seconds()))
+	}
+	return span(d)
 }
 
 func micros(us int64) string {

@@ -341,7 +341,13 @@ func guestView() *spec {
 	return &spec{
 		name: "guests", watch: "guests", kind: "guest", title: "guests", decode: decodeAs[G], empty: "nothing runs now", sorted: "-cpu",
 		columns: []column{
-			col("GUEST", 20, 99, "id", func(_ *scene, g G) (string, style) { return safe(g.ID), normal }).growing(),
+			col("GUEST", 20, 99, "id", func(_ *scene, g G) (string, style) {
+				parts := strings.Split(g.ID, "/")
+				for i := range parts {
+					parts[i] = short(parts[i])
+				}
+				return cut(strings.Join(parts, "/"), 64), normal
+			}).growing(),
 			col("KIND", 8, 60, "kind", func(_ *scene, g G) (string, style) { return safe(g.Kind), dim }),
 			col("STAGE", 10, 90, "stage", func(_ *scene, g G) (string, style) { return state(g.Stage) }),
 			col("SINCE", 7, 85, "age", func(c *scene, g G) (string, style) { return age(c.now, g.Since), normal }),
