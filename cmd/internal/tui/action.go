@@ -92,6 +92,8 @@ func (m *Model) match(w *api.Wish, r *row, id string) {
 		w.Match[id] = v.Incarnation
 	case inspect.Artifact:
 		w.Match[id] = v.Generation
+	case inspect.Worker:
+		w.Match[id] = uint64(max(0, v.PID))
 	}
 }
 
@@ -417,7 +419,7 @@ func (m *Model) dialogLines(cells int) (lines []line, cursor int, at int) {
 			if i < d.top || i >= d.top+room {
 				continue
 			}
-			l := line{{" " + safe(cmp.Or(t.Label, t.ID)), accent}, {"  " + safe(t.State), normal}, {"  generation " + strconv.FormatUint(t.Generation, 10), dim}}
+			l := line{{" " + safe(t.ID), accent}, {"  " + safe(t.Label), dim}, {"  " + safe(t.State), normal}, {"  generation " + strconv.FormatUint(t.Generation, 10), dim}}
 			if t.Children > 0 {
 				l = l.add(warn, "  "+plural(t.Children, "child"))
 			}

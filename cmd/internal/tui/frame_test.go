@@ -262,7 +262,7 @@ func checkFrame(t *testing.T, what string, m *Model, w, h int) {
 			t.Errorf("%s: line %d: %v: %q", what, i, err, bare)
 		}
 	}
-	if f.cursorX > w || f.cursorY >= h {
+	if f.cursorX >= w || f.cursorX >= 0 && f.cursorY >= h {
 		t.Errorf("%s: cursor at %d, %d", what, f.cursorX, f.cursorY)
 	}
 }

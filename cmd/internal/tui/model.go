@@ -66,6 +66,7 @@ type Model struct {
 	frozen  *list
 	stopped time.Time // when the display was frozen
 	limit   int
+	toEnd   bool   // the cursor goes to the last row of the wider window that comes
 	cursor  string // id of the row
 	at      int    // index of the row, should the id be gone
 	top     int
@@ -304,17 +305,21 @@ func (m *Model) frame(in framed) []effect {
 	}
 	m.holds()
 	m.meet(in.frame.Boot)
+	atEnd := m.here.view.tail && m.at >= len(m.shown)-1
 	if bad := m.list.apply(m.here.view, in.frame, m.now); bad > 0 {
-		m.say(bad2(bad), warn)
+		m.say(unreadable(bad), warn)
 	}
 	if m.frozen == nil {
 		m.show()
+		if atEnd || m.toEnd {
+			m.at, m.toEnd = len(m.shown)-1, false
+		}
 		m.keepInSight()
 	}
 	return nil
 }
 
-func bad2(n int) string {
+func unreadable(n int) string {
 	return fmt.Sprintf("%d rows could not be read: is the host of another version?", n)
 }
 
@@ -529,7 +534,7 @@ func (m *Model) widen(end bool) []effect {
 		return nil
 	}
 	if m.limit = min(maxRows, m.limit*4); end {
-		m.limit = maxRows
+		m.limit, m.toEnd = maxRows, true
 	}
 	return m.rewatch()
 }

@@ -3,6 +3,7 @@ package tui
 import (
 	"encoding/json"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/troupehost/troupe/host/control/api"
@@ -30,6 +31,7 @@ const (
 	markFresh    = 2 * time.Second  // a marker of a change is bright so long
 	markFades    = 6 * time.Second  // and dim so long
 	maxSamples   = 12
+	maxTail      = 2000 // lines of a log that are kept
 )
 
 // column is one column of a view.
@@ -63,6 +65,7 @@ type spec struct {
 	pane    func(c *scene, r *row) []line // what the selected row says besides
 	empty   string
 	sorted  string // by what, at first
+	tail    bool   // rows are only added; the newest come last and are followed
 }
 
 // col makes a column of one type of record.
@@ -129,7 +132,6 @@ func (l *list) apply(s *spec, f api.Frame, now time.Time) (bad int) {
 			l.byID[r.ID] = made
 			l.order = append(l.order, r.ID)
 		}
-		l.whole = l.whole || f.Full
 	} else {
 		for _, r := range f.Rows {
 			before := l.byID[r.ID]
@@ -150,6 +152,13 @@ func (l *list) apply(s *spec, f api.Frame, now time.Time) (bad int) {
 	if f.Order != nil {
 		l.order = f.Order
 	}
+	if n := len(l.order) - maxTail; s.tail && n > 0 {
+		for _, id := range l.order[:n] {
+			delete(l.byID, id)
+		}
+		l.order = slices.Clone(l.order[n:])
+	}
+	l.whole = true
 	l.rows = make([]*row, 0, len(l.byID))
 	for _, id := range l.order {
 		if r := l.byID[id]; r != nil {
@@ -157,6 +166,9 @@ func (l *list) apply(s *spec, f api.Frame, now time.Time) (bad int) {
 		}
 	}
 	l.matched, l.total, l.dropped, l.at, l.came = f.Matched, f.Total, f.Dropped, f.At, now
+	if s.tail {
+		l.matched = len(l.rows)
+	}
 	return bad
 }
 

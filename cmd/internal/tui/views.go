@@ -495,7 +495,7 @@ func healthView() *spec {
 func logView() *spec {
 	type L = inspect.LogLine
 	return &spec{
-		name: "log", watch: "log", title: "lines", decode: decodeAs[L], empty: "nothing was logged",
+		name: "log", watch: "log", tail: true, title: "lines", decode: decodeAs[L], empty: "nothing was logged",
 		columns: []column{
 			col("AT UTC", 12, 95, "", func(_ *scene, l L) (string, style) { return l.At.UTC().Format("15:04:05.000"), dim }),
 			col("LEVEL", 5, 97, "level", func(_ *scene, l L) (string, style) {
@@ -525,7 +525,7 @@ func logView() *spec {
 func auditView() *spec {
 	type A = api.Audit
 	return &spec{
-		name: "audit", watch: "audit", title: "entries", decode: decodeAs[A], empty: "nothing was changed",
+		name: "audit", watch: "audit", tail: true, title: "entries", decode: decodeAs[A], empty: "nothing was changed",
 		columns: []column{
 			col("AT UTC", 8, 90, "", func(_ *scene, a A) (string, style) { return a.At.UTC().Format("15:04:05"), dim }),
 			col("CALLER", 10, 95, "caller", func(_ *scene, a A) (string, style) { return safe(a.Caller), normal }),
