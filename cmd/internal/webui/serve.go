@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/inspect/query"
 	"github.com/troupehost/troupe/host/control/api"
 )
 
@@ -51,7 +52,9 @@ const (
 	maxHeader   = 32 << 10
 	maxEnter    = 1 << 10
 	maxReport   = 16 << 10
-	shutTime    = 2 * time.Second
+
+	maxSuggestions = 12
+	shutTime       = 2 * time.Second
 )
 
 type server struct {
@@ -171,6 +174,7 @@ func (s *server) handler() http.Handler {
 	mux.HandleFunc("POST /enter", s.enter)
 	mux.HandleFunc("POST /leave", s.leave)
 	mux.HandleFunc("POST /csp", s.report)
+	mux.HandleFunc("GET /complete/{view}", complete)
 	for name, f := range assetFiles() {
 		mux.HandleFunc("GET "+name, f.serve)
 	}
@@ -298,6 +302,21 @@ func (s *server) leave(w http.ResponseWriter, r *http.Request) {
 	s.tell(Notice{Kind: NoticeLeft, Text: "the session was closed in the browser"})
 	w.WriteHeader(http.StatusNoContent)
 	s.poke()
+}
+
+// complete says how a filter may go on at its end. It knows the grammar and nothing of the host.
+func complete(w http.ResponseWriter, r *http.Request) {
+	type suggestion struct {
+		Text string `json:"text"` // all of the filter
+		Help string `json:"help"`
+	}
+	q, list := r.URL.Query().Get("q"), []suggestion{}
+	for _, x := range query.Complete(r.PathValue("view"), q, len(q)) {
+		if len(list) < maxSuggestions {
+			list = append(list, suggestion{q[:x.From] + x.Text + q[x.To:], x.Help})
+		}
+	}
+	reply(w, http.StatusOK, list)
 }
 
 // report counts what browsers say of broken policy. The text is not used: anybody may send it.

@@ -113,7 +113,7 @@ export function artifactMap(l) {
 }
 
 export function mailboxes() {
-  const l = watch('actors', { q: app.params.q, sort: app.params.sort || '-mailbox_depth', limit: 2000 });
+  const l = watch('actors', { q: app.params.q, sort: app.params.sort || '-mailbox', limit: 2000 });
   const all = l.order.map((id) => ({ id, row: l.rows.get(id), ring: l.ring.get(id) || [] })).filter((x) => x.row && (x.ring.length || x.row.mailbox_depth));
   all.sort((a, b) => Math.max(...b.ring.map((p) => p.depth), 0) - Math.max(...a.ring.map((p) => p.depth), 0) || (a.id < b.id ? -1 : 1));
   const list = all.slice(0, 60);

@@ -120,6 +120,13 @@ export const tables = {
   },
 };
 
+// What the grammar calls a column, where that is another word than the record's.
+const sorts = {
+  mailbox_depth: 'mailbox', oldest_since: 'oldest', handled_total: 'rate', 'handler.p99_us': 'p99', last_fault: 'fault', cpu_us: 'cpu', memory_bytes: 'memory', gas_used: 'gas', code_hash: 'code', submitted_at: 'submitted',
+  started_at: 'started', settled_at: 'settled', rss_bytes: 'rss', prepare_cpu_us: 'cpu', refused_total: 'refused', 'metrics.gas_consumed': 'gas', bytes: 'size', last_needed: 'needed', retry_at: 'retry',
+};
+for (const [name, t] of Object.entries(tables)) for (const c of t.cols) c.s = name === 'queues' && c.f === 'oldest_since' ? 'since' : name === 'queues' && c.f === 'waiting' ? 'parked' : sorts[c.f] || c.f;
+
 tables.tree = { ...tables.actors, title: 'Tree', cli: 'actor tree' };
 
 // views of the rail, in groups.

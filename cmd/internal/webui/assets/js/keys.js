@@ -139,9 +139,9 @@ function sortNext(reverse) {
   if (!t) return false;
   const s = app.params.sort || '';
   const f = s.replace('-', '');
-  if (reverse) { set({ sort: s.startsWith('-') ? f : '-' + (f || t.cols[0].f) }); return true; }
-  const at = t.cols.findIndex((c) => c.f === f);
-  set({ sort: t.cols[(at + 1) % t.cols.length].f });
+  if (reverse) { set({ sort: s.startsWith('-') ? f : '-' + (f || t.cols[0].s) }); return true; }
+  const at = t.cols.findIndex((c) => c.s === f);
+  set({ sort: t.cols[(at + 1) % t.cols.length].s });
   return true;
 }
 

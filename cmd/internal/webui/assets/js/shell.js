@@ -44,29 +44,39 @@ function top(o) {
     h('button', { class: 'icon', title: 'keys (?)', 'aria-label': 'Keys', onclick: () => { app.help = !app.help; draw(); } }, '?'));
 }
 
-// Completion: names of fields, then values that are in sight.
-function suggestions(text, live) {
+// Completion: what the grammar offers at the end of the text, then values that are in sight.
+async function complete(text) {
+  const view = app.view === 'tree' || app.view === 'mailboxes' ? 'actors' : app.view === 'sandbox' ? 'workers' : app.view;
+  try {
+    const list = await (await fetch('/complete/' + encodeURIComponent(view) + '?q=' + encodeURIComponent(text))).json();
+    if (app.local.query && app.local.query.text === text) { app.local.query.list = list; draw(); }
+  } catch { /* typing goes on without */ }
+}
+
+function suggestions(q, live) {
+  const text = q.text;
   const word = /[^\s]*$/.exec(text)[0];
-  const m = /^([\w.]+)(!=|=|~|>|<|:)(.*)$/.exec(word);
-  const rows = live ? live.list().slice(0, 400) : [];
-  const fields = new Map();
-  for (const r of rows) for (const k of Object.keys(r)) { if (typeof r[k] !== 'object') { if (!fields.has(k)) fields.set(k, new Set()); if (fields.get(k).size < 40 && typeof r[k] === 'string') fields.get(k).add(r[k]); } }
   const before = text.slice(0, text.length - word.length);
-  if (m) {
+  const out = (q.list || []).map((x) => ({ text: x.text, help: x.help }));
+  const m = /^([\w.]+)(!=|=|~|:)(.*)$/.exec(word);
+  if (m && live && !out.length) {
     const start = m[3].slice(m[3].lastIndexOf(',') + 1);
-    return [...(fields.get(m[1]) || [])].filter((v) => v.startsWith(start) && v.length < 60 && v !== start).sort().slice(0, 8).map((v) => before + word.slice(0, word.length - start.length) + (/^[\w./:-]*$/.test(v) ? v : JSON.stringify(v)));
+    const column = (tables[app.view] || tables.actors).cols.find((c) => c.s === m[1]);
+    const f = column ? column.f : m[1];
+    const seen = new Set();
+    for (const r of live.list().slice(0, 2000)) if (typeof r[f] === 'string' && r[f].startsWith(start) && r[f] !== start && r[f].length < 80) seen.add(r[f]);
+    for (const v of [...seen].sort().slice(0, 8)) out.push({ text: before + word.slice(0, word.length - start.length) + (/^[\w./:-]*$/.test(v) ? v : JSON.stringify(v)), help: 'in sight' });
   }
-  if (!word) return [];
-  return [...fields.keys()].filter((k) => k.startsWith(word)).sort().slice(0, 8).map((k) => before + k + '=');
+  return out.filter((x) => x.text !== text).slice(0, 8);
 }
 
 function query(live) {
   const q = app.local.query;
   const text = q && q.view === app.view ? q.text : app.params.q || '';
-  const list = q && q.open ? suggestions(text, live) : [];
+  const list = q && q.open && q.view === app.view ? suggestions(q, live) : [];
   const wrong = live && live.state === 'refused' && live.error;
   const column = wrong && Number((/column (\d+)/.exec(wrong.error.message + ' ' + wrong.hint) || [])[1]);
-  const put = (t) => { app.local.query = { view: app.view, text: t, open: true, at: -1 }; draw(); };
+  const put = (t) => { app.local.query = { view: app.view, text: t, open: true, at: -1, list: null }; complete(t); draw(); };
   const done = (t) => { app.local.query = null; app.allMatch = false; set({ q: t.trim() }); };
   return h('div', { class: 'querybar' },
     h('label', { class: 'hidden', for: 'query' }, 'Filter'),
@@ -74,9 +84,9 @@ function query(live) {
       h('input', { id: 'query', class: 'query', value: text, placeholder: 'filter: state=busy,backoff mailbox_depth>80 path~worker', autocomplete: 'off', spellcheck: 'false', role: 'combobox', 'aria-expanded': list.length ? 'true' : 'false', 'aria-controls': 'suggestions', 'aria-invalid': wrong ? 'true' : 'false', 'aria-describedby': 'query-says',
         oninput: (e) => put(e.target.value), onblur: () => { if (app.local.query) app.local.query.open = false; draw(); },
         onkeydown: (e) => {
-          if (e.key === 'Enter') { e.preventDefault(); if (q && q.at >= 0 && list[q.at]) { put(list[q.at]); return; } done(e.target.value); const g = document.getElementById('grid'); if (g) g.focus(); } else if (e.key === 'Tab' && list.length && !e.shiftKey) { e.preventDefault(); put(list[Math.max(q.at, 0)]); } else if ((e.key === 'ArrowDown' || e.key === 'ArrowUp') && list.length) { e.preventDefault(); q.at = (q.at + (e.key === 'ArrowDown' ? 1 : list.length)) % list.length; draw(); } else if (e.key === 'Escape') app.local.query = null;
+          if (e.key === 'Enter') { e.preventDefault(); if (q && q.at >= 0 && list[q.at]) { put(list[q.at].text); return; } done(e.target.value); const g = document.getElementById('grid'); if (g) g.focus(); } else if (e.key === 'Tab' && list.length && !e.shiftKey) { e.preventDefault(); put(list[Math.max(q.at, 0)].text); } else if ((e.key === 'ArrowDown' || e.key === 'ArrowUp') && list.length) { e.preventDefault(); q.at = (q.at + (e.key === 'ArrowDown' ? 1 : list.length)) % list.length; draw(); } else if (e.key === 'Escape') app.local.query = null;
         } }),
-      list.length ? h('ul', { id: 'suggestions', class: 'suggestions', role: 'listbox' }, list.map((s, i) => h('li', { key: s, role: 'option', 'aria-selected': q.at === i ? 'true' : 'false', class: q.at === i ? 'at' : '', onmousedown: (e) => { e.preventDefault(); put(s); } }, clean(s, 120)))) : null),
+      list.length ? h('ul', { id: 'suggestions', class: 'suggestions', role: 'listbox' }, list.map((s, i) => h('li', { key: s.text, role: 'option', 'aria-selected': q.at === i ? 'true' : 'false', class: q.at === i ? 'at' : '', onmousedown: (e) => { e.preventDefault(); put(s.text); } }, h('b', null, clean(s.text, 120)), h('span', { class: 'dim' }, clean(s.help, 100))))) : null),
     app.params.q ? h('button', { class: 'quiet', onclick: () => done('') }, 'Clear') : null,
     h('p', { id: 'query-says', class: wrong ? 'problem' : 'dim says', role: 'status' }, wrong ? [column ? h('code', { class: 'caret' }, clean(app.params.q || '', 200).slice(0, column - 1) + '▸' + clean(app.params.q || '', 200).slice(column - 1)) : null, ' ', clean(wrong.message, 200), wrong.hint ? h('span', { class: 'dim' }, ' — ' + clean(wrong.hint, 200)) : null] : live && live.at ? `${num(live.order.length)} shown · ${num(live.matched)} match · ${num(live.total)} in all` + (live.dropped ? ` · ${num(live.dropped)} overtaken` : '') : ''));
 }

@@ -31,9 +31,9 @@ export function table(t, rows, opts = {}) {
   const head = h('div', { class: 'row head', role: 'row', 'aria-rowindex': '1', css: { 'grid-template-columns': template } },
     h('span', { role: 'columnheader', class: 'pick', 'aria-label': 'marked' }),
     cols.map((c) => {
-      const dir = sort === c.f ? 'ascending' : sort === '-' + c.f ? 'descending' : 'none';
+      const dir = sort === c.s ? 'ascending' : sort === '-' + c.s ? 'descending' : 'none';
       return h('span', { key: c.f, role: 'columnheader', 'aria-sort': dir, class: c.right ? 'right' : '' },
-        opts.unsorted ? c.t : h('button', { class: 'sort', tabindex: '-1', title: 'sort by ' + c.f, onclick: () => set({ sort: sort === '-' + c.f ? c.f : '-' + c.f }) }, c.t, dir === 'none' ? '' : dir === 'ascending' ? ' ↑' : ' ↓'));
+        opts.unsorted ? c.t : h('button', { class: 'sort', tabindex: '-1', title: 'sort by ' + c.s, onclick: () => set({ sort: sort === '-' + c.s ? c.s : '-' + c.s }) }, c.t, dir === 'none' ? '' : dir === 'ascending' ? ' ↑' : ' ↓'));
     }));
   const body = [];
   for (let i = first; i < last; i++) body.push(line(rows[i], i, cols, template, height, opts));

@@ -1,0 +1,262 @@
+package webui
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+// chromium starts a browser for all subtests of one test.
+func chromium(t *testing.T) context.Context {
+	t.Helper()
+	var program string
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if p, err := exec.LookPath(name); err == nil {
+			program = p
+			break
+		}
+	}
+	if program == "" {
+		t.Skip("THERE IS NO CHROMIUM IN PATH: the web console is not tested in a browser")
+	}
+	ctx, cancel := chromedp.NewExecAllocator(t.Context(), chromedp.ExecPath(program), chromedp.UserDataDir(t.TempDir()),
+		chromedp.Flag("headless", "new"), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun, chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
+		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true), chromedp.Flag("disable-dev-shm-usage", true), chromedp.Flag("hide-scrollbars", true), chromedp.Flag("disable-default-apps", true))
+	t.Cleanup(cancel)
+	ctx, stop := chromedp.NewContext(ctx)
+	t.Cleanup(stop)
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return ctx
+}
+
+// tab is one page that shows the console of a fake.
+type tab struct {
+	t   *testing.T
+	ctx context.Context
+	c   *console
+
+	mu       sync.Mutex
+	problems []string
+	strays   []string // requests to elsewhere
+}
+
+const patience = 20 * time.Second
+
+func visit(t *testing.T, browser context.Context, f *fake, width, height int64) *tab {
+	t.Helper()
+	c := open(t, Options{Host: f.serve(t)})
+	ctx, cancel := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
+	t.Cleanup(cancel)
+	b := &tab{t: t, ctx: ctx, c: c}
+	b.run()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(chromedp.Listen(ctx, b.hear))
+	_, err := chromedp.Call(ctx, network.Enable, network.EnableParams{})
+	must(err)
+	_, err = chromedp.Call(ctx, log.Enable, cdp.Empty{})
+	must(err)
+	b.run(chromedp.EmulateViewport(width, height), chromedp.Navigate(c.base))
+	b.until(`document.querySelector('.shell')`)
+	t.Cleanup(func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		for _, p := range b.problems {
+			t.Errorf("the page complains: %.500s", p)
+		}
+		for _, u := range b.strays {
+			t.Errorf("a request to elsewhere: %.200s", u)
+		}
+		for _, n := range c.notices {
+			if n.Kind == NoticePolicy {
+				t.Errorf("the page broke its policy")
+			}
+		}
+	})
+	return b
+}
+
+// hear keeps what should never be: complaints, and requests to elsewhere.
+func (b *tab) hear(ev any) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch ev := ev.(type) {
+	case *runtime.EventConsoleAPICalled:
+		if ev.Type == "error" || ev.Type == "warning" {
+			text, _ := json.Marshal(ev.Args)
+			b.problems = append(b.problems, "console: "+string(text))
+		}
+	case *runtime.EventExceptionThrown:
+		text, _ := json.Marshal(ev.ExceptionDetails)
+		b.problems = append(b.problems, "exception: "+string(text))
+	case *log.EventEntryAdded:
+		if ev.Entry.Level == "error" || ev.Entry.Source == "security" {
+			b.problems = append(b.problems, "log: "+ev.Entry.Text)
+		}
+	case *network.EventRequestWillBeSent:
+		if u := ev.Request.URL; !strings.HasPrefix(u, b.c.origin()) && !strings.HasPrefix(u, "blob:"+b.c.origin()) {
+			b.strays = append(b.strays, u)
+		}
+	}
+}
+
+// expect says that a complaint with this text is no surprise.
+func (b *tab) expect(text string) {
+	b.t.Cleanup(func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.problems = slices.DeleteFunc(b.problems, func(p string) bool { return strings.Contains(p, text) })
+	})
+}
+
+func (b *tab) run(actions ...chromedp.Action[chromedp.Void]) {
+	b.t.Helper()
+	ctx, cancel := b.ctx, context.CancelFunc(func() {})
+	if len(actions) > 0 { // the first call begins the tab, which would end with a shorter context
+		ctx, cancel = context.WithTimeout(b.ctx, patience)
+	}
+	defer cancel()
+	if err := chromedp.Do(ctx, actions...); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// keys types into the page, as a person would.
+func (b *tab) keys(list ...string) {
+	b.t.Helper()
+	for _, k := range list {
+		b.run(chromedp.KeyEvent(k))
+	}
+}
+
+// do evaluates an expression.
+func (b *tab) do(expression string) {
+	b.t.Helper()
+	value[any](b, expression+", 0")
+}
+
+func value[T any](b *tab, expression string) T {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression))
+	if err != nil {
+		b.t.Fatalf("%s: %v", expression, err)
+	}
+	return v
+}
+
+// until waits for an expression to be true.
+func (b *tab) until(expression string) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience+time.Second)
+	defer cancel()
+	_, err := chromedp.Run(ctx, chromedp.Poll[bool]("!!("+expression+")", chromedp.WithPollingInterval(30*time.Millisecond), chromedp.WithPollingTimeout(patience)))
+	if err != nil {
+		b.shoot("failed-" + strings.ReplaceAll(b.t.Name(), "/", "-"))
+		text := value[string](b, `document.body.innerText.slice(0, 1500)`)
+		b.t.Fatalf("never: %s\n%v\n%v\n%s", expression, err, b.problems, text)
+	}
+}
+
+// says waits for text within an element.
+func (b *tab) says(selector, text string) {
+	b.t.Helper()
+	s, _ := json.Marshal(selector)
+	x, _ := json.Marshal(text)
+	b.until(fmt.Sprintf(`[...document.querySelectorAll(%s)].some((e) => e.innerText.includes(%s))`, s, x))
+}
+
+// goTo shows a view.
+func (b *tab) goTo(hash string) {
+	b.t.Helper()
+	h, _ := json.Marshal(hash)
+	b.do(fmt.Sprintf(`location.hash = %s`, h))
+	b.until(fmt.Sprintf(`location.hash === %s && document.querySelector('.view')`, h))
+}
+
+// shoot keeps a picture as build output.
+func (b *tab) shoot(name string) {
+	dir := filepath.Join("..", "..", "..", ".bin", "screens")
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	png, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
+	if err == nil {
+		err = os.MkdirAll(dir, 0o755)
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644)
+	}
+	if err != nil {
+		b.t.Logf("no picture %s: %v", name, err)
+	}
+}
+
+var allViews = []string{"overview", "failures", "health", "tree", "actors", "mailboxes", "trace", "flow", "dead", "jobs", "guests", "queues", "workers", "sandbox", "artifacts", "apps", "chain", "log", "audit", "compare"}
+
+func TestChromiumEveryView(t *testing.T) {
+	browser := chromium(t)
+	f := world(120)
+	n := 0
+	f.moves = func() {
+		n++
+		for i := range f.actors {
+			if i%5 == 3 {
+				f.actors[i].Depth = (n*7 + i*3) % 250
+			}
+		}
+		f.queues[1].Parked["normal"] = 20 + n%30
+	}
+	b := visit(t, browser, f, 1440, 900)
+	for _, theme := range []string{"light", "dark"} {
+		b.do(fmt.Sprintf(`document.documentElement.dataset.theme = %q`, theme))
+		for _, v := range allViews {
+			hash := "#/" + v
+			if v == "trace" {
+				hash += "?cause=" + cause
+			}
+			b.goTo(hash)
+			b.until(`document.querySelector('.view').innerText.length > 20 && !document.querySelector('.view').innerText.includes('Asking')`)
+			if v == "flow" && theme == "light" {
+				b.do(`document.querySelector('.bar-row .primary').click()`)
+				b.until(`document.querySelector('.graph')`)
+			}
+			if v == "mailboxes" && theme == "light" {
+				b.until(`document.querySelector('canvas.heat')`)
+			}
+			b.shoot(v + "-" + theme)
+		}
+	}
+	// Each column can be sorted by: the server knows its name.
+	for _, v := range []string{"actors", "jobs", "guests", "failures", "dead", "artifacts", "apps", "health", "log", "audit", "queues", "workers"} {
+		b.goTo("#/" + v + "?as=table")
+		b.until(`document.querySelectorAll('.head .sort').length > 3`)
+		for i := range value[int](b, `document.querySelectorAll('.head .sort').length`) {
+			b.do(fmt.Sprintf(`document.querySelectorAll('.head .sort')[%d].click()`, i))
+			b.until(fmt.Sprintf(`document.querySelectorAll('.head .sort')[%d].parentElement.ariaSort === 'descending' && (document.querySelectorAll('.space .row').length > 0 || document.querySelector('.problem, .empty'))`, i))
+			if wrong := value[string](b, `(document.querySelector('.problem') || {}).innerText || ''`); wrong != "" {
+				t.Errorf("%s, column %d: %s", v, i, wrong)
+			}
+		}
+	}
+}
