@@ -192,7 +192,8 @@ func (b *tab) goTo(hash string) {
 	b.t.Helper()
 	h, _ := json.Marshal(hash)
 	b.do(fmt.Sprintf(`location.hash = %s`, h))
-	b.until(fmt.Sprintf(`location.hash === %s && document.querySelector('.view')`, h))
+	view, _, _ := strings.Cut(hash, "?")
+	b.until(fmt.Sprintf(`location.hash === %s && (document.querySelector('nav [aria-current]') || {hash: ''}).hash === %q`, h, view))
 }
 
 // shoot keeps a picture as build output.

@@ -25,7 +25,8 @@ export function num(n) {
 }
 
 function trim(n) {
-  return n.toFixed(Math.abs(n) >= 100 ? 0 : Math.abs(n) >= 10 ? 1 : 2).replace(/\.?0+$/, '');
+  const s = n.toFixed(Math.abs(n) >= 100 ? 0 : Math.abs(n) >= 10 ? 1 : 2);
+  return s.includes('.') ? s.replace(/\.?0+$/, '') : s;
 }
 
 export function bytes(n) {

@@ -19,6 +19,7 @@ const pagesOf = {
   trace: () => ({ body: pages.tracePage() }), flow: () => ({ body: pages.flowPage() }), chain: pages.chainPage, compare: () => ({ body: pages.comparePage() }),
 };
 const filtered = new Set([...Object.keys(tables), 'queues', 'workers', 'sandbox', 'mailboxes']);
+const hints = { actors: 'filter: state=busy,backoff mailbox>80% worker', tree: 'filter: state=busy,backoff mailbox>80% worker', jobs: 'filter: state=queued age>1m priority>=high', failures: 'filter: blame=guest since:10m', guests: 'filter: cpu>80% age>5s', artifacts: 'filter: state=failed size>10MiB', log: 'filter: level>=warn since:10m worker', apps: 'filter: state!=running restarts>3', workers: 'filter: state=busy rss>100MiB' };
 const asTable = () => app.params.as === 'table';
 
 function rail() {
@@ -81,7 +82,7 @@ function query(live) {
   return h('div', { class: 'querybar' },
     h('label', { class: 'hidden', for: 'query' }, 'Filter'),
     h('div', { class: 'queryfield' }, h('span', { class: 'slash', 'aria-hidden': 'true' }, '/'),
-      h('input', { id: 'query', class: 'query', value: text, placeholder: 'filter: state=busy,backoff mailbox_depth>80 path~worker', autocomplete: 'off', spellcheck: 'false', role: 'combobox', 'aria-expanded': list.length ? 'true' : 'false', 'aria-controls': 'suggestions', 'aria-invalid': wrong ? 'true' : 'false', 'aria-describedby': 'query-says',
+      h('input', { id: 'query', class: 'query', value: text, placeholder: hints[app.view] || 'filter: a word, field=value, field>5, -word', autocomplete: 'off', spellcheck: 'false', role: 'combobox', 'aria-expanded': list.length ? 'true' : 'false', 'aria-controls': 'suggestions', 'aria-invalid': wrong ? 'true' : 'false', 'aria-describedby': 'query-says',
         oninput: (e) => put(e.target.value), onblur: () => { if (app.local.query) app.local.query.open = false; draw(); },
         onkeydown: (e) => {
           if (e.key === 'Enter') { e.preventDefault(); if (q && q.at >= 0 && list[q.at]) { put(list[q.at].text); return; } done(e.target.value); const g = document.getElementById('grid'); if (g) g.focus(); } else if (e.key === 'Tab' && list.length && !e.shiftKey) { e.preventDefault(); put(list[Math.max(q.at, 0)].text); } else if ((e.key === 'ArrowDown' || e.key === 'ArrowUp') && list.length) { e.preventDefault(); q.at = (q.at + (e.key === 'ArrowDown' ? 1 : list.length)) % list.length; draw(); } else if (e.key === 'Escape') app.local.query = null;
