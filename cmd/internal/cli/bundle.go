@@ -12,16 +12,24 @@ import (
 )
 
 func (a *app) bundleVerb() verb {
+	f := &topFlags{}
 	return verb{
 		use: "bundle COMMAND", short: "Look at what 'troupe node snapshot' has written",
 		examples: []string{"troupe bundle open host.bundle", "what the host looked like then"},
 		exits:    []int{exitOK, exitUsage},
 		verbs: []verb{{
-			use: "open FILE", short: "Show what a host published when a snapshot was made",
-			long:     "No host is needed. The file is verified first, all of it.",
-			examples: []string{"troupe bundle open host.bundle", "a summary", "troupe bundle open -o json host.bundle | jq .actors", "all of it"},
+			use: "open [flags] FILE", short: "Show what a host published when a snapshot was made",
+			long:     "On a terminal it is the console of 'troupe top'; elsewhere, and with -o, a summary or all of it. No host is needed. The file is verified first, all of it.",
+			examples: []string{"troupe bundle open host.bundle", "the console, with the host as it was", "troupe bundle open -o json host.bundle | jq .actors", "all of it"},
 			exits:    []int{exitOK, exitOther, exitUsage, exitNotFound, exitCanceled, exitHost}, args: exactly(1, "one file"),
-			run: func(ctx context.Context, args []string) error { return a.openBundle(ctx, args[0]) },
+			flags: f.add,
+			run: func(ctx context.Context, args []string) error {
+				if in, ok := a.in.(*os.File); ok && isTerminal(in) && a.outTerminal && a.format.value == formTable {
+					f.file = args[0]
+					return a.top(ctx, f)
+				}
+				return a.openBundle(ctx, args[0])
+			},
 		}},
 	}
 }

@@ -47,25 +47,6 @@ func (a *app) topVerb() verb {
 	}
 }
 
-func (a *app) bundleVerb() verb {
-	f := &topFlags{}
-	return verb{
-		use: "bundle COMMAND", short: "Look at what 'troupe node snapshot' wrote",
-		examples: []string{"troupe bundle open troupe.bundle", "the console, with the host as it was"},
-		exits:    []int{exitOK, exitUsage},
-		verbs: []verb{{
-			use: "open FILE [flags]", short: "Show a bundle in the console of 'troupe top'",
-			examples: []string{"troupe bundle open troupe.bundle --view failures", "what had failed when it was made"},
-			exits:    with(exitsHost, exitInvalid), args: exactly(1, "one file"),
-			flags: f.add,
-			run: func(ctx context.Context, args []string) error {
-				f.file = args[0]
-				return a.top(ctx, f)
-			},
-		}},
-	}
-}
-
 // top runs the console.
 func (a *app) top(ctx context.Context, f *topFlags) error {
 	in, isFile := a.in.(*os.File)
@@ -119,4 +100,3 @@ func openBundle(path string) (tui.Source, time.Time, func(), error) {
 	dial, stop := serveBundle(b, control.Options{Version: host.Version})
 	return client.Over(dial), b.At, stop, nil
 }
-

@@ -28,8 +28,8 @@ func (a *app) table() verb {
 			a.appVerb(), a.blobVerb(), a.sessionVerb(), a.reportsVerb(), a.keyVerb(),
 			a.chainVerb(), a.ticketVerb(), a.marketVerb(), a.requestVerb(), a.ipVerb(), a.minerVerb(), a.demoVerb(),
 			a.configVerb(), a.contextVerb(), a.tokenVerb(),
-			a.nodeVerb(), a.workerVerb(), a.versionVerb(), a.completionVerb(),
-			a.actorVerb(), a.deadVerb(), a.failuresVerb(), a.explainVerb(), a.docsVerb(), a.bundleVerb(),
+			a.nodeVerb(), a.workerVerb(), a.webVerb(), a.versionVerb(), a.completionVerb(),
+			a.actorVerb(), a.deadVerb(), a.failuresVerb(), a.explainVerb(), a.docsVerb(),
 		},
 	}
 }
