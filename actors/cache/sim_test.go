@@ -85,6 +85,7 @@ func (c *client) Step(time.Time, any) []any {
 
 // booting is a core whose index is there before its first message.
 type booting struct {
+	w *sim.World
 	*State
 	index func() indexed
 	table *sim.Table // what is seen goes there, if there is one
@@ -93,7 +94,7 @@ type booting struct {
 func (b booting) Step(now time.Time, in Message) []Effect {
 	var out []Effect
 	if b.loading {
-		out = b.State.Step(now, b.index())
+		out = sim.Step(b.w, "cache", sim.Core[Message, Effect](b.State), now, Message(b.index()))
 	}
 	return append(out, b.observed(now, in)...)
 }
@@ -139,7 +140,7 @@ func newWorld(w *sim.World, inbox int) *world {
 			x.core = NewState(Limits{Policy: artifacts.PrunePolicy{LimitBytes: limit, Age: time.Hour}, Unstored: 1, Descriptions: 200,
 				Persist: 5 * time.Millisecond, Cooldown: 20 * time.Millisecond, Retries: 2, QuarantineAfter: 2, Quarantine: 20 * time.Millisecond}, x.incarnations)
 			x.core.revoked = x.revoked
-			return booting{State: x.core, index: x.disk.index, table: x.table}
+			return booting{w: w, State: x.core, index: x.disk.index, table: x.table}
 		},
 		Do: x.do, Crashes: true, Inbox: inbox, // at a rate of 0 nothing crashes
 		Faults: func(e Effect) sim.Kind {

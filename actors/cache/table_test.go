@@ -37,11 +37,11 @@ func TestTable(t *testing.T) {
 // observed makes a step, and notes it if it addresses one entry and changes no other.
 func (b booting) observed(now time.Time, in Message) []Effect {
 	if b.table == nil {
-		return b.State.Step(now, in)
+		return sim.Step(b.w, "cache", sim.Core[Message, Effect](b.State), now, in)
 	}
 	event, key, one := b.event(in)
 	before := b.states()
-	out := b.State.Step(now, in)
+	out := sim.Step(b.w, "cache", sim.Core[Message, Effect](b.State), now, in)
 	after := b.states()
 	all := maps.Clone(before)
 	maps.Copy(all, after)

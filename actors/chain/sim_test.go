@@ -120,7 +120,7 @@ func (b *box) Step(now time.Time, in chain.Message) []chain.Effect {
 		out = append(out, chain.Load{})
 	}
 	before := b.s.Phases()
-	effects := b.s.Step(now.Add(b.x.skew), in)
+	effects := sim.Step(b.x.w, "chain", sim.Core[chain.Message, chain.Effect](b.s), now.Add(b.x.skew), in)
 	if err := b.s.Sound(); err != nil {
 		b.x.violation("%w", err)
 	}

@@ -105,7 +105,7 @@ func (b *box) Step(now time.Time, in Message) []Effect {
 	for id, j := range b.s.jobs {
 		before[id] = j.phase
 	}
-	effects := b.s.Step(now.Add(b.x.skew), in)
+	effects := sim.Step(b.x.w, "jobs", sim.Core[Message, Effect](b.s), now.Add(b.x.skew), in)
 	if b.x.table != nil {
 		b.note(in, before, effects)
 	}

@@ -35,10 +35,30 @@ type Core[M, E any] interface {
 // RunCore is the thin shell around a pure core: it steps the core with each message and carries out its effects in order.
 func RunCore[M, E any](core Core[M, E], do func(c *Ctx[M], e E)) Handler[M] {
 	return HandlerFunc[M](func(c *Ctx[M], m M) {
-		for _, e := range core.Step(c.Now(), m) {
+		for _, e := range StepCore(c, core, m) {
 			do(c, e)
 		}
 	})
+}
+
+// Recorder is given what cores are stepped with, and with what result.
+type Recorder interface {
+	// Step is called before a core is stepped; the function that it returns, after that, unless the core panics. Both are called in
+	// the actor, and must not wait.
+	Step(path string, incarnation uint64, core any, now time.Time, in any) (done func(effects any))
+}
+
+// StepCore steps a core with a message. It is for shells that cannot be of RunCore: recordings see the cores of both.
+func StepCore[M, E any](c *Ctx[M], core Core[M, E], m M) []E {
+	now := c.Now()
+	r := c.cell.sys.recorder
+	if r == nil {
+		return core.Step(now, m)
+	}
+	done := r.Step(c.cell.path, c.number, core, now, m)
+	out := core.Step(now, m)
+	done(out)
+	return out
 }
 
 // Options describe an actor.

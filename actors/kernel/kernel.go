@@ -28,6 +28,8 @@ type Config struct {
 	Log zerolog.Logger
 	// Shared lets several Systems of one process share one registry, which costs about 3 MB. Default: a private one.
 	Shared *Shared
+	// Recorder is given the steps of all cores. Default: nobody is.
+	Recorder Recorder
 }
 
 // Shared is the part of a System that several may share.
@@ -44,18 +46,19 @@ func NewShared(log zerolog.Logger) *Shared {
 
 // System is one tree of actors.
 type System struct {
-	name   string
-	log    zerolog.Logger
-	actors *actor.ActorSystem
-	root   *actor.PID
-	pool   *pool
-	bugs   atomic.Uint64
-	failed chan struct{}
-	ended  chan struct{} // closed at the end of Stop
-	epoch  time.Time     // stamps count from it
-	skew   atomic.Int64  // by how much the wall clock was set since
-	causes uint64        // the random half of new causes
-	caused atomic.Uint64
+	name     string
+	log      zerolog.Logger
+	actors   *actor.ActorSystem
+	root     *actor.PID
+	pool     *pool
+	recorder Recorder
+	bugs     atomic.Uint64
+	failed   chan struct{}
+	ended    chan struct{} // closed at the end of Stop
+	epoch    time.Time     // stamps count from it
+	skew     atomic.Int64  // by how much the wall clock was set since
+	causes   uint64        // the random half of new causes
+	caused   atomic.Uint64
 
 	tracers atomic.Pointer[[]*tracer] // nil: nobody traces
 	letters letters
@@ -101,15 +104,16 @@ func New(cfg Config) (*System, error) {
 		cfg.Shared = NewShared(cfg.Log.With().Str("host", cfg.Name).Logger())
 	}
 	s := &System{
-		name:   cfg.Name,
-		log:    cfg.Log.With().Str("host", cfg.Name).Logger(),
-		actors: cfg.Shared.actors,
-		pool:   &pool{},
-		failed: make(chan struct{}),
-		ended:  make(chan struct{}),
-		table:  make(map[string]node),
-		epoch:  time.Now(),
-		causes: rand.Uint64(),
+		name:     cfg.Name,
+		log:      cfg.Log.With().Str("host", cfg.Name).Logger(),
+		actors:   cfg.Shared.actors,
+		pool:     &pool{},
+		recorder: cfg.Recorder,
+		failed:   make(chan struct{}),
+		ended:    make(chan struct{}),
+		table:    make(map[string]node),
+		epoch:    time.Now(),
+		causes:   rand.Uint64(),
 	}
 	var free bool
 	if s.root, free = s.actors.ProcessRegistry.Add(rootProcess{s}, cfg.Name); !free {

@@ -236,3 +236,34 @@ func (s *loans) takeAll() []*loan {
 	slices.Reverse(all)
 	return all
 }
+
+// Opaque is what recordings know of a Reply: that it is the same one, and not what it is.
+type Opaque interface {
+	// Identity is comparable; nil: the zero Reply.
+	Identity() (identity any, attempt uint8)
+	// Forge makes a Reply that answers nobody, equal to others of the same identity, which it returns; nil: of a new one.
+	Forge(identity any, attempt uint8) any
+}
+
+// Identity is part of Opaque.
+func (r *Reply[R]) Identity() (identity any, attempt uint8) {
+	if r.to == nil {
+		return nil, 0
+	}
+	return r.to, r.attempt
+}
+
+// Forge is part of Opaque.
+func (r *Reply[R]) Forge(identity any, attempt uint8) any {
+	to, ok := identity.(replier[R])
+	if !ok {
+		to = &forged[R]{}
+	}
+	r.to, r.attempt = to, attempt
+	return to
+}
+
+// forged answers nobody.
+type forged[R any] struct{ _ byte } // two of them are not at one address
+
+func (*forged[R]) settle(uint8, R, error) {}

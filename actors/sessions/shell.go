@@ -146,7 +146,7 @@ func (h *managerHandler) Receive(c *kernel.Ctx[Message], m Message) {
 			m = o
 		}
 	}
-	for _, e := range h.core.Step(c.Now(), m) {
+	for _, e := range kernel.StepCore(c, kernel.Core[Message, Effect](h.core), m) {
 		h.do(c, e)
 	}
 	if x, ok := m.(exited); ok {
@@ -312,7 +312,7 @@ func (h *appHandler) Receive(c *kernel.Ctx[appMessage], m appMessage) {
 	case ended:
 		delete(h.kills, o.instance)
 	}
-	for h.doing = h.core.Step(c.Now(), m); len(h.doing) > 0; h.doing = h.doing[1:] {
+	for h.doing = kernel.StepCore(c, kernel.Core[appMessage, Effect](h.core), m); len(h.doing) > 0; h.doing = h.doing[1:] {
 		h.do(c, h.doing[0])
 	}
 	h.doing = nil

@@ -99,7 +99,7 @@ func (a *actor) Step(now time.Time, in appMessage) []Effect {
 	if u, ok := in.(Use); ok && a.x.written[u.Key] {
 		return []Effect{answer[struct{}]{to: u.Reply}}
 	}
-	a.doing = a.core.Step(now, in)
+	a.doing = sim.Step(a.x.w, a.name(), sim.Core[appMessage, Effect](a.core), now, in)
 	return a.doing
 }
 
@@ -252,7 +252,7 @@ func (b *boot) Step(now time.Time, in Message) (out []Effect) {
 		m.cnonce = [32]byte{byte(b.x.keys), byte(b.x.keys >> 8), 1}
 		in = m
 	}
-	return append(out, b.core.Step(now, in)...)
+	return append(out, sim.Step(b.x.w, "sessions", sim.Core[Message, Effect](b.core), now, in)...)
 }
 
 type relay struct{}

@@ -60,6 +60,8 @@ type Options struct {
 	Only []int
 	// Trace records the run.
 	Trace bool
+	// Record is given each step of each node, as a kernel.Recorder is.
+	Record func(path string, incarnation uint64, core any, now time.Time, in any) (done func(effects any))
 }
 
 // Check is what must hold. Either may be nil.

@@ -124,7 +124,7 @@ func Add[M, E any](w *World, name string, o Node[M, E]) {
 			return
 		}
 		s := n.shell
-		for _, e := range core.Step(w.now, in) {
+		for _, e := range Step(w, name, core, w.now, in) {
 			kind := Kind(0)
 			if o.Faults != nil {
 				kind = w.faults.draw(name, fmt.Sprintf("%T", e), o.Faults(e))
@@ -137,6 +137,17 @@ func Add[M, E any](w *World, name string, o Node[M, E]) {
 	w.nodes[name] = n
 	w.order = append(w.order, n)
 	n.start()
+}
+
+// Step steps a core of a node, and has that recorded. Add calls it; the core of a node that wraps another one calls it for that.
+func Step[M, E any](w *World, node string, core Core[M, E], now time.Time, in M) []E {
+	if w.opt.Record == nil {
+		return core.Step(now, in)
+	}
+	done := w.opt.Record(node, w.nodes[node].number, core, now, in)
+	out := core.Step(now, in)
+	done(out)
+	return out
 }
 
 // perform carries out an effect under a fault and reports whether the node lives on.

@@ -87,7 +87,7 @@ func (h *handler) Receive(c *kernel.Ctx[Message], m Message) {
 	if _, ok := m.(block); ok {
 		<-h.taken // never blocks: who sent it filled it
 	}
-	for _, e := range h.core.Step(c.Now(), m) {
+	for _, e := range kernel.StepCore(c, kernel.Core[Message, Effect](h.core), m) {
 		h.do(c, e)
 	}
 }

@@ -1,0 +1,27 @@
+package jobs
+
+import (
+	"testing"
+
+	"github.com/troupehost/troupe/actors/record"
+	"github.com/troupehost/troupe/actors/sim"
+)
+
+// TestRecordedRunsReplay records the simulation and steps the core with that again: it does the same, to the byte.
+func TestRecordedRunsReplay(t *testing.T) {
+	for seed := range uint64(20) {
+		rec := record.New(64<<20, record.NewTypes(Recorded()))
+		o := sim.Options{Rate: 0.04}
+		o.Record = rec.Step
+		if r := sim.Run(seed, o, func(w *sim.World) sim.Check { return newWorld(w, 64, nil).check() }); r.Err != nil {
+			t.Fatal(r)
+		}
+		rep, err := rec.Prove()
+		if err != nil || rep.Steps == 0 || len(rep.Differences) > 0 || len(rep.Skipped) > 0 {
+			t.Fatalf("seed %d: %d segments, %d steps, %v, %v", seed, rep.Segments, rep.Steps, rep.Differences, err)
+		}
+		if u := rec.Unknown(); len(u) > 0 {
+			t.Fatalf("types that Recorded leaves out: %v", u)
+		}
+	}
+}
