@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"testing"
 
 	"github.com/troupehost/troupe/actors/cache"
 	"github.com/troupehost/troupe/actors/chain/follow"
@@ -73,4 +74,18 @@ func (h *Host) Placed() follow.Agent { return h.placed }
 // HoldApp stops an app as the chain does.
 func (h *Host) HoldApp(ctx context.Context, address string) (inspect.App, error) {
 	return h.holdApp(ctx, address)
+}
+
+// Crowd spawns actors that do nothing.
+func (h *Host) Crowd(tb testing.TB, n int) {
+	tb.Helper()
+	for i := range n {
+		_, err := kernel.Spawn(h.system, kernel.Options[struct{}]{Name: kernel.Numbered("idle", uint64(i)), Kind: "idle",
+			New: func(*kernel.Ctx[struct{}]) kernel.Handler[struct{}] {
+				return kernel.HandlerFunc[struct{}](func(*kernel.Ctx[struct{}], struct{}) {})
+			}})
+		if err != nil {
+			tb.Fatal(err)
+		}
+	}
 }

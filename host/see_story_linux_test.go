@@ -9,6 +9,7 @@ import (
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/inspect"
 	"github.com/troupehost/troupe/actors/run"
+	"github.com/troupehost/troupe/artifacts/manifest"
 	"github.com/troupehost/troupe/host"
 )
 
@@ -324,5 +325,61 @@ func TestRecycledWorker(t *testing.T) {
 	}
 	if err := h.RecycleWorker(t.Context(), id); !errors.Is(err, fault.CallerNotFound) {
 		t.Errorf("a worker that is gone: %v", err)
+	}
+}
+
+// TestPauseSurvivesTheActor has the actors fail while they are paused: their next incarnations are paused, too.
+func TestPauseSurvivesTheActor(t *testing.T) {
+	h := start(t, host.Config{})
+	for _, name := range []string{"prepare", "execute", "jobs"} {
+		if err := h.PauseQueue(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.Crash(name); err != nil {
+			t.Fatal(err)
+		}
+		waitFor(t, "the next incarnation of "+name, func() bool {
+			s, err := h.Inspect(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, a := range s.Actors {
+				if a.Path == "troupe/"+name && a.Incarnation > 1 {
+					for _, q := range s.Queues {
+						if q.Name == name && q.Paused {
+							return true
+						}
+					}
+				}
+			}
+			return false
+		})
+		if err := h.ResumeQueue(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+		if queueOf(t, h, name).Paused {
+			t.Errorf("%s is paused", name)
+		}
+	}
+}
+
+// TestGuestOfAnApp finds an instance that spins by turns: the host knows its gas, its memory and its worker.
+func TestGuestOfAnApp(t *testing.T) {
+	h := appsHost(t, host.Config{})
+	m := appOf(t, h, "loop", func(m *manifest.Manifest) { m.OnDemand = false })
+	address := deploy(t, h, m).Address
+	g := guestThat(t, h, func(g *inspect.Guest) bool { return g.Kind == "instance" && g.App == address && g.Gas > 0 })
+	if g.Stage != "running" || g.Worker == "" || g.CodeHash == "" || g.CPUMicros <= 0 || g.MemoryCap <= 0 {
+		t.Errorf("%+v", g)
+	}
+	guestThat(t, h, func(o *inspect.Guest) bool { return o.ID == g.ID && o.Gas > g.Gas })
+	if line, err := h.Timeline(t.Context(), g.ID); err != nil || len(line.Stages) == 0 || line.CPUMicros <= 0 {
+		t.Errorf("%+v, %v", line, err)
+	}
+	if w := seenWorker(t, h, g.Worker); w == nil || w.App != address || w.Job != g.ID || w.Actor != "" {
+		t.Errorf("%+v", w)
+	}
+	if err := h.RecycleWorker(t.Context(), g.Worker); !errors.Is(err, fault.CallerConflict) {
+		t.Errorf("the worker of an instance: %v", err)
 	}
 }
