@@ -136,7 +136,7 @@ func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 			h.release(ctx)
 		}
 	}()
-	h.dir, err = db.OpenDir(db.DirConfig{Path: cfg.DataDir, Owner: Owner{PID: pid(), Kind: cfg.Owner, Socket: cfg.Socket},
+	h.dir, err = db.OpenDir(db.DirConfig{Path: cfg.DataDir, Owner: Owner{PID: pid(), Kind: cfg.Owner, Socket: cfg.Socket}, Version: Version,
 		BallastBytes: max(cfg.BallastBytes, 0), FS: timedCommits(h.metrics), Log: h.log})
 	if err != nil {
 		return nil, err

@@ -24,6 +24,7 @@ const FormatVersion = 1
 // Names in the data directory.
 const (
 	versionFile = "VERSION"
+	writerFile  = "WRITER"
 	lockFile    = "LOCK"
 	keyFile     = "host.key"
 	ballastFile = "ballast"
@@ -34,11 +35,12 @@ const (
 // DirConfig says how to open a data directory.
 type DirConfig struct {
 	Path         string
-	Owner        Owner // what another process learns
-	BallastBytes int64 // 0: none
-	ReserveBytes int64 // free space below which writes stop; default 128 MiB
-	StateOnly    bool  // without the database "cache": Dir.Cache is nil
-	AsIs         bool  // an older directory keeps its format: what is there is moved, and not understood
+	Owner        Owner  // what another process learns
+	BallastBytes int64  // 0: none
+	ReserveBytes int64  // free space below which writes stop; default 128 MiB
+	StateOnly    bool   // without the database "cache": Dir.Cache is nil
+	Version      string // of the program, for who cannot read what it writes; "": it is not told
+	AsIs         bool   // an older directory keeps its format: what is there is moved, and not understood
 	FS           FS
 	Log          zerolog.Logger
 }
@@ -108,6 +110,9 @@ func OpenDir(cfg DirConfig) (_ *Dir, err error) {
 	}
 	if err := writeOwner(d.lock, cfg.Owner); err != nil {
 		return nil, dirFault("write", cfg.Path, err)
+	}
+	if err := signDir(cfg); err != nil {
+		return nil, err
 	}
 	if d.HostKey, err = hostKey(cfg); err != nil {
 		return nil, err
@@ -253,7 +258,7 @@ func readVersion(dir string) (int, error) {
 			WithHint(fmt.Sprintf("choose another --data-dir if this is not one of troupe; if it is, restore this file from a backup: the current version is %d", FormatVersion))
 	}
 	if v > FormatVersion {
-		return 0, fault.New(fault.HostDataDirNewer, "open", dir, fmt.Errorf("format %d, this version knows %d", v, FormatVersion))
+		return 0, newer(dir, v)
 	}
 	return v, nil
 }
@@ -270,12 +275,8 @@ func migrate(cfg DirConfig, version int, steps []func(dir string) error) error {
 		return nil
 	}
 	if version > 0 {
-		backup := filepath.Join(cfg.Path, fmt.Sprintf("before-version-%d", now))
-		if err := os.RemoveAll(backup); err != nil {
-			return dirFault("migrate", cfg.Path, err)
-		}
-		if err := os.CopyFS(filepath.Join(backup, stateDir), os.DirFS(filepath.Join(cfg.Path, stateDir))); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return dirFault("copy", backup, err)
+		if err := copyBefore(cfg, version, filepath.Join(cfg.Path, fmt.Sprintf("%s%d", copyPrefix, now))); err != nil {
+			return err
 		}
 		for _, step := range steps[version-1:] {
 			if err := step(cfg.Path); err != nil {
@@ -328,7 +329,7 @@ func untrusted(path, why string) error {
 
 // sweepUnfinished removes the small files that a crash kept from getting their names.
 func sweepUnfinished(dir string) error {
-	for base, names := range map[string][]string{dir: {versionFile, keyFile}, filepath.Join(dir, stateDir): {markFile}, filepath.Join(dir, cacheDir): {markFile}} {
+	for base, names := range map[string][]string{dir: {versionFile, writerFile, keyFile}, filepath.Join(dir, stateDir): {markFile}, filepath.Join(dir, cacheDir): {markFile}} {
 		for _, name := range names {
 			if err := each(base, unfinished(name), os.Remove); err != nil {
 				return dirFault("sweep", base, err)

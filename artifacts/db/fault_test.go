@@ -411,7 +411,8 @@ func TestMigration(t *testing.T) {
 	}
 	cfg := DirConfig{Path: t.TempDir(), FS: FS{}.withDefaults()}
 	old := filepath.Join(cfg.Path, stateDir, "data")
-	if err := errors.Join(os.MkdirAll(filepath.Dir(old), 0o700), os.WriteFile(old, []byte("v1"), 0o600)); err != nil {
+	if err := errors.Join(os.MkdirAll(filepath.Dir(old), 0o700), os.WriteFile(old, []byte("v1"), 0o600), os.WriteFile(filepath.Join(cfg.Path, keyFile), []byte("k"), 0o600),
+		os.Mkdir(filepath.Join(cfg.Path, "accounts"), 0o700), os.WriteFile(filepath.Join(cfg.Path, "accounts", "root.key"), []byte("a"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	broken := errors.New("broken")
@@ -434,6 +435,17 @@ func TestMigration(t *testing.T) {
 	}
 	if err := migrate(cfg, 1, steps); err != nil {
 		t.Fatal(err)
+	}
+	// The copy is of before the first try, and is a data directory of its own.
+	for name, want := range map[string]string{stateDir + "/data": "v1", versionFile: "1\n", keyFile: "k", "accounts/root.key": "a"} {
+		path := filepath.Join(cfg.Path, "before-version-3", name)
+		b, err := os.ReadFile(path)
+		if err != nil || string(b) != want {
+			t.Errorf("%s of the copy is %q, %v", name, b, err)
+		}
+		if st, err := os.Stat(path); err != nil || st.Mode().Perm() != 0o600 {
+			t.Errorf("%s of the copy: %v, %v", name, st.Mode(), err)
+		}
 	}
 	if b, err := os.ReadFile(filepath.Join(cfg.Path, versionFile)); err != nil || string(b) != "3\n" {
 		t.Errorf("version %q, %v", b, err)
