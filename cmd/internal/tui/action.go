@@ -331,7 +331,7 @@ func (m *Model) operated(in operated) []effect {
 	}
 	t := m.running[i]
 	if in.err != nil {
-		if t.op.ID != "" && !m.asks(in.err) { // we lost sight of it; it goes on
+		if t.op.ID != "" && !m.answers(in.err) { // we lost sight of it; it goes on
 			return []effect{follow{t.seq, t.op.ID}}
 		}
 		t.err, t.ended = in.err, m.now

@@ -329,9 +329,13 @@ func safeLine(s string) string {
 
 // nothing says why there are no rows.
 func (m *Model) nothing() []line {
+	err := m.current().err
+	if err == nil && !m.current().whole {
+		err = m.link.err
+	}
 	switch {
-	case m.here.view.name != "trace" && !m.current().whole && m.link.err != nil:
-		f := fault.From(m.link.err)
+	case m.here.view.name != "trace" && err != nil:
+		f := fault.From(err)
 		return []line{nil, {{"  ", normal}, {safe(string(f.Code)), bad}, {"  " + safe(f.Error()), normal}}, {{"  " + safe(f.Hint), accent}}}
 	case m.here.view.name != "trace" && !m.current().whole:
 		return []line{nil, styled(dim, "  waiting for the host")}

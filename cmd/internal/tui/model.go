@@ -20,6 +20,7 @@ const (
 	maxTraces = 2_000  // that are kept
 	maxPlaces = 50     // of the history
 	toastFor  = 5 * time.Second
+	tryAgain  = 5 * time.Second // what the host could not show
 	headEvery = 2 * time.Second // at most: the bar at the top
 )
 
@@ -288,6 +289,9 @@ func (m *Model) frame(in framed) []effect {
 		for _, r := range in.frame.Rows {
 			if v, err := decodeAs[inspect.Host](r.Row); err == nil {
 				next := v.(inspect.Host)
+				if next.At.IsZero() {
+					next.At = in.frame.At
+				}
 				m.cpu = -1
 				if d := next.At.Sub(m.head.At); m.head.Boot == next.Boot && d > 0 && m.head.CPUMicros > 0 {
 					m.cpu = 100 * float64(next.CPUMicros-m.head.CPUMicros) / float64(d.Microseconds())
@@ -342,14 +346,12 @@ func (m *Model) lose(in broken) []effect {
 	if in.head && in.gen != m.headGen || !in.head && in.gen != m.gen {
 		return nil
 	}
-	if in.err != nil && m.asks(in.err) && !in.head { // the question is wrong, not the connection
-		m.link.err = nil
-		m.list.whole = true
-		m.complain(in.err)
-		if errors.Is(in.err, fault.CallerNotFound) {
-			return []effect{later{10 * time.Second, retried{in.gen, in.head}}}
+	if in.err != nil && m.answers(in.err) { // it cannot show this; the connection holds
+		m.holds()
+		if !in.head {
+			m.list.err = in.err
 		}
-		return nil
+		return []effect{later{tryAgain, retried{in.gen, in.head}}}
 	}
 	if in.err != nil && m.link.lost.IsZero() {
 		m.link.lost = m.now
@@ -363,10 +365,14 @@ func (m *Model) lose(in broken) []effect {
 	return []effect{later{wait, retried{in.gen, in.head}}}
 }
 
-// asks reports whether a failure is of what was asked for.
-func (m *Model) asks(err error) bool {
-	f := fault.From(err)
-	return f.Class == fault.Caller && f.Code != fault.CallerUnreachable && f.Code != fault.CallerClosed
+// answers reports whether a failure is what the host answered, and not that it did not.
+func (m *Model) answers(err error) bool {
+	for _, code := range []fault.Code{fault.CallerUnreachable, fault.CallerClosed, fault.CanceledStopped, fault.CanceledDeadline, fault.CanceledCaller, fault.BugProtocol} {
+		if errors.Is(err, code) {
+			return false
+		}
+	}
+	return true
 }
 
 func (m *Model) retry(in retried) []effect {

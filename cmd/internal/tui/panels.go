@@ -12,7 +12,9 @@ func (m *Model) overviewLines() (lines []line) {
 	h := m.head
 	if v := m.current(); len(v.rows) > 0 {
 		if got, ok := v.rows[0].v.(inspect.Host); ok {
-			h = got
+			if h = got; h.At.IsZero() {
+				h.At = v.at
+			}
 		}
 	}
 	if h.At.IsZero() {

@@ -111,7 +111,8 @@ type list struct {
 	dropped uint64
 	at      time.Time // by the clock of the host
 	came    time.Time // by ours
-	whole   bool      // a full frame has come
+	whole   bool      // a frame has come
+	err     error     // why none comes
 }
 
 // apply takes over a frame. Rows that cannot be read are counted and left out.
@@ -158,7 +159,7 @@ func (l *list) apply(s *spec, f api.Frame, now time.Time) (bad int) {
 		}
 		l.order = slices.Clone(l.order[n:])
 	}
-	l.whole = true
+	l.whole, l.err = true, nil
 	l.rows = make([]*row, 0, len(l.byID))
 	for _, id := range l.order {
 		if r := l.byID[id]; r != nil {
