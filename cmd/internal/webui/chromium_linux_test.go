@@ -184,7 +184,7 @@ func (b *tab) says(selector, text string) {
 	b.t.Helper()
 	s, _ := json.Marshal(selector)
 	x, _ := json.Marshal(text)
-	b.until(fmt.Sprintf(`[...document.querySelectorAll(%s)].some((e) => e.innerText.includes(%s))`, s, x))
+	b.until(fmt.Sprintf(`[...document.querySelectorAll(%s)].some((e) => e.innerText.toLowerCase().includes(%s.toLowerCase()))`, s, x))
 }
 
 // goTo shows a view.

@@ -118,7 +118,7 @@ func world(actors int) *fake {
 	}
 	for i := range 7 {
 		f.apps = append(f.apps, inspect.App{Address: hash(fmt.Sprintf("app%d", i)), Session: hash("session"), Label: []string{"pricing", "thumbnails", "indexer", "mailer", "oracle", "search", "digest"}[i], Tenant: "uid:1000", State: []string{"running", "failed", "idle", "backoff", "running", "stopped", "scheduled"}[i], Reason: []string{"", "its guest traps", "nobody asks", "it ended 3 times in a minute", "", "an operator stopped it", "next at noon"}[i], Wanted: uint32(i%3 + 1), Running: uint32(i % 3), Queued: i * 2, Active: i, Restarts: uint64(i), Deployed: ago(50 * time.Hour),
-			Instances: []inspect.Instance{{ID: 1, State: "running", Since: ago(time.Hour)}}, Metrics: inspect.AppMetrics{Address: hash(fmt.Sprintf("app%d", i)), RunningTimeMS: 1_000_000, Gas: uint64(i+1) * 81_000_000, NetworkIngress: 4 << 20, NetworkEgress: 9 << 20}})
+			Instances: []inspect.Instance{{ID: 1, State: "running", Since: ago(time.Hour)}}, Metrics: history("").Samples[89].Metrics})
 	}
 	f.chain = inspect.ChainView{Chain: inspect.Chain{Name: "devchain", Head: 120_331, HeadSince: ago(3 * time.Second), Finalized: 120_328, Tip: 120_331, Connected: true, Outbox: map[string]int{"waiting": 2, "submitted": 1, "in_block": 3}, Cap: 256, Forks: 2, LastError: "nonce 41 was used by somebody else", LastErrorAt: ago(20 * time.Minute)},
 		Reporter: inspect.Reporter{Worker: hash("key"), Registered: true, Computing: "WorkerIdle", Session: hash("session"), ChainSession: hash("session"), SN: 881, Settled: 880, Open: 1, LastReport: ago(4 * time.Minute), NextReport: now.Add(6 * time.Minute), Heartbeat: inspect.Heartbeat{Hits: 12, Answered: 12}}, Follower: inspect.Follower{State: "following", Tickets: 4, Requests: 1}}

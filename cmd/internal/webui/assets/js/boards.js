@@ -94,7 +94,7 @@ export function sandbox() {
     h('thead', null, h('tr', null, h('th', { scope: 'col' }, 'Worker'), layers.map((n) => h('th', { key: n, scope: 'col' }, clean(n, 24))))),
     h('tbody', null, list.slice(0, 300).map(({ id, row }, i) => h('tr', { key: id, class: i === app.cursor ? 'cursor' : '' }, h('th', { scope: 'row' }, h('button', { class: 'line', onclick: () => { app.cursor = i; inspectRow('workers', id, row); } }, clean(row.id, 40), h('span', { class: 'dim' }, ' ' + clean(row.kind, 20)))),
       layers.map((n) => { const d = (row.defences || []).find((y) => y.name === n); return h('td', { key: n, class: !d ? 'unknown' : d.held ? 'held' : d.optional ? 'optional' : 'open', title: d && d.why ? clean(d.why) : undefined }, !d ? '–' : d.held ? '● held' : d.optional ? '○ off' : '■ open'); })))))) : none('No worker has said what holds it.'),
-  why.size ? h('section', { class: 'card' }, h('h2', null, 'What does not hold'), h('ul', { class: 'feed' }, [...why.values()].map((d) => h('li', { key: d.name + d.why }, state(d.optional ? 'off' : 'refused'), h('span', { class: 'grow' }, h('b', null, clean(d.name, 30)), ' ' + clean(d.why, 300), d.hint ? h('span', { class: 'dim below' }, 'What helps: ' + clean(d.hint, 300)) : null))))) : null) };
+  why.size ? h('section', { class: 'card' }, h('h2', null, 'What does not hold'), h('ul', { class: 'feed' }, [...why.values()].map((d) => h('li', { key: d.name + d.why }, state(d.optional ? 'off' : 'open'), h('span', { class: 'grow' }, h('b', null, clean(d.name, 30)), ' ' + clean(d.why, 300), d.hint ? h('span', { class: 'dim below' }, 'What helps: ' + clean(d.hint, 300)) : null))))) : null) };
 }
 
 // artifactMap is the cache by size; it stands above the table.

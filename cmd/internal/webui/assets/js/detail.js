@@ -89,7 +89,7 @@ function actorParts(d, row) {
 
 const parts = {
   actor: actorParts,
-  worker: (d, row) => section('Sandbox', h('ul', { class: 'layers' }, (row.defences || []).map((l) => h('li', { key: l.name }, state(l.held ? 'held' : l.optional ? 'off' : 'refused'), h('span', null, clean(l.name, 30)), h('span', { class: 'dim' }, clean([l.why, l.hint].filter(Boolean).join(' — '), 300)))))),
+  worker: (d, row) => section('Sandbox', h('ul', { class: 'layers' }, (row.defences || []).map((l) => h('li', { key: l.name }, state(l.held ? 'held' : l.optional ? 'off' : 'open'), h('span', null, clean(l.name, 30)), h('span', { class: 'dim' }, clean([l.why, l.hint].filter(Boolean).join(' — '), 300)))))),
   artifact: (d, row) => (row.escalations || []).length ? section('Raised', h('ol', null, row.escalations.map((e) => h('li', null, clean(e.from), ' → ', h('b', null, clean(e.to)), h('span', { class: 'dim' }, ' by ' + clean(e.by, 60) + ', '), ago(e.at))))) : null,
   app: (d, row) => [
     (row.instances || []).length ? section('Instances', h('ul', { class: 'lanes' }, row.instances.slice(0, 50).map((i) => h('li', { key: i.id }, h('span', { class: 'name' }, String(i.id)), state(i.state), h('span', { class: 'dim' }, ago(i.since), i.reason ? ' ' + clean(i.reason, 100) : ''))))) : null,

@@ -3,7 +3,7 @@
 import { h } from './dom.js';
 
 // Control bytes, marks that turn the direction of text, invisible ones and line breaks: shown as what they are.
-const unsafe = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\uffff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
+const unsafe = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}\u115f\u1160\u3164\uffa0\ufe00-\ufe0f\u{e0000}-\u{e0fff}\u034f\u17b4\u17b5\u2800]/gu;
 const stacked = /(\p{M})\p{M}{3,}/gu; // marks upon marks that grow out of their line
 const longest = 1000;
 
@@ -13,7 +13,7 @@ export function clean(v, most = longest) {
   let s = typeof v === 'string' ? v : typeof v === 'object' ? JSON.stringify(v) : String(v);
   const cut = s.length > most;
   if (cut) s = s.slice(0, most);
-  s = s.replace(unsafe, (c) => (c === '\n' ? ' ⏎ ' : c === '\t' ? ' ' : '\\u' + c.charCodeAt(0).toString(16).padStart(4, '0'))).replace(stacked, '$1');
+  s = s.replace(unsafe, (c) => (c === '\n' ? ' ⏎ ' : c === '\t' ? ' ' : '\\u{' + c.codePointAt(0).toString(16) + '}')).replace(stacked, '$1');
   return cut ? s + '…' : s;
 }
 
@@ -23,6 +23,9 @@ export function num(n) {
   for (const [f, u] of [[1e12, 'T'], [1e9, 'G'], [1e6, 'M'], [1e4, 'k']]) if (a >= f) return trim(n / (u === 'k' ? 1e3 : f)) + u;
   return Number.isInteger(n) ? String(n) : trim(n);
 }
+
+// whole writes all digits of a number, in groups.
+export const whole = (n) => (n === undefined || n === null ? '–' : String(n).replace(/\B(?=(\d{3})+$)/g, '\u2009'));
 
 function trim(n) {
   const s = n.toFixed(Math.abs(n) >= 100 ? 0 : Math.abs(n) >= 10 ? 1 : 2);
@@ -99,7 +102,7 @@ const tones = {
   good: ['ready', 'running', 'idle', 'prepared', 'done', 'held', 'ok', 'live', 'following', 'success', 'settled', 'handled', 'in_block', 'delivered'],
   busy: ['busy', 'preparing', 'starting', 'submitted', 'signed', 'queued', 'parked', 'waiting', 'assigned', 'handshake', 'artifact-wait', 'received', 'admitted', 'scheduled', 'reading', 'info', 'planned', 'result-read', 'verdict'],
   warn: ['backoff', 'draining', 'stopping', 'paused', 'suspect', 'warning', 'warn', 'in_doubt', 'lost', 'superseded', 'recycle', 'refused', 'ending', 'stopped', 'off'],
-  bad: ['failed', 'gave_up', 'error', 'guest', 'host', 'dead', 'dropped', 'panicked', 'undelivered', 'other_chain', 'bug', 'invalid'],
+  bad: ['open', 'failed', 'gave_up', 'error', 'guest', 'host', 'dead', 'dropped', 'panicked', 'undelivered', 'other_chain', 'bug', 'invalid'],
 };
 const marks = { good: '●', busy: '◐', warn: '▲', bad: '■', none: '○' };
 const toneOf = {};

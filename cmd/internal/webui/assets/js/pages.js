@@ -3,7 +3,7 @@
 import { h } from './dom.js';
 import * as net from './net.js';
 import { app, watch, draw, set, toast, addressOf } from './store.js';
-import { clean, num, micros, bytes, ago, state, bar, brief, clock, utc, now } from './fmt.js';
+import { clean, num, whole, micros, bytes, ago, state, bar, brief, clock, utc, now } from './fmt.js';
 import { waterfall, graph, plot, rateOf } from './charts.js';
 import { inspectRow } from './detail.js';
 import { verbsFor, begin } from './plan.js';
@@ -11,6 +11,8 @@ import { inSight } from './keys.js';
 import { tables } from './cols.js';
 
 const none = (words) => h('p', { class: 'empty' }, words);
+const numbers = new Set(['Number', 'Since', 'Block', 'Tries', 'Pays', 'Waited', 'Took', 'Messages', 'Refused', 'Longest wait']);
+const th = (t) => h('th', { key: t, scope: 'col', class: numbers.has(t) ? 'right' : '' }, t);
 const trouble = (e) => h('p', { class: 'problem', role: 'alert' }, h('b', null, clean(e.code || 'failed')), ' ', clean(e.message), e.hint ? h('span', { class: 'dim' }, ' — ' + clean(e.hint)) : null);
 const input = (label, name, value, onchange, more = {}) => h('label', { class: 'field inline' }, h('span', null, label), h('input', { name, value, autocomplete: 'off', spellcheck: 'false', onchange: (e) => onchange(e.target.value.trim()), ...more }));
 
@@ -51,7 +53,7 @@ export function tracePage() {
     body = a.error ? trouble(a.error) : !a.value ? none('Asking…') : [h('p', { class: 'dim' }, `${num((a.value.rows || []).length)} messages of cause `, brief(p.cause), ' · hatched: waited in a mailbox; solid: was handled'), waterfall(a.value.rows || [])];
   } else if (live) {
     body = [h('p', { class: 'dim', role: 'status' }, live.stop ? 'Recording. ' : 'Ended. ', `${num(live.rows.length)} messages` + (live.dropped ? `, ${num(live.dropped)} were lost since nobody took them in time` : '') + '. It ends by itself after a minute or 1000 messages.'), live.error ? trouble(live.error) : null,
-      h('div', { class: 'scroll' }, h('table', { class: 'plain' }, h('thead', null, h('tr', null, ['Sent', 'Actor', 'Message', 'From', 'Waited', 'Took', 'Cause'].map((t) => h('th', { key: t, scope: 'col' }, t)))),
+      h('div', { class: 'scroll' }, h('table', { class: 'plain' }, h('thead', null, h('tr', null, ['Sent', 'Actor', 'Message', 'From', 'Waited', 'Took', 'Cause'].map(th))),
         h('tbody', null, live.rows.slice(-200).reverse().map((m) => h('tr', { key: m.seq }, h('td', null, clock(m.sent)), h('td', null, clean(m.actor, 80)), h('td', null, clean(m.type, 60), m.fault ? h('span', { class: 'bad' }, ' ' + clean(m.fault, 60)) : null), h('td', { class: 'dim' }, clean(m.from, 60)), h('td', { class: 'right' }, m.started ? micros((Date.parse(m.started) - Date.parse(m.accepted)) * 1000) : '–'), h('td', { class: 'right' }, m.finished ? micros((Date.parse(m.finished) - Date.parse(m.started)) * 1000) : '–'), h('td', null, h('a', { href: addressOf('trace', { cause: m.cause }) }, clean(m.cause, 8))))))))];
   } else body = none(p.actor ? 'Press “Trace for a minute”: messages to this actor and those below it are shown as they are handled.' : 'Name a cause to see its waterfall across actors, or an actor to follow its messages. Failures, guests and flight recorders link to causes.');
   return h('div', { class: 'page' }, head, body);
@@ -84,7 +86,7 @@ export function flowPage() {
     const list = [...edges.values()].sort((a, b) => b.n - a.n);
     body = [h('p', { class: 'dim', role: 'status' }, (t.stop ? 'Recording. ' : 'Ended. ') + `${num(t.rows.length)} messages` + (t.dropped ? `, ${num(t.dropped)} lost` : '') + (ranked.length > maxKinds ? `; the ${ranked.length - maxKinds} quietest kinds are in the table only` : '')), t.error ? trouble(t.error) : null,
       t.rows.length ? h('div', { class: 'split' }, graph(ranked.slice(0, maxKinds).map(([name, n]) => ({ name, n })).sort((a, b) => (a.name < b.name ? -1 : 1)), list.filter((e) => kept.has(e.from) && kept.has(e.to)).slice(0, 80)),
-        h('div', { class: 'scroll' }, h('table', { class: 'plain' }, h('thead', null, h('tr', null, ['From', 'To', 'Messages', 'Refused', 'Longest wait'].map((x) => h('th', { key: x, scope: 'col' }, x)))), h('tbody', null, list.slice(0, 60).map((e) => h('tr', { key: e.from + e.to }, h('td', null, clean(e.from, 40)), h('td', null, clean(e.to, 40)), h('td', { class: 'right' }, num(e.n)), h('td', { class: 'right' + (e.faults ? ' bad' : '') }, num(e.faults)), h('td', { class: 'right' }, e.wait + ' ms'))))))) : null];
+        h('div', { class: 'scroll' }, h('table', { class: 'plain' }, h('thead', null, h('tr', null, ['From', 'To', 'Messages', 'Refused', 'Longest wait'].map(th))), h('tbody', null, list.slice(0, 60).map((e) => h('tr', { key: e.from + e.to }, h('td', null, clean(e.from, 40)), h('td', null, clean(e.to, 40)), h('td', { class: 'right' }, num(e.n)), h('td', { class: 'right' + (e.faults ? ' bad' : '') }, num(e.faults)), h('td', { class: 'right' }, e.wait + ' ms'))))))) : null];
   }
   return h('div', { class: 'page' }, h('div', { class: 'bar-row' }, h('button', { class: 'primary', disabled: !!(t && t.stop), onclick: () => record('flow', { rows: 20000, for_us: 10000000 }, 20000) }, 'Record 10 s'), t && t.stop ? h('button', { onclick: () => t.stop.abort() }, 'Stop') : null), body);
 }
@@ -129,11 +131,11 @@ export function chainPage() {
   app.local.chainPaused = !!c.paused;
   const tile = (label, value, extra) => h('div', { class: 'tile' }, h('span', { class: 'label' }, label), h('span', { class: 'value' }, value), extra);
   const states = ['waiting', 'signed', 'submitted', 'in_block', 'in_doubt', 'ending'];
-  const call = (x) => h('tr', { key: x.number }, h('td', { class: 'right' }, String(x.number)), h('td', null, h('b', null, clean(x.call, 60)), h('span', { class: 'dim below' }, clean(x.key, 80))), h('td', null, state(x.state)), h('td', { class: 'right' }, ago(x.since || x.accepted)), h('td', { class: 'right' }, x.block ? num(x.block) : '–'), h('td', { class: 'right' }, num(x.tries || 0)), h('td', { class: 'bad' }, clean(x.error, 120)));
-  const table = (head, rows, empty) => (rows.length ? h('div', { class: 'scroll' }, h('table', { class: 'plain' }, h('thead', null, h('tr', null, head.map((t) => h('th', { key: t, scope: 'col' }, t)))), h('tbody', null, rows))) : h('p', { class: 'dim' }, empty));
+  const call = (x) => h('tr', { key: x.number }, h('td', { class: 'right' }, String(x.number)), h('td', null, h('b', null, clean(x.call, 60)), h('span', { class: 'dim below' }, clean(x.key, 80))), h('td', null, state(x.state)), h('td', { class: 'right' }, ago(x.since || x.accepted)), h('td', { class: 'right' }, x.block ? whole(x.block) : '–'), h('td', { class: 'right' }, num(x.tries || 0)), h('td', { class: 'bad' }, clean(x.error, 120)));
+  const table = (head, rows, empty) => (rows.length ? h('div', { class: 'scroll' }, h('table', { class: 'plain' }, h('thead', null, h('tr', null, head.map(th))), h('tbody', null, rows))) : h('p', { class: 'dim' }, empty));
   return { live: l, body: h('div', { class: 'page' },
     h('div', { class: 'bar-row' }, verbsFor('chain', { paused: !!c.paused, any: c.paused === undefined }).map((x) => h('button', { key: x.name, onclick: () => begin(x, { ids: ['chain'] }) }, x.action, h('kbd', null, x.key)))),
-    h('div', { class: 'tiles' }, tile('Head', num(c.head), h('span', { class: 'dim' }, ago(c.head_since), ` · ${num(c.lag)} behind`)), tile('Final', num(c.finalized), h('span', { class: 'dim' }, `${num(c.head - c.finalized)} may be undone`)), tile('Link', h('span', null, state(c.connected ? 'live' : 'lost')), h('span', { class: 'dim' }, clean(c.waiting || f.reason || 'waits for nothing', 120))),
+    h('div', { class: 'tiles' }, tile('Head', whole(c.head), h('span', { class: 'dim' }, ago(c.head_since), ` · ${num(c.lag)} behind`)), tile('Final', whole(c.finalized), h('span', { class: 'dim' }, `${num(c.head - c.finalized)} may be undone`)), tile('Link', h('span', null, state(c.connected ? 'live' : 'lost')), h('span', { class: 'dim' }, clean(c.waiting || f.reason || 'waits for nothing', 120))),
       tile('Outbox', num(Object.values(c.outbox || {}).reduce((a, b) => a + b, 0)), bar(Object.values(c.outbox || {}).reduce((a, b) => a + b, 0), c.outbox_cap, 'of ' + num(c.outbox_cap))), tile('Reports', num(r.reports_settled_total), h('span', { class: 'dim' }, `${num(r.reports_open)} open · ${num(r.reports_refused_total)} refused`)), tile('Forks', num(c.forks_total), h('span', { class: 'dim' }, `${num(c.nonce_races_total)} nonce races`))),
     c.last_error ? h('p', { class: 'problem' }, clean(c.last_error, 300), h('span', { class: 'dim' }, ' ', ago(c.last_error_at), ' ago')) : null,
     h('section', { class: 'card' }, h('h2', null, 'On its way'), h('ol', { class: 'track', 'aria-label': 'outbox by state' }, states.map((s) => h('li', { key: s, class: (c.outbox || {})[s] ? 'some' : '' }, h('b', null, num((c.outbox || {})[s] || 0)), h('span', null, s.replace('_', ' '))))), table(['Number', 'Call', 'State', 'Since', 'Block', 'Tries', 'Error'], out.map(call), 'Nothing is on its way.')),
@@ -171,7 +173,7 @@ export function comparePage() {
     }
   }
   return h('div', { class: 'page' }, h('div', { class: 'columns' }, side('a', 'Before'), side('b', 'After')),
-    L.a && L.b ? (out.length ? h('div', { class: 'scroll' }, h('table', { class: 'plain' }, h('thead', null, h('tr', null, ['Of', 'Which', 'What', 'Change'].map((t) => h('th', { key: t, scope: 'col' }, t)))), h('tbody', null, out.slice(0, 500).map((r, i) => h('tr', { key: i }, h('td', null, r[0]), h('td', null, brief(r[1], 20)), h('td', null, r[2]), h('td', null, r[3])))))) : none('Nothing of note has changed between the two.')) : none('Take or open two to see what has changed between them: actors, workers, queues, artifacts, jobs and apps.'));
+    L.a && L.b ? (out.length ? h('div', { class: 'scroll' }, h('table', { class: 'plain' }, h('thead', null, h('tr', null, ['Of', 'Which', 'What', 'Change'].map(th))), h('tbody', null, out.slice(0, 500).map((r, i) => h('tr', { key: i }, h('td', null, r[0]), h('td', null, brief(r[1], 20)), h('td', null, r[2]), h('td', null, r[3])))))) : none('Nothing of note has changed between the two.')) : none('Take or open two to see what has changed between them: actors, workers, queues, artifacts, jobs and apps.'));
 }
 
 export { inspectRow, tables };

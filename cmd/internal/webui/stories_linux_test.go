@@ -1,0 +1,332 @@
+package webui
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+
+	"github.com/troupehost/troupe/actors/inspect"
+	"github.com/troupehost/troupe/host/control/api"
+	"github.com/troupehost/troupe/testdata/hostile"
+)
+
+// last waits for a plan to be applied, and returns it.
+func (f *fake) last(b *tab) api.Plan {
+	b.t.Helper()
+	b.until(`document.querySelector('.toast')`)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.applied) == 0 {
+		b.t.Fatal("nothing was applied")
+	}
+	return f.applied[len(f.applied)-1]
+}
+
+// cursorOn moves down until the row of this text is under the cursor.
+func (b *tab) cursorOn(text string) {
+	b.t.Helper()
+	for range 100 {
+		if value[bool](b, fmt.Sprintf(`((document.querySelector('.row.cursor') || {}).innerText || '').includes(%q)`, text)) {
+			return
+		}
+		before := value[string](b, `(document.querySelector('.row.cursor') || {id: ''}).id`)
+		b.keys("j")
+		b.until(fmt.Sprintf(`(document.querySelector('.row.cursor') || {id: ''}).id !== %q`, before))
+	}
+	b.t.Fatalf("no row with %q", text)
+}
+
+// TestChromiumStories does with the keyboard alone what an operator comes for.
+func TestChromiumStories(t *testing.T) {
+	browser := chromium(t)
+	t.Run("find a guest that spins, see its waterfall, kill its worker", func(t *testing.T) {
+		f := world(60)
+		b := visit(t, browser, f, 1440, 900)
+		b.keys(":")
+		b.until(`document.activeElement.id === 'palette'`)
+		b.keys("guests", kb.Enter)
+		b.says("h1", "Guests")
+		b.until(`document.querySelectorAll('.space .row').length === 4`)
+		b.keys("/")
+		b.until(`document.activeElement.id === 'query'`)
+		b.keys("cpu>8")
+		b.keys("0%", kb.Enter)
+		b.until(`document.querySelectorAll('.space .row').length === 1 && location.hash.includes('q=cpu')`)
+		b.says(".row.cursor", "01jqspinner")
+		b.keys(kb.Enter)
+		b.says("#drawer", "Where its time went")
+		b.says(".stagelist", "waited for the preparation of its code")
+		b.shoot("story-guest")
+		b.keys("t")
+		b.says("h1", "Traces")
+		b.until(`document.querySelectorAll('.wf').length === 9`)
+		b.keys("[")
+		b.says("h1", "Guests")
+		b.keys(":")
+		b.until(`document.activeElement.id === 'palette'`)
+		b.keys("actors", kb.Enter)
+		b.says("h1", "Actors")
+		b.cursorOn("worker-1")
+		b.keys("K")
+		b.until(`document.activeElement.name === 'reason'`)
+		b.keys("it spins", kb.Enter)
+		b.until(`document.activeElement.name === 'typed'`)
+		b.says("#dialog", "1 jobs and runs")
+		if !value[bool](b, `document.getElementById('apply').disabled`) {
+			t.Error("what is dangerous needs no number")
+		}
+		b.shoot("story-kill")
+		b.keys("1", kb.Enter)
+		p := f.last(b)
+		if p.Verb != "actor.kill" || p.Reason != "it spins" || p.Targets[0].ID != "troupe/execute/worker-1" || p.Targets[0].Generation != 3 {
+			t.Errorf("applied %+v", p)
+		}
+		b.says(".toast", "kill: 1 done")
+		b.says(".row", "starting")
+	})
+	t.Run("raise a job that waits", func(t *testing.T) {
+		f := world(20)
+		b := visit(t, browser, f, 1440, 900)
+		b.goTo("#/jobs?q=state%3Dqueued")
+		b.until(`document.querySelectorAll('.space .row').length === 6`)
+		b.cursorOn("01jqwaiting")
+		b.keys("w")
+		b.says("#explain", "It waits for a worker")
+		b.says("#explain", "worker-1 runs a guest that has used 11.4 s of 12 s CPU")
+		b.shoot("story-explain")
+		b.keys("u")
+		b.until(`document.querySelector('#dialog [name=reason]') === document.activeElement`)
+		b.keys(kb.Enter)
+		b.until(`document.activeElement.id === 'apply'`)
+		b.keys(kb.Enter)
+		if p := f.last(b); p.Verb != "job.raise" || p.Targets[0].ID != "01jqwaiting" {
+			t.Errorf("applied %+v", p)
+		}
+		b.says(".row.cursor", "high")
+	})
+	t.Run("retry a preparation that has failed", func(t *testing.T) {
+		f := world(20)
+		b := visit(t, browser, f, 1440, 900)
+		b.keys("2")
+		b.says("h1", "Failures")
+		b.until(`document.querySelectorAll('.space .row').length === 4`)
+		b.says(".row.cursor", "suspect.worker_died")
+		b.keys("r")
+		b.until(`document.activeElement.id === 'apply'`)
+		b.keys(kb.Enter)
+		if p := f.last(b); p.Verb != "artifact.retry" || p.Targets[0].ID != f.arts[2].Key {
+			t.Errorf("applied %+v", p)
+		}
+		b.until(`document.querySelectorAll('.space .row').length === 3`)
+	})
+	t.Run("mark several and all that match", func(t *testing.T) {
+		f := world(60)
+		b := visit(t, browser, f, 1440, 900)
+		b.goTo("#/actors?q=kind%3Dworker")
+		b.until(`document.querySelectorAll('.space .row').length === 8`)
+		b.keys(" ", "j", "j")
+		b.run(chromedp.KeyEvent(" ", chromedp.KeyModifiers(8)))
+		b.says(".chosen", "3 marked")
+		b.keys("*", "*")
+		b.says(".chosen", "all that match")
+		b.keys("R")
+		b.until(`document.activeElement.name === 'reason'`)
+		b.keys("new limits", kb.Enter)
+		b.until(`document.activeElement.id === 'apply'`)
+		b.says("#dialog", "Targets")
+		b.shoot("story-bulk")
+		b.keys(kb.Enter)
+		if p := f.last(b); p.Selector != "kind=worker" || p.Count != 8 {
+			t.Errorf("applied %+v", p)
+		}
+	})
+	t.Run("a filter that is wrong says where", func(t *testing.T) {
+		b := visit(t, browser, world(20), 1440, 900)
+		b.expect("400")
+		b.goTo("#/actors")
+		b.keys("/")
+		b.keys("sta")
+		b.says(".suggestions", "state=")
+		b.keys("te=idle colour=red", kb.Enter)
+		b.says(".querybar .problem", "▸colour=red")
+		b.shoot("story-wrong-filter")
+	})
+	t.Run("who may only look is offered nothing else", func(t *testing.T) {
+		f := world(20)
+		f.rights = []api.Right{api.View}
+		b := visit(t, browser, f, 1440, 900)
+		b.goTo("#/actors")
+		b.until(`document.querySelectorAll('.space .row').length === 20`)
+		b.keys(kb.Enter)
+		b.says("#drawer", "Flight recorder")
+		b.keys("K", "R", "P", "u", "D", "x")
+		if value[bool](b, `!!document.querySelector('.actions, .dialog, .risky')`) {
+			t.Error("a caller who may look is offered more")
+		}
+		b.keys("?")
+		b.says(".help", "change nothing")
+		b.keys(kb.Escape)
+		b.until(`!document.querySelector('.help')`)
+	})
+	t.Run("a host that goes and comes back as another", func(t *testing.T) {
+		f := world(20)
+		b := visit(t, browser, f, 1440, 900)
+		b.goTo("#/actors")
+		b.until(`document.querySelectorAll('.space .row').length === 20`)
+		f.mu.Lock()
+		f.boot = "another0boot"
+		f.mu.Unlock()
+		b.says(".banner", "another boot")
+		b.keys("f")
+		b.says("#pause", "Go on")
+		b.until(`document.querySelector('.fresh').innerText.includes('paused')`)
+		f.quiet(t)
+		b.keys("f")
+		b.says("#pause", "Freeze")
+		b.until(`document.querySelectorAll('.space .row').length === 20`)
+		// The session is closed: nothing more comes, and the page says so.
+		b.expect("401")
+		b.do(`fetch('/leave', {method: 'POST', headers: {'Troupe-Console': localStorage['troupe.key']}})`)
+		b.until(`document.querySelector('.fatal') || document.querySelector('.banner')`)
+		b.expect("ERR_CONNECTION_REFUSED")
+		b.expect("ERR_INCOMPLETE_CHUNKED_ENCODING")
+		b.expect("net::ERR")
+	})
+}
+
+// quiet waits until nobody watches.
+func (f *fake) quiet(t *testing.T) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	give := time.After(patience)
+	for {
+		f.mu.Lock()
+		n := 0
+		for _, k := range f.watching {
+			n += k
+		}
+		f.mu.Unlock()
+		if n == 0 {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-give:
+			t.Fatal("a display that stands still watches the host")
+		}
+	}
+}
+
+// Generous: five times what was measured.
+const (
+	maxFrame  = 250 // ms, of drawing the page while 10,000 rows are scrolled
+	maxFilter = 10 * time.Second
+)
+
+func TestChromiumManyRows(t *testing.T) {
+	browser := chromium(t)
+	for _, n := range []int{1000, 10_000} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			b := visit(t, browser, world(n), 1440, 900)
+			for _, view := range []string{"actors", "tree"} {
+				b.goTo("#/" + view)
+				b.until(fmt.Sprintf(`document.querySelector('#grid') && document.querySelector('#grid').ariaRowCount === '%d'`, n+1))
+				if rows := value[int](b, `document.querySelectorAll('.space .row').length`); rows > 100 {
+					t.Errorf("%d rows of %s are part of the page", rows, view)
+				}
+				worst := value[float64](b, `(() => { const g = document.querySelector('#grid'); let worst = 0; for (let i = 0; i < 40; i++) { const t = performance.now(); g.scrollTop = g.scrollHeight * i / 40; g.dispatchEvent(new Event('scroll')); g.getBoundingClientRect(); worst = Math.max(worst, performance.now() - t); } return worst; })()`)
+				if worst > maxFrame {
+					t.Errorf("%s: %v ms for one scroll", view, worst)
+				}
+				b.keys("G")
+				b.until(fmt.Sprintf(`document.getElementById('row-%d')`, n-1))
+				b.keys("g")
+				b.until(`document.getElementById('row-0')`)
+			}
+			b.goTo("#/actors")
+			start := time.Now()
+			b.keys("/")
+			b.keys("path~execute", kb.Enter)
+			b.until(`(document.querySelector('#grid') || {}).ariaRowCount === '10'`)
+			if took := time.Since(start); took > maxFilter {
+				t.Errorf("a filter took %v", took)
+			}
+			t.Logf("%d rows: a filter took %v", n, time.Since(start))
+		})
+	}
+}
+
+// TestChromiumHostileText shows the whole corpus in each place where a guest has a word.
+func TestChromiumHostileText(t *testing.T) {
+	browser := chromium(t)
+	f := world(20)
+	now := time.Now()
+	for i, c := range hostile.Cases() {
+		text := c.Text[:min(len(c.Text), 4000)]
+		f.failing = append(f.failing, api.Failing{ID: fmt.Sprintf("x%d", i), Kind: text, Blame: text, Code: text, Message: text, At: now, Retryable: true, Tenant: text})
+		f.apps = append(f.apps, inspect.App{Address: hash(c.Name), Label: text, State: text, Reason: text, Tenant: text, Deployed: now})
+		f.log = append([]inspect.LogLine{{Seq: uint64(1000 + i), At: now, Level: text, Code: text, Message: text, Fields: map[string]any{text: text}}}, f.log...)
+		f.actors = append(f.actors, inspect.Actor{Path: "troupe/apps/" + text, Kind: text, State: text, Handling: text, LastFault: text, At: now, Depth: 3, Cap: 4})
+		f.dead = append(f.dead, inspect.Letter{ID: fmt.Sprintf("y%d", i), At: now, Actor: text, Type: text, Lane: text, Code: text, Reason: text})
+		f.health = append(f.health, inspect.Health{Code: fmt.Sprintf("%d", i) + text, Level: text, Message: text, Hint: text, Since: now})
+		f.workers = append(f.workers, inspect.Worker{ID: fmt.Sprintf("%d", i) + text, Kind: text, State: text, Tenant: text, Job: text, Recycle: text, Sandbox: text, Defences: []inspect.Layer{{Name: text, Why: text, Hint: text}}})
+	}
+	f.chain.Chain.LastError = f.failing[len(f.failing)-1].Message
+	b := visit(t, browser, f, 1280, 800)
+	elements := `[...document.querySelectorAll('body *')].map((e) => e.localName)`
+	allowed := strings.Fields("a div nav h1 h2 h3 ul li ol header main span b i small button input label p section aside time table thead tbody tr th td dl dt dd svg polyline polygon line text circle path title kbd code figure figcaption strong canvas select option noscript s summary details defs marker em")
+	b.do(`window.allowed = new Set(` + fmt.Sprintf("%q", strings.Join(allowed, " ")) + `.split(' '))`)
+	for _, v := range []string{"overview", "failures", "health", "tree", "actors", "mailboxes", "dead", "workers", "sandbox", "apps", "log", "chain"} {
+		b.goTo("#/" + v)
+		b.until(`document.querySelector('.view').innerText.length > 200`)
+		for _, at := range []string{"0", "0.3", "0.6", "1"} {
+			b.do(`(document.querySelector('#grid') || document.querySelector('.page')).scrollTop = 1e7 * ` + at)
+			if odd := value[[]string](b, elements+`.filter((n) => !allowed.has(n))`); len(odd) > 0 {
+				t.Errorf("%s: elements %v", v, odd)
+			}
+			if odd := value[[]string](b, `[...document.querySelectorAll('body *')].flatMap((e) => [...e.attributes].map((a) => a.name)).filter((n) => n.startsWith('on') || n === 'src' || n === 'srcdoc')`); len(odd) > 0 {
+				t.Errorf("%s: attributes %v", v, odd)
+			}
+			if tall := value[[]string](b, `[...document.querySelectorAll('.space .row')].filter((r) => r.getBoundingClientRect().height > 40 || r.scrollHeight > 44).map((r) => r.innerText.slice(0, 80))`); len(tall) > 0 {
+				t.Errorf("%s: rows that are taller than rows: %q", v, tall)
+			}
+			if wide := value[int](b, `document.documentElement.scrollWidth`); wide > 1280 {
+				t.Errorf("%s: the page is %d wide", v, wide)
+			}
+		}
+		shown := value[string](b, `[...document.querySelectorAll('main *, #drawer *')].flatMap((e) => [...e.childNodes].filter((n) => n.nodeType === 3).map((n) => n.nodeValue).concat(e.title || [])).join('\n')`)
+		for _, line := range strings.Split(shown, "\n") {
+			if err := hostile.Inert(line, 6000); err != nil {
+				t.Errorf("%s: %q: %v", v, line[:min(len(line), 120)], err)
+				break
+			}
+		}
+	}
+	b.goTo("#/failures")
+	b.keys("G", kb.Enter)
+	b.says("#drawer", "All fields")
+	b.shoot("hostile")
+}
+
+// TestChromiumNarrow is for a phone.
+func TestChromiumNarrow(t *testing.T) {
+	b := visit(t, chromium(t), world(60), 400, 800)
+	for _, v := range allViews {
+		b.goTo("#/" + v)
+		b.until(`document.querySelector('.view').innerText.length > 20`)
+		if wide := value[int](b, `document.documentElement.scrollWidth`); wide > 400 {
+			t.Errorf("%s is %d wide", v, wide)
+		}
+		b.shoot("narrow-" + v)
+	}
+	b.goTo("#/actors")
+	b.until(`document.querySelectorAll('.space .row').length > 3`)
+	b.keys(kb.Enter)
+	b.says("#drawer", "Flight recorder")
+	b.shoot("narrow-drawer")
+}
