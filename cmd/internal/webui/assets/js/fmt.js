@@ -43,7 +43,7 @@ export function micros(us) {
   if (us === undefined || us === null) return '–';
   if (us < 1000) return Math.round(us) + ' µs';
   if (us < 1e6) return trim(us / 1e3) + ' ms';
-  return span(us / 1e6);
+  return us < 6e7 ? trim(us / 1e6) + ' s' : span(us / 1e6);
 }
 
 // span writes seconds.

@@ -32,7 +32,7 @@ function top(o) {
   const lost = o.state !== 'live' && !app.paused && !app.hidden && o.at;
   return h('header', { class: 'bar-top' },
     h('a', { class: 'brand', href: addressOf('overview') }, h('b', null, 'troupe'), h('span', { class: 'host' }, clean(host.name || (app.me && app.me.host) || '', 40))),
-    h('span', { class: 'vital' }, state(host.draining ? 'draining' : host.ready === false ? 'starting' : host.name ? 'ready' : 'waiting')),
+    h('span', { class: 'vital roomy' }, state(host.draining ? 'draining' : host.ready === false ? 'starting' : host.name ? 'ready' : 'waiting')),
     host.started_at ? h('span', { class: 'vital wide' }, h('span', { class: 'dim' }, 'up '), ago(host.started_at)) : null,
     host.rss_bytes ? h('span', { class: 'vital wide' }, h('span', { class: 'dim' }, 'resident '), bytes(host.rss_bytes)) : null,
     h('a', { class: 'vital', href: addressOf('health') }, state(worst, (host.health || []).length ? num(host.health.length) + ' to know' : 'health')),

@@ -45,6 +45,7 @@ export function table(t, rows, opts = {}) {
       if (el.clientHeight && Math.abs(el.clientHeight - tall) > 1) { tall = el.clientHeight; draw(); }
       if (el.clientWidth && Math.abs(el.clientWidth - wideAsk) > 1) { wideAsk = el.clientWidth; draw(); }
       if (!el.clientHeight) return;
+      if (Math.abs(el.scrollTop - place) > 1) { place = el.scrollTop; draw(); } // of another view, or of more rows than there are now
       if (app.follow) { // the cursor moved: it stays in sight
         app.follow = false;
         const top = app.cursor * height;
@@ -88,5 +89,3 @@ export function range(rows, to) {
   for (let i = Math.min(from, to); i <= Math.max(from, to) && i < rows.length; i++) app.marks.set(rows[i].id, rows[i].row);
   app.anchor = to;
 }
-
-export function top() { place = 0; }
