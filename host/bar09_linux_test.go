@@ -56,7 +56,7 @@ func init() {
 		"PrepareCPU", "PrecheckCPU", "PrepareMemoryBytes", "PrepareWorkers", "PrepareWorkersCritical", "PrepareQueue", "ExecuteWorkers",
 		"ExecuteWorkersCritical", "ExecuteQueue", "SpareWorkers", "WorkerIdle", "RetryCooldown", "Retries", "ForgiveSuspects", "QuarantineAfter", "Quarantine",
 		"JobQueue", "JobKeep", "JobBytes", "HoldJobs", "MaxWarm", "CacheBytes", "CacheAge", "PruneEvery", "CacheMemoryBytes", "BallastBytes", "MaxPins",
-		"StopTimeout", "Log", "CrossCheck", "ClockStep",
+		"StopTimeout", "RecordBytes", "Log", "CrossCheck", "ClockStep",
 		"Apps.Slots", "Apps.Requests", "Apps.Resume", "Apps.Hold", "Apps.BlobBytes", "Apps.MaxBlobBytes", "Apps.LogBytes", "Apps.ListenFrom", "Apps.ListenTo", "Apps.EgressPrivate",
 		"Apps.Passphrase", "Apps.KeyFile", "Apps.Certificates", "Apps.BlockTime",
 		"Chain.Port", "Chain.URL", "Chain.Recipient", "Chain.Operator", "Chain.Description", "Chain.Prices", "Chain.Endpoints", "Chain.ReportEvery", "Chain.MetricsEvery", "Chain.MaxApps",
@@ -155,6 +155,8 @@ func other9(t *testing.T, path string, v reflect.Value, dir string) reflect.Valu
 		return reflect.ValueOf("functions=50000")
 	case "Request.Limits.Gas", "Request.Limits.InitGas":
 		return reflect.ValueOf(run.MaxGas)
+	case "Config.RecordBytes":
+		return reflect.ValueOf(int64(1 << 20))
 	case "Config.MaxWarm":
 		return reflect.ValueOf(32)
 	case "Config.BallastBytes":

@@ -145,6 +145,9 @@ type Config struct {
 	// Chain is what the host has to do with a chain. Default: nothing. Unit: settings. Range: see there. Live: restart.
 	Chain ChainConfig
 
+	// RecordBytes is how much the host keeps in memory of what its cores were given, for a replay. Default: 0, it records nothing.
+	// Unit: bytes. Range: 0, or 1 MiB to 1 GiB. Live: restart.
+	RecordBytes int64
 	// StopTimeout bounds Close: after it, workers are killed. Default: 10 s. Unit: time. Range: 1 ms to 1 h. Live: restart.
 	StopTimeout time.Duration
 	// Log receives the host's log. Default: silent. Unit: a logger. Range: any. Live: restart.
@@ -259,6 +262,7 @@ func (c Config) Validate() error {
 		{"ExecuteWorkersCritical", int64(c.ExecuteWorkersCritical), int64(c.ExecuteWorkers), maxExecuteWorkers, "processes"},
 		{"ExecuteQueue", int64(c.ExecuteQueue), 1, 1e6, "runs"},
 		{"SpareWorkers", int64(c.SpareWorkers), NoLimit, maxExecuteWorkers, "processes"},
+		{"RecordBytes", c.RecordBytes, 0, 1 << 30, "bytes"},
 		{"CrossCheck", int64(c.CrossCheck), 0, checksPer, "runs of 10,000"},
 		{"Retries", int64(c.Retries), NoLimit, 1000, "tries"},
 		{"QuarantineAfter", int64(c.QuarantineAfter), NoLimit, 1000, "runs"},
@@ -297,6 +301,8 @@ func (c Config) Validate() error {
 	switch {
 	case c.DataDir == "":
 		return bad("DataDir", "must be set")
+	case c.RecordBytes > 0 && c.RecordBytes < 1<<20:
+		return bad("RecordBytes", "must be 0, or at least 1 MiB")
 	case !validName(c.Name):
 		return bad("Name", "must be 1 to 64 of a-z, 0-9 and -")
 	case len(c.Owner) > 16:

@@ -17,6 +17,7 @@ import (
 	"github.com/troupehost/troupe/actors/jobs"
 	"github.com/troupehost/troupe/actors/kernel"
 	"github.com/troupehost/troupe/actors/prepare"
+	"github.com/troupehost/troupe/actors/record"
 	"github.com/troupehost/troupe/artifacts"
 	"github.com/troupehost/troupe/artifacts/blob"
 	"github.com/troupehost/troupe/artifacts/db"
@@ -52,17 +53,18 @@ type Host struct {
 	health  *health
 	metrics *metrics.Set
 
-	dir    *db.Dir
-	store  *store.Store
-	kept   *storePort
-	warm   *warmList
-	pool   *pool.Pool
-	codes  *codeTable
-	parts  *handoff
-	runs   *runTable
-	terms  *termTable
-	lanes  *lanes.Table
-	system *kernel.System
+	dir      *db.Dir
+	store    *store.Store
+	kept     *storePort
+	warm     *warmList
+	pool     *pool.Pool
+	codes    *codeTable
+	parts    *handoff
+	runs     *runTable
+	terms    *termTable
+	lanes    *lanes.Table
+	system   *kernel.System
+	recorder *record.Recorder // nil: nothing is recorded
 
 	prepare kernel.Ref[prepare.Message]
 	execute kernel.Ref[execute.Message]
@@ -207,7 +209,8 @@ func Start(ctx context.Context, cfg Config) (_ *Host, err error) {
 
 func (h *Host) startActors() (err error) {
 	cfg := h.cfg
-	if h.system, err = kernel.New(kernel.Config{Name: cfg.Name, Log: cfg.Log}); err != nil {
+	h.recorder = newRecorder(cfg.RecordBytes)
+	if h.system, err = kernel.New(kernel.Config{Name: cfg.Name, Log: cfg.Log, Recorder: recorderOf(h.recorder)}); err != nil {
 		return err
 	}
 	// The cache admits what the prepare queue has room for, so that an announcement is refused before it is accepted.

@@ -4,7 +4,6 @@ package host
 
 import (
 	"context"
-	"io"
 	"time"
 
 	"github.com/troupehost/troupe/actors/fault"
@@ -21,4 +20,3 @@ func (h *Host) AppHistory(ctx context.Context, address string) (r0 []AppSample, 
 	err = errNotYet
 	return
 }
-func (h *Host) Recording(ctx context.Context, w io.Writer) (err error) { err = errNotYet; return }

@@ -94,7 +94,7 @@ var allowed = map[string][]string{
 	"host/internal/lanes":   {"leaves", "actors/execute"},
 	"host/internal/metrics": {"leaves"},
 	"host/internal/pool":    {"leaves", "host/abi", "host/wire", "artifacts/wasm", "host/sandbox", "actors/prepare", "actors/execute"},
-	"host": {"leaves", "actors/kernel", "actors/prepare", "actors/execute", "actors/cache", "actors/jobs", "artifacts/blob", "artifacts/db", "artifacts/store",
+	"host": {"leaves", "actors/kernel", "actors/record", "actors/prepare", "actors/execute", "actors/cache", "actors/jobs", "artifacts/blob", "artifacts/db", "artifacts/store",
 		"artifacts/wasm", "artifacts/scale", "artifacts/manifest", "actors/meter", "actors/sessions", "actors/keys", "actors/chain", "actors/chain/report", "actors/chain/follow", "host/wire", "host/sandbox", "host/abi", "host/internal/appdata", "host/internal/calls",
 		"host/internal/backup", "host/internal/logs", "host/internal/watch", "actors/inspect/explain", "host/internal/ingress", "host/internal/agent", "host/internal/fetch", "host/internal/origin", "host/internal/turns", "host/internal/lanes", "host/internal/metrics", "host/internal/outbox", "host/internal/pool"},
 
