@@ -99,7 +99,15 @@ type encoder struct {
 
 // encode returns the bytes of a value, to which v is addressable.
 func (s *session) encode(v reflect.Value) ([]byte, error) {
-	e := encoder{session: s, seen: map[pointer]uint64{}}
+	return (&encoder{session: s, seen: map[pointer]uint64{}}).whole(v)
+}
+
+func (e *encoder) whole(v reflect.Value) (out []byte, err error) {
+	defer func() { // recording must not fail what it records
+		if r := recover(); r != nil {
+			err = fmt.Errorf("it cannot be encoded: %v", r)
+		}
+	}()
 	e.value(addressable(v))
 	return e.out, e.err
 }

@@ -30,6 +30,7 @@ type Recorder struct {
 	bytes int
 	lost  uint64
 
+	trimmed bool                      // of a path that is new, something may be forgotten
 	unknown map[reflect.Type]struct{} // what interfaces held, and Types does not have
 }
 
@@ -43,7 +44,6 @@ type tape struct {
 	incarnation uint64
 	session     *session
 	pending     bool // a step began and did not end
-	tries       int  // inputs since a segment could not begin
 	current     *segment
 	before      *segment
 }
@@ -74,18 +74,18 @@ func (r *Recorder) Step(path string, incarnation uint64, core any, now time.Time
 		r.tapes[path] = t
 		r.trimTapes()
 	}
-	panicked := t.pending && t.current != nil && t.incarnation != incarnation
-	if t.pending && !panicked && t.current != nil { // it was stepped within a step: nothing that could be replayed
-		t.current, t.incarnation = nil, 0
+	newborn := t.incarnation != incarnation
+	if t.pending && t.current != nil {
+		if newborn { // the step before panicked
+			r.grow(t, []byte{0})
+		} else { // it is stepped within a step, which cannot be replayed
+			r.drop(t.current)
+		}
 	}
-	if panicked {
-		r.grow(t, []byte{0})
-	}
-	t.pending = false
-	fresh := t.current == nil || t.current.dropped || t.incarnation != incarnation
-	due := fresh || t.current.count >= segmentSteps || t.current.size() > r.limit/segmentShare
+	t.pending, t.incarnation = false, incarnation
+	due := newborn || t.current == nil || t.current.dropped || t.current.count >= segmentSteps || t.current.size() > r.limit/segmentShare
 	r.mu.Unlock()
-	if due && !r.begin(t, path, incarnation, v, fresh) {
+	if due && !r.begin(t, path, v, newborn) {
 		return func(any) {}
 	}
 	step, err := t.session.input(now, in)
@@ -130,20 +130,26 @@ func (s *session) input(now time.Time, in any) ([]byte, error) {
 	return append(binary.AppendUvarint(b, uint64(len(m))), m...), err
 }
 
-// begin begins a segment, and reports whether there is one to write to.
-func (r *Recorder) begin(t *tape, path string, incarnation uint64, core reflect.Value, fresh bool) bool {
+// begin begins a segment, and reports whether there is one to write to. What functions the state of a newborn core holds, it was
+// given; of one that has lived, those that were seen to come from outside.
+func (r *Recorder) begin(t *tape, path string, core reflect.Value, newborn bool) bool {
 	s := newSession(r.types)
 	s.outside = true
-	if !fresh {
-		s.before = t.session
+	r.mu.Lock()
+	goesOn := !newborn && t.current != nil && !t.current.dropped
+	if !newborn || r.trimmed {
+		if s.before = t.session; s.before == nil {
+			s.before = newSession(r.types)
+		}
 	}
+	r.mu.Unlock()
 	state, err := s.encode(core.Elem())
 	s.before = nil
 	if err != nil {
-		if fresh { // it is tried again with the next input
+		if !goesOn { // it is tried again with the next input
 			r.abandon(t)
 		}
-		return !fresh
+		return goesOn
 	}
 	if len(state) > r.limit/largestShare {
 		r.abandon(t)
@@ -155,8 +161,8 @@ func (r *Recorder) begin(t *tape, path string, incarnation uint64, core reflect.
 		r.drop(t.before)
 	}
 	t.before = t.current
-	t.session, t.incarnation = s, incarnation
-	t.current = &segment{path: path, incarnation: incarnation, core: r.types.number[core.Type()], state: state}
+	t.session = s
+	t.current = &segment{path: path, incarnation: t.incarnation, core: r.types.number[core.Type()], state: state}
 	r.all = append(r.all, t.current)
 	r.bytes += t.current.size()
 	r.fit()
@@ -207,6 +213,7 @@ func (r *Recorder) trimTapes() {
 	if len(r.tapes) <= maxTapes {
 		return
 	}
+	r.trimmed = true
 	for path, t := range r.tapes {
 		if t.session != nil && !t.pending && (t.current == nil || t.current.dropped) {
 			delete(r.tapes, path)

@@ -317,12 +317,38 @@ func TestDamagedRecordingsAreRefused(t *testing.T) {
 		}
 	}
 	rng := rand.New(rand.NewPCG(1, 1))
-	for range 3000 {
+	for range 1000 {
 		bad := bytes.Clone(whole)
 		for range 1 + rng.IntN(3) {
 			bad[rng.IntN(len(bad))] ^= byte(1 << rng.IntN(8))
 		}
 		_, _ = Replay(bytes.NewReader(bad), tillTypes(), nil)
+	}
+}
+
+// TestASegmentBeginsWhenTheStateCanBeRead drops a segment while the core holds functions of its own: recording goes on when those are gone.
+func TestASegmentBeginsWhenTheStateCanBeRead(t *testing.T) {
+	r := New(1<<20, tillTypes())
+	core := &till{}
+	n := int64(0)
+	step := func(m message) {
+		n++
+		now := time.Unix(n, 0)
+		r.Step("h/till", 1, core, now, m)(core.Step(now, m))
+	}
+	step(put{Name: "a", N: 1, Told: func(int) {}})
+	step(wait{kernel.ReplyFunc(func(int, error) {})})
+	r.drop(r.all[0])
+	step(put{Name: "b", N: 2}) // the state holds what is to be done with the flush
+	if len(r.all) != 0 {
+		t.Fatal("a segment began with a function that cannot be kept")
+	}
+	step(flush{})
+	step(put{Name: "c", N: 3, Told: func(int) {}})
+	step(put{Name: "d", N: 4})
+	rep, err := r.Prove()
+	if err != nil || rep.Steps != 2 || len(rep.Differences) > 0 {
+		t.Errorf("%+v, %v", rep, err)
 	}
 }
 
