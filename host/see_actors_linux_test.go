@@ -75,6 +75,19 @@ func TestActorsAreSeenAndMended(t *testing.T) {
 	if r := execute(t, h, q); r.Verdict != "ok" || r.Cache != "hit" {
 		t.Errorf("%+v", r)
 	}
+	for _, path := range []string{"troupe/prepare", "troupe/execute", "troupe/jobs", "troupe/sessions"} {
+		err := h.RestartActor(ctx, path, 1)
+		if fault.CodeOf(err) == fault.CallerConflict { // its workers take their time
+			err = nil
+			eventually(t, func() bool { d, err := h.Actor(ctx, path); return err == nil && d.Incarnation == 2 && d.State == "idle" })
+		}
+		if err != nil {
+			t.Errorf("restart %s: %v", path, err)
+		}
+		if r := execute(t, h, q); r.Verdict != "ok" {
+			t.Errorf("after %s: %+v", path, r)
+		}
+	}
 	if err := h.ActorLogLevel(ctx, "troupe/cache", "debug", time.Minute); err != nil {
 		t.Error(err)
 	}
