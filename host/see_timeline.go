@@ -62,12 +62,12 @@ func (h *Host) Timeline(ctx context.Context, id string) (inspect.Timeline, error
 			out.CPUMicros = *r.CPUMicros
 		}
 	}
-	lay(&out, t.Trail)
+	h.lay(&out, t.Trail)
 	return out, nil
 }
 
 // lay fills a timeline in from a trail. The last step of what has ended takes no time.
-func lay(t *inspect.Timeline, trail run.Trail) {
+func (h *Host) lay(t *inspect.Timeline, trail run.Trail) {
 	for n, s := range trail {
 		end := t.At
 		switch {
@@ -77,7 +77,7 @@ func lay(t *inspect.Timeline, trail run.Trail) {
 			end = s.At
 		}
 		micros := max(0, end.UnixMicro()-s.At.UnixMicro()) // of each stamp, so that they add up
-		t.Stages = append(t.Stages, inspect.Stage{Name: s.Stage.String(), At: s.At, Micros: micros, Waits: s.Waits, Owner: s.Owner})
+		t.Stages = append(t.Stages, inspect.Stage{Name: s.Stage.String(), At: s.At, Micros: micros, Waits: s.Waits, Owner: h.ownerOf(s.Owner)})
 		t.WallMicros += micros
 		if !s.Works {
 			t.WaitMicros += micros
@@ -86,6 +86,14 @@ func lay(t *inspect.Timeline, trail run.Trail) {
 			t.Workers = append(t.Workers, s.Owner)
 		}
 	}
+}
+
+// ownerOf is what operators call an owner: actors by their whole path.
+func (h *Host) ownerOf(owner string) string {
+	if strings.HasPrefix(owner, queueExecute+"/") {
+		return h.actorPath(owner)
+	}
+	return owner
 }
 
 // trailOf joins what cache, queues and workers know of a run; nil: it is not under way.
@@ -161,7 +169,7 @@ func (h *Host) timelineOfGuest(ctx context.Context, id string) (inspect.Timeline
 				}
 			}
 			out.State = p.State
-			lay(&out, t)
+			h.lay(&out, t)
 			return out, nil
 		}
 	}
@@ -169,7 +177,7 @@ func (h *Host) timelineOfGuest(ctx context.Context, id string) (inspect.Timeline
 		for n := range runs {
 			if s.guestID(n) == id {
 				out.CPUMicros = s.cpuOf(n)
-				lay(&out, s.trailOf(n))
+				h.lay(&out, s.trailOf(n))
 				return out, nil
 			}
 		}
