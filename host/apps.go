@@ -48,6 +48,7 @@ type apps struct {
 	origin *origin.Verifier
 	users  *ingress.Server
 
+	history histories
 	useKeys atomic.Uint64 // of what was used, in the life of the host
 
 	mu        sync.Mutex

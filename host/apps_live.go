@@ -164,6 +164,7 @@ func (a *apps) kindOf(ctx context.Context, name string) (manifest.Entry, error) 
 
 // gone ends what is left of an app that was removed.
 func (a *apps) gone(addr manifest.Address) {
+	a.history.drop(addr)
 	a.mu.Lock()
 	app := a.live[addr]
 	delete(a.live, addr)

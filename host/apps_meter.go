@@ -119,11 +119,14 @@ const countEvery = time.Second
 func (a *apps) keepCounting(ctx context.Context) {
 	t := time.NewTicker(countEvery)
 	defer t.Stop()
-	for {
+	for n := 1; ; n++ {
 		select {
 		case <-t.C:
 		case <-ctx.Done():
 			return
+		}
+		if n%int(historyEvery/countEvery) == 0 {
+			a.keepHistory(ctx)
 		}
 		a.mu.Lock()
 		guests := slices.Collect(maps.Keys(a.guests))
@@ -185,5 +188,8 @@ func (a *apps) useOnce(ctx context.Context, app manifest.Address, key uint64, u 
 	_, err := kernel.Ask(ctx, a.actor, func(to kernel.Reply[struct{}]) sessions.Message {
 		return sessions.Use{Address: app, Key: key, Use: u, Reply: to}
 	})
+	if err == nil {
+		a.history.touch(app)
+	}
 	return err
 }

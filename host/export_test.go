@@ -89,3 +89,6 @@ func (h *Host) Crowd(tb testing.TB, n int) {
 		}
 	}
 }
+
+// LookAtApps takes samples of the apps that used something, as the host does from time to time.
+func (h *Host) LookAtApps(ctx context.Context) { h.apps.keepHistory(ctx) }

@@ -79,7 +79,10 @@ func TestActorsAreSeenAndMended(t *testing.T) {
 		err := h.RestartActor(ctx, path, 1)
 		if fault.CodeOf(err) == fault.CallerConflict { // its workers take their time
 			err = nil
-			eventually(t, func() bool { d, err := h.Actor(ctx, path); return err == nil && d.Incarnation == 2 && d.State == "idle" })
+			eventually(t, func() bool {
+				d, err := h.Actor(ctx, path)
+				return err == nil && d.Incarnation == 2 && d.State == "idle"
+			})
 		}
 		if err != nil {
 			t.Errorf("restart %s: %v", path, err)

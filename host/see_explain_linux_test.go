@@ -15,7 +15,7 @@ func TestExplainOfAHost(t *testing.T) {
 	receipt := execute(t, h, host.Request{Code: guest(t, "hash-puzzle"), Entry: invoke("run", "0", "1")})
 	r.ready(h)
 	address := deploy(t, h, appOf(t, h, "c-handler", nil)).Address
-	if _, err := h.StopApp(t.Context(), address); err != nil {
+	if _, err := h.HoldApp(t.Context(), address); err != nil { // one on demand is idle when it is only stopped
 		t.Fatal(err)
 	}
 	if err := h.PauseChain(t.Context()); err != nil {

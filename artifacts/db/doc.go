@@ -6,7 +6,8 @@
 //
 // Lifecycle: OpenDir acquires, [Dir.Close] releases. Every byte of a database is verified before Badger sees it. Of the
 // database "cache" damaged tables are dropped, or all of it if its manifest is damaged; "state" is never dropped: damage
-// there stops the start. A directory of an older format is migrated after a copy.
+// there stops the start. A directory of an older format is migrated after a copy, which is a data directory of its own; one of a newer
+// format is refused with what to do. [DB.Snapshot] and [Loader] move a database elsewhere while it is used.
 //
 // Concurrency: a DB may be used from any goroutine; writes are atomic per call and on disk when they return. What
 // [DB.Note] wrote survives the end of the process only, until [DB.Sync] or the next write brings it to the disk too; nobody
