@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -179,6 +180,8 @@ type Server struct {
 	slots    chan struct{}
 	probes   chan struct{} // slots of RouteLive: a host that is merely busy is alive
 	streams  chan struct{} // slots of event streams
+	making   chan struct{} // slots of frames that are being made
+	held     atomic.Int64  // see sse
 	door     atomic.Pointer[door]
 	audit    *audit.Log
 	auditErr error
@@ -196,7 +199,7 @@ func New(h Host, opts Options) *Server {
 	base, end := context.WithCancelCause(context.Background())
 	s := &Server{host: gate{h}, opts: opts, uid: os.Geteuid(), base: base, end: end, answers: newAnswers()}
 	s.slots, s.probes = make(chan struct{}, opts.MaxRequests), make(chan struct{}, opts.MaxRequests)
-	s.streams = make(chan struct{}, opts.MaxStreams)
+	s.streams, s.making = make(chan struct{}, opts.MaxStreams), make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
 	var err error
 	if s.audit, err = audit.Open(opts.AuditDir, audit.Options{}); err != nil {
 		s.opts.Log.Error().Err(err).Msg("the audit log is in memory only")

@@ -255,13 +255,13 @@ func (s *Server) answerDry(w http.ResponseWriter, err error) bool {
 
 func (s *Server) me(r *http.Request, c caller) (any, error) {
 	me := api.Me{Caller: c.Tenant(), Rights: c.rights, Listener: c.listener, Version: s.opts.Version, Boot: s.host.Boot()}
-	h, err := s.host.Inspect(r.Context())
+	h, err := s.bare(r.Context())
 	me.Host = h.Name
 	return me, err
 }
 
 func (s *Server) startup(r *http.Request, _ caller) (any, error) {
-	h, err := s.host.Inspect(r.Context())
+	h, err := s.bare(r.Context())
 	if err == nil && h.StartedAt.IsZero() && !h.Ready {
 		err = fault.New(fault.BusyDraining, "start", "", nil).WithHint("it is starting").WithRetryAfter(time.Second)
 	}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/troupehost/troupe/actors/fault"
@@ -32,15 +33,22 @@ type sse struct {
 	w    http.ResponseWriter
 	rc   *http.ResponseController
 	slow time.Duration
+	held *atomic.Int64 // bytes that all streams together have made and nobody has taken
 	last time.Time
 	err  error
 }
+
+// maxHeld is how many bytes may wait for readers. While there are more, who stalls is cut off within hasty.
+const (
+	maxHeld = 64 << 20
+	hasty   = time.Second
+)
 
 func (s *Server) beginSSE(w http.ResponseWriter) *sse {
 	w.Header().Set("Content-Type", api.TypeSSE)
 	w.Header().Set("Connection", "close")
 	w.WriteHeader(http.StatusOK)
-	e := &sse{w: w, rc: http.NewResponseController(w), slow: s.opts.SlowStream}
+	e := &sse{w: w, rc: http.NewResponseController(w), slow: s.opts.SlowStream, held: &s.held}
 	_ = e.put([]byte(": hello\n\n"))
 	return e
 }
@@ -51,7 +59,12 @@ func (e *sse) put(b []byte) error {
 	if e.err != nil {
 		return e.err
 	}
-	_ = e.rc.SetWriteDeadline(time.Now().Add(e.slow))
+	slow := e.slow
+	if e.held.Add(int64(len(b))) > maxHeld {
+		slow = min(slow, hasty)
+	}
+	defer e.held.Add(-int64(len(b)))
+	_ = e.rc.SetWriteDeadline(time.Now().Add(slow))
 	if _, e.err = e.w.Write(b); e.err == nil {
 		e.err = e.rc.Flush()
 	}
@@ -88,6 +101,30 @@ func (e *sse) beat(every time.Duration) error {
 		return nil
 	}
 	return e.put([]byte(": still here\n\n"))
+}
+
+// room waits for a turn to make a frame: few are made at once, so that work of the host goes on beside them, and none while too
+// much of what was made waits for readers, unless that lasts.
+func (s *Server) room(ctx context.Context) (done func(), err error) {
+	select {
+	case s.making <- struct{}{}:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	t := time.NewTicker(hasty / 20)
+	defer t.Stop()
+	for range 10 {
+		if s.held.Load() < maxHeld {
+			break
+		}
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			<-s.making
+			return nil, context.Cause(ctx)
+		}
+	}
+	return func() { <-s.making }, nil
 }
 
 // finish ends a stream in good order, or with what it failed of.
@@ -200,7 +237,12 @@ func (s *Server) frames(r *http.Request, out *sse, l lister, view string, f find
 		seq = n // what the caller knows is not known here: it gets all, under a later id
 	}
 	for {
+		done, err := s.room(r.Context())
+		if err != nil {
+			return err
+		}
 		rows, matched, total, err := l.window(anew(r), f)
+		done()
 		if err != nil {
 			return err
 		}
@@ -251,7 +293,12 @@ func (s *Server) follow(r *http.Request, out *sse, f find, every time.Duration, 
 	var dropped uint64
 	total := 0
 	if !known {
+		done, err := s.room(r.Context())
+		if err != nil {
+			return err
+		}
 		rows, last, n, err := src.newest(anew(r), f)
+		done()
 		if err != nil {
 			return err
 		}
