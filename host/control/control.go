@@ -123,7 +123,7 @@ type Options struct {
 	AuditDir     string        // where the audit log is. Default: in memory
 
 	Settings func() []api.Setting                   // what the host runs with. Default: nothing is said
-	Drain    func(ctx context.Context) error        // begins to end the host: verb node.drain. Default: unsupported
+	Drain    func(ctx context.Context) error        // begins to end the host, and returns at once: verb node.drain. Default: unsupported
 	Reload   func(ctx context.Context) error        // reads the configuration again: verb node.reload. Default: unsupported
 	Snapshot func(context.Context, io.Writer) error // writes a bundle. Default: unsupported
 }
@@ -245,6 +245,12 @@ func (s *Server) Serve(l net.Listener) error {
 func (s *Server) Drain(ctx context.Context) error {
 	s.views.stop()
 	err := s.http.Shutdown(ctx)
+	done := make(chan struct{})
+	go func() { s.plans.busy.Wait(); close(done) }()
+	select {
+	case <-done: // what they did is in the audit log
+	case <-ctx.Done():
+	}
 	_ = s.audit.Close()
 	return err
 }

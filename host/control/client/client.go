@@ -232,6 +232,8 @@ func (c *Client) doWith(ctx context.Context, route, key string, q url.Values, ki
 	for name, value := range headers {
 		req.Header.Set(name, value)
 	}
+	terms := termsOf(ctx)
+	terms.set(req.Header)
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
@@ -243,10 +245,13 @@ func (c *Client) doWith(ctx context.Context, route, key string, q url.Values, ki
 		return nil, lost(ctx, err)
 	}
 	c.saw(resp.Header.Get(api.HeaderVersion))
-	if resp.StatusCode/100 == 2 {
+	if resp.StatusCode/100 == 2 && !terms.DryRun {
 		return resp, nil
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode/100 == 2 {
+		return nil, dryRunOf(resp)
+	}
 	var f api.Failure
 	if err := json.NewDecoder(io.LimitReader(resp.Body, api.MaxReplyBytes)).Decode(&f); err != nil || f.Error.Code == "" {
 		return nil, fault.New(fault.BugProtocol, "control", resp.Status, err).WithHint("does something else listen on this socket?")

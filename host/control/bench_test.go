@@ -1,0 +1,32 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/troupehost/troupe/actors/inspect"
+	"github.com/troupehost/troupe/actors/inspect/query"
+)
+
+// One look of one viewer at 10,000 actors: filtered, sorted, and a window of them encoded.
+func BenchmarkLookAtTenThousandActors(b *testing.B) {
+	h := newWorld()
+	for i := range 10_000 {
+		h.actors = append(h.actors, inspect.Actor{Path: fmt.Sprintf("troupe/x/%05d", i), Kind: "x", State: "idle", Depth: i % 7, Cap: 10})
+	}
+	s := New(h, Options{})
+	defer s.Close()
+	s.views.host.fresh = time.Hour // what the host takes is not ours
+	q, err := query.Parse("actors", "state=idle,busy", time.Now())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, matched, _, err := s.views.by["actors"].window(context.Background(), find{query: q, sort: "-mailbox", limit: 100}); err != nil || matched < 10_000 {
+			b.Fatal(matched, err)
+		}
+	}
+}
