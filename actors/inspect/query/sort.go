@@ -41,30 +41,90 @@ func Order[T any](q Query, rows []T, by string) ([]int, error) {
 	default:
 		read = accessor(reflect.TypeFor[T](), f.path, f)
 	}
+	if read != nil && f.Kind != Text && f.Kind != Enum {
+		return f.byNumber(len(rows), down, func(i int) (cell, bool) {
+			if !q.Match(&rows[i]) {
+				return cell{}, false
+			}
+			return read(reflect.ValueOf(&rows[i]).Elem()), true
+		}), nil
+	}
 	type keyed struct {
 		at  int
 		key cell
 	}
-	all := make([]keyed, 0, len(rows))
+	var all []keyed
+	out := make([]int, 0, len(rows))
 	for i := range rows {
 		if !q.Match(&rows[i]) {
 			continue
 		}
-		one := keyed{at: i}
-		if read != nil {
-			one.key = f.sortable(read(reflect.ValueOf(&rows[i]).Elem()))
+		if read == nil {
+			out = append(out, i)
+			continue
 		}
-		all = append(all, one)
+		all = append(all, keyed{i, f.sortable(read(reflect.ValueOf(&rows[i]).Elem()))})
 	}
-	if read != nil {
-		words := f.Kind == Text || f.Kind == Enum
-		slices.SortStableFunc(all, func(a, b keyed) int { return compare(&a.key, &b.key, words, down) })
-	}
-	out := make([]int, len(all))
+	slices.SortFunc(all, func(a, b keyed) int {
+		return cmp.Or(last(a.key.ok, b.key.ok), turned(cmp.Compare(a.key.text, b.key.text), down), cmp.Compare(a.at, b.at))
+	})
 	for i := range all {
-		out[i] = all[i].at
+		out = append(out, all[i].at)
 	}
 	return out, nil
+}
+
+// byNumber sorts what has a number: small keys, since there may be many thousands each second.
+func (f *Field) byNumber(n int, down bool, row func(i int) (cell, bool)) []int {
+	type keyed struct {
+		n  float64
+		at int32
+		ok bool
+	}
+	all := make([]keyed, 0, n)
+	for i := range n {
+		if c, matches := row(i); matches {
+			c = f.sortable(c)
+			if down {
+				c.n = -c.n
+			}
+			all = append(all, keyed{c.n, int32(i), c.ok})
+		}
+	}
+	slices.SortFunc(all, func(a, b keyed) int {
+		switch {
+		case a.ok != b.ok:
+			return last(a.ok, b.ok)
+		case a.n < b.n:
+			return -1
+		case a.n > b.n:
+			return 1
+		}
+		return int(a.at) - int(b.at)
+	})
+	out := make([]int, len(all))
+	for i := range all {
+		out[i] = int(all[i].at)
+	}
+	return out
+}
+
+// last puts what has no value behind what has.
+func last(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return -1
+	}
+	return 1
+}
+
+func turned(c int, down bool) int {
+	if down {
+		return -c
+	}
+	return c
 }
 
 func (f *Field) sortable(c cell) cell {
@@ -75,23 +135,6 @@ func (f *Field) sortable(c cell) cell {
 		c.n = -c.n
 	case len(c.more) > 0:
 		c.text = strings.Join(c.more, ",")
-	}
-	return c
-}
-
-func compare(a, b *cell, words, down bool) int {
-	if a.ok != b.ok {
-		if a.ok {
-			return -1
-		}
-		return 1
-	}
-	c := cmp.Compare(a.n, b.n)
-	if words {
-		c = cmp.Compare(a.text, b.text)
-	}
-	if down {
-		return -c
 	}
 	return c
 }
