@@ -105,6 +105,9 @@ func printPage[T any](a *app, l listing[T], p api.Page[T]) {
 	printRows(a, whole, p.Rows, l.id)
 }
 
+// mostInPage is the most that a host takes as the limit of a page.
+const mostInPage = 10_000
+
 // read reads as many pages as there is need for.
 func read[T any](ctx context.Context, n *node, l listing[T], f client.Find) (api.Page[T], error) {
 	if l.page == nil {
@@ -112,7 +115,9 @@ func read[T any](ctx context.Context, n *node, l listing[T], f client.Find) (api
 	}
 	all := api.Page[T]{Rows: []T{}}
 	for {
-		p, err := l.page(n.Client, ctx, f)
+		part := f
+		part.Limit = min(f.Limit, mostInPage)
+		p, err := l.page(n.Client, ctx, part)
 		if err != nil {
 			return all, err
 		}
@@ -130,6 +135,7 @@ var errEnough = errors.New("enough")
 func firstFrame[T any](ctx context.Context, n *node, view string, f client.Find) (p api.Page[T], err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	f.Limit = min(f.Limit, mostInPage)
 	_, err = n.Watch(ctx, view, f, time.Second, "", func(frame api.Frame) error {
 		p = api.Page[T]{Rows: make([]T, len(frame.Rows)), Matched: frame.Matched, Total: frame.Total, At: frame.At}
 		for i, r := range frame.Rows {
