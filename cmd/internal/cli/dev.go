@@ -23,7 +23,7 @@ import (
 )
 
 const (
-	devEvery = 250 * time.Millisecond // between two looks at the files
+	lookEvery  = 250 * time.Millisecond // between two looks at the files
 	maxWatched = 2000                   // files of an app
 	devLines   = 100                    // of an app's log at once
 	devWait    = 5 * time.Second        // for a line of it
@@ -241,7 +241,7 @@ func (d *devRound) tell(ctx context.Context, err error) {
 func watchFiles(ctx context.Context, look func() uint64) <-chan struct{} {
 	changes := make(chan struct{})
 	go func() {
-		again := time.NewTicker(devEvery)
+		again := time.NewTicker(lookEvery)
 		defer again.Stop()
 		told := look()
 		last := told

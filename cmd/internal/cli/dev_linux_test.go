@@ -27,7 +27,7 @@ func TestWatchFilesWaitsForRest(t *testing.T) {
 			select {
 			case <-changes:
 				return true
-			case <-time.After(10 * devEvery):
+			case <-time.After(10 * lookEvery):
 				return false
 			}
 		}
@@ -37,13 +37,13 @@ func TestWatchFilesWaitsForRest(t *testing.T) {
 		go func() { // it is written in steps
 			for i := range uint64(40) {
 				state.Store(2 + i)
-				<-time.After(devEvery / 2)
+				<-time.After(lookEvery / 2)
 			}
 		}()
 		if told() {
 			t.Error("it is still being written")
 		}
-		<-time.After(10 * devEvery)
+		<-time.After(10 * lookEvery)
 		if !told() || told() {
 			t.Error("it has come to rest, once")
 		}

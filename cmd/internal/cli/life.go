@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/signal"
@@ -129,12 +128,13 @@ type life struct {
 	once    sync.Once
 	again   chan os.Signal // it was asked again: stop now
 
-	host atomic.Pointer[client.Client] // nil: not started yet
+	host    atomic.Pointer[client.Client] // nil: not started yet
+	running atomic.Pointer[running]       // the same, for bundles
 
 	mu     sync.Mutex
-	values []settings.Value // that it runs with
-	hooks  []func() error   // read files again that settings name
-	busy   sync.WaitGroup   // reloads and bundles
+	values []settings.Value          // that it runs with
+	hooks  []func(*serveFlags) error // read files again that settings name
+	busy   sync.WaitGroup            // reloads and bundles
 }
 
 func (a *app) newLife(f *serveFlags, dir string) *life {
@@ -261,7 +261,7 @@ func (l *life) reloadLocked() (string, error) {
 	}
 	var errs []error
 	for _, read := range l.hooks {
-		errs = append(errs, read())
+		errs = append(errs, read(b.serve))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return "", err
@@ -300,7 +300,6 @@ const (
 	bundleSuffix = ".troupe"
 	keptBundles  = 8
 	bundleTime   = 10 * time.Second // a host that is stuck must not hold up its own end
-	maxBundle    = 1 << 30
 )
 
 // bundle writes what the host shows into its data directory.
@@ -314,17 +313,12 @@ func (l *life) bundle(why string) {
 }
 
 func (l *life) writeBundle(why string) (path string, err error) {
-	host := l.host.Load()
-	if host == nil {
+	h := l.running.Load()
+	if h == nil {
 		return "", fault.New(fault.BusyDraining, "bundle", "", nil).WithHint("the host has not started yet")
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), bundleTime)
 	defer cancel()
-	r, err := host.Snapshot(ctx)
-	if err != nil {
-		return "", err
-	}
-	defer r.Close()
 	dir := filepath.Join(l.dir, bundleDir)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
@@ -334,11 +328,7 @@ func (l *life) writeBundle(why string) (path string, err error) {
 	if err != nil {
 		return "", err
 	}
-	n, err := io.Copy(f, io.LimitReader(r, maxBundle+1))
-	if err == nil && n > maxBundle {
-		err = errors.New("it is larger than 1GiB")
-	}
-	if err == nil {
+	if err = l.snapshot(ctx, f, *h, why); err == nil {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err == nil {

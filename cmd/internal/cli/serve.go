@@ -62,17 +62,20 @@ func (a *app) serve(ctx context.Context, f *serveFlags) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.chain.close()) }()
+	server, options, err := life.operated(cfg, &f.operators, h)
+	if err != nil {
+		return errors.Join(err, h.Close())
+	}
+	defer server.Close()
 	listener := sockets[socketControl]
 	if listener == nil {
-		if listener, err = control.Listen(cfg.Socket); err != nil {
+		if listener, err = control.ListenGroup(cfg.Socket, options.Group); err != nil {
 			_ = h.Close()
 			return err
 		}
 	}
-	server := control.New(h, serverOptions(cfg))
-	defer server.Close()
 	var serving sync.WaitGroup
-	failed := make(chan error, 4+len(doors))
+	failed := make(chan error, 5+len(doors))
 	inside, dial := control.Pair() // the way of the signals
 	serving.Go(func() {
 		if err := server.Serve(inside); err != nil {
@@ -80,6 +83,19 @@ func (a *app) serve(ctx context.Context, f *serveFlags) (err error) {
 		}
 	})
 	life.host.Store(client.Over(dial))
+	life.running.Store(&h)
+	far, err := life.openTLS(server, &f.operators)
+	if err != nil {
+		return errors.Join(err, h.Close())
+	}
+	if far != nil {
+		cfg.Log.Info().Str("address", far.Addr().String()).Msg("operators come in here by TLS")
+		serving.Go(func() {
+			if err := server.Serve(far); err != nil {
+				failed <- fault.New(fault.HostUnsupported, "--listen-tls", f.operators.listen, err).WithHint("the listener for operators failed: see the log")
+			}
+		})
+	}
 	closeChain, err := f.chain.serve(cfg.Socket, failed)
 	if err != nil {
 		return errors.Join(err, h.Close())

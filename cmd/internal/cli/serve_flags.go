@@ -24,6 +24,7 @@ type serveFlags struct {
 	passphrase                      string // file
 	chain                           chainServe
 	life                            lifeFlags
+	operators                       operatorFlags
 }
 
 // hostSettings says which flag sets which field of host.Config.
@@ -90,6 +91,7 @@ func (f *serveFlags) add(fs *pflag.FlagSet) {
 	fs.Var(word{&f.certificates, "DIR"}, "app-cert", "directory of certificates for --app-tls: NAME.pem and NAME.key for each server name")
 	f.chain.add(fs, &c.Chain)
 	f.life.add(fs)
+	f.operators.add(fs)
 	fs.Var(word{&f.passphrase, "FILE"}, "key-passphrase-file", "the first line of FILE locks and unlocks the worker key (default: it is kept in clear)")
 }
 
@@ -146,6 +148,9 @@ func (f *serveFlags) config(dir string) (host.Config, error) {
 		return cfg, usage("--app-cert "+f.certificates, "name a directory that there is, with NAME.pem and NAME.key for each server name")
 	case f.certificates != "":
 		cfg.Apps.Certificates = host.CertificateDir(f.certificates)
+	}
+	if err := f.operators.check(); err != nil {
+		return cfg, err
 	}
 	err := cfg.Validate()
 	if e := fault.From(err); err != nil {

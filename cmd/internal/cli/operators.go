@@ -1,0 +1,156 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/cmd/internal/settings"
+	"github.com/troupehost/troupe/host"
+	"github.com/troupehost/troupe/host/control"
+	"github.com/troupehost/troupe/host/control/api"
+	"github.com/troupehost/troupe/host/control/bundle"
+	"github.com/troupehost/troupe/host/control/client"
+)
+
+// operatorFlags say who may look at the host and change it, and how they come.
+type operatorFlags struct {
+	listen, cert, key, clients, tokens string
+	max, groupRights                   []api.Right
+	group                              string
+}
+
+func (f *operatorFlags) add(fs *pflag.FlagSet) {
+	f.groupRights = []api.Right{api.View, api.Operate}
+	fs.Var(word{&f.listen, "ADDR"}, "listen-tls", "let operators in by TLS on ADDR, like 0.0.0.0:7443; they need a token or a certificate (default: nowhere)")
+	fs.Var(word{&f.cert, "FILE"}, "tls-cert", "certificate of --listen-tls, in the form PEM")
+	fs.Var(word{&f.key, "FILE"}, "tls-key", "key of --tls-cert (default the same file)")
+	fs.Var(word{&f.clients, "FILE"}, "tls-clients", "certificates of the authorities that sign those of operators (default: none are asked for)")
+	fs.Var(word{&f.tokens, "FILE"}, "tokens", "what the tokens and certificates of operators may do; see 'troupe token'")
+	fs.Var(rightsFlag{&f.max}, "max-rights", "nobody may do more than this, however they come: of view, payload, operate and admin, joined by commas (default all)")
+	fs.Var(word{&f.group, "GROUP"}, "operator-group", "members of this group may use the control socket, too (default: only this user and root)")
+	fs.Var(rightsFlag{&f.groupRights}, "operator-rights", "what members of --operator-group may do")
+	settings.MarkLive(fs, "tls-cert", "tls-key", "tls-clients", "tokens")
+}
+
+// tls is what the listener needs.
+func (f *operatorFlags) tls() control.TLS {
+	key := f.key
+	if key == "" {
+		key = f.cert
+	}
+	return control.TLS{CertFile: f.cert, KeyFile: key, GrantFile: f.tokens, CAFile: f.clients}
+}
+
+// check finds what cannot be meant.
+func (f *operatorFlags) check() error {
+	switch {
+	case f.listen != "" && f.cert == "":
+		return usage("--listen-tls without --tls-cert", "name the certificate of this host")
+	case f.listen != "" && f.tokens == "":
+		return usage("--listen-tls without --tokens", "name the file that says who may come in: see 'troupe token new'")
+	case f.listen == "" && (f.cert != "" || f.key != "" || f.clients != "" || f.tokens != ""):
+		return usage("--tls-cert, --tls-key, --tls-clients or --tokens without --listen-tls", "say where operators come in")
+	}
+	return nil
+}
+
+// options adds who may do what.
+func (f *operatorFlags) options(o *control.Options) error {
+	o.MaxRights, o.GroupRights = f.max, f.groupRights
+	if f.group == "" {
+		return nil
+	}
+	g, err := user.LookupGroup(f.group)
+	if err != nil {
+		g, err = user.LookupGroupId(f.group)
+	}
+	if err != nil {
+		return usage("--operator-group "+fault.Quote(f.group), "there is no such group")
+	}
+	if o.Group, err = strconv.Atoi(g.Gid); err != nil || o.Group <= 0 {
+		return usage("--operator-group "+fault.Quote(f.group), "choose a group other than that of root")
+	}
+	return nil
+}
+
+const auditDir = "audit" // in the data directory
+
+// operated makes the server of a 'serve', which can be told to reload, to drain and to write a bundle.
+func (l *life) operated(cfg host.Config, f *operatorFlags, h running) (*control.Server, control.Options, error) {
+	o := serverOptions(cfg)
+	if err := f.options(&o); err != nil {
+		return nil, o, err
+	}
+	o.AuditDir = filepath.Join(l.dir, auditDir)
+	if err := os.MkdirAll(o.AuditDir, 0o700); err != nil {
+		return nil, o, fault.New(fault.HostDataDir, "audit log", o.AuditDir, reason(err))
+	}
+	o.Settings = l.settings
+	o.Drain = func(context.Context) error { l.drain(); return nil }
+	o.Reload = func(context.Context) error { _, err := l.reload(); return err }
+	o.Snapshot = func(ctx context.Context, w io.Writer) error { return l.snapshot(ctx, w, h, "request") }
+	return control.New(h, o), o, nil
+}
+
+// openTLS lets operators in by TLS, and reads their certificates and tokens again with each reload. nil: nobody comes so.
+func (l *life) openTLS(s *control.Server, f *operatorFlags) (net.Listener, error) {
+	if f.listen == "" {
+		return nil, nil
+	}
+	listener, err := s.ListenTLS(f.listen, f.tls())
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hooks = append(l.hooks, func(f *serveFlags) error { return s.ReloadTLS(f.operators.tls()) })
+	return listener, nil
+}
+
+const (
+	auditedLines = 1000    // of the audit log in a bundle
+	maxRecording = 1 << 28 // of what the cores were given
+)
+
+// snapshot writes a bundle.
+func (l *life) snapshot(ctx context.Context, w io.Writer, h running, why string) error {
+	extra := bundle.Extra{Config: l.settings(), Reason: why, At: time.Now().UTC()}
+	if c := l.host.Load(); c != nil {
+		if page, err := c.Audit(ctx, client.Find{Limit: auditedLines}); err == nil {
+			extra.Audit = page.Rows
+		}
+	}
+	b, err := bundle.Collect(ctx, h, extra)
+	if err != nil {
+		return err
+	}
+	var recording io.Reader
+	given := &limitedBuffer{most: maxRecording}
+	if err := h.Recording(ctx, given); err == nil && given.Len() > 0 { // a host that does not record is seen without
+		recording = given
+	}
+	return bundle.Write(w, b, recording)
+}
+
+// limitedBuffer refuses what is too much.
+type limitedBuffer struct {
+	bytes.Buffer
+	most int
+}
+
+func (b *limitedBuffer) Write(p []byte) (int, error) {
+	if b.Len()+len(p) > b.most {
+		return 0, fault.New(fault.CallerParamsTooBig, "recording", "", nil)
+	}
+	return b.Buffer.Write(p)
+}
