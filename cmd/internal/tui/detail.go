@@ -288,7 +288,7 @@ func timelineLines(c *scene, t inspect.Timeline, cells int) []line {
 		length = min(length, room-lead)
 		lines = append(lines, line{{pad(safe(s.Name), 14, false) + " ", normal}, {pad(micros(s.Micros), 8, true) + "  ", normal}, {strings.Repeat(" ", lead), normal}, {strings.Repeat("█", length), stageStyle(s.Name)}})
 		if s.Waits != "" {
-			lines = append(lines, line{{"                           waits for ", dim}, {safe(s.Waits), warn}, {", owned by ", dim}, {safe(s.Owner), accent}})
+			lines = append(lines, line{{"                           waits for ", dim}, {safe(s.Waits), warn}, {", owned by ", dim}, {short(s.Owner), accent}})
 		}
 		at += s.Micros
 	}

@@ -524,6 +524,8 @@ func (m *Model) foot() line {
 		return line{{" " + m.news, warn}}
 	case m.toast != "":
 		return line{{" " + cut(m.toast, m.w-1), m.toastIs}}
+	case !m.stale() && m.current().err != nil && len(m.shown) > 0:
+		return line{{" the host cannot show this now: " + safe(m.current().err.Error()), bad}}
 	case m.stale():
 		why := ""
 		if m.link.err != nil {

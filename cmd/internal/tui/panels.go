@@ -21,7 +21,7 @@ func (m *Model) overviewLines() (lines []line) {
 		return m.nothing()
 	}
 	now := m.time()
-	room := max(6, min(40, m.w-44))
+	room := max(6, min(40, m.w-58))
 	lines = append(lines, nil)
 	if len(h.Health) == 0 {
 		lines = append(lines, line{{"  ", normal}, {"all is well", good}})
@@ -65,11 +65,16 @@ func (m *Model) overviewLines() (lines []line) {
 	for _, a := range h.Artifacts {
 		states[a.State]++
 	}
-	lines = append(lines, nil,
-		counts("jobs", h.Jobs, "queued", "running", "settled"), counts("workers", busy, "busy", "idle", "starting"), counts("artifacts", states, "preparing", "prepared", "failed"),
-		line{{"  " + pad("requests", 14, false), dim}, {strconv.Itoa(h.Requests) + " under way", normal}}, nil)
+	lines = append(lines, nil, counts("jobs", h.Jobs, "queued", "running", "settled"))
+	if h.Workers != nil { // a stream of the overview may leave them out
+		lines = append(lines, counts("workers", busy, "busy", "idle", "starting"))
+	}
+	if h.Artifacts != nil {
+		lines = append(lines, counts("artifacts", states, "preparing", "prepared", "failed"))
+	}
+	lines = append(lines, line{{"  " + pad("requests", 14, false), dim}, {strconv.Itoa(h.Requests) + " under way", normal}}, nil)
 	used := h.Store.DiskBytes
-	lines = append(lines, line{{"  " + pad("store", 14, false), dim}, {bar(share(used, h.Store.LimitBytes), room), normal}, {"  " + size(used) + " of " + size(h.Store.LimitBytes) + ", " + size(h.Store.FreeBytes) + " free", normal}})
+	lines = append(lines, line{{"  " + pad("store", 14, false), dim}, {bar(share(used, h.Store.LimitBytes), room), normal}, {"  " + size(used) + " of " + size(h.Store.LimitBytes) + ", " + size(h.Store.FreeBytes) + " free, " + plural(h.Store.Entries, "artifact"), normal}})
 	if !h.Store.ReadOnlySince.IsZero() {
 		lines = append(lines, line{{"  " + pad("", 14, false), dim}, {"read only for " + age(now, h.Store.ReadOnlySince), bad}})
 	}
