@@ -109,6 +109,9 @@ func serveReal(t *testing.T) (self, dir string) {
 			}
 		}
 	})
+	if out, err := exec.Command(self, "status", "--wait", "30s", "--data-dir", dir).CombinedOutput(); err != nil {
+		t.Fatalf("the host does not come: %v\n%s", err, out)
+	}
 	return self, dir
 }
 
@@ -191,11 +194,10 @@ func victim(x *terminal, jobs []string) string {
 // TestTopWithoutColour: NO_COLOR is heeded, the smallest promised size is enough, and another size is drawn at once.
 func TestTopWithoutColour(t *testing.T) {
 	self, dir := serveReal(t)
-	troupe(t, self, dir, "status", "--wait", "10s")
 	x := openTerminal(t, 80, 24, "NO_COLOR=1", self+" top --data-dir "+dir)
 	x.sees("READY")
 	x.keys("2")
-	x.sees("- execute", "ACTOR", "? help")
+	x.sees("  execute ", "ACTOR", "? help")
 	colours := x.tmux("capture-pane", "-p", "-e", "-t", "x")
 	for _, code := range []string{"\x1b[3", "\x1b[4", "\x1b[9"} {
 		for _, part := range strings.Split(colours, code)[1:] {
@@ -205,7 +207,7 @@ func TestTopWithoutColour(t *testing.T) {
 		}
 	}
 	x.tmux("resize-window", "-t", "x", "-x", "60", "-y", "12")
-	x.sees("- execute")
+	x.sees("  execute ")
 	for n, l := range strings.Split(strings.TrimRight(x.text(), "\n"), "\n") {
 		if n > 12 || len([]rune(l)) > 60 {
 			t.Errorf("line %d: %q", n, l)
