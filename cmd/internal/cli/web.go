@@ -18,6 +18,7 @@ import (
 	"github.com/troupehost/troupe/cmd/internal/webui"
 	"github.com/troupehost/troupe/host"
 	"github.com/troupehost/troupe/host/control"
+	"github.com/troupehost/troupe/host/control/api"
 	"github.com/troupehost/troupe/host/control/bundle"
 	"github.com/troupehost/troupe/host/control/client"
 )
@@ -113,7 +114,9 @@ func (a *app) webBundle(ctx context.Context, f *webFlags) error {
 		return err
 	}
 	listener, dial := control.Pair()
-	server := control.New(bundle.Host(b), control.Options{Version: host.Version, Log: zerolog.Nop()})
+	server := control.New(bundle.Host(b), control.Options{
+		Version: host.Version, Log: zerolog.Nop(), MaxRights: []api.Right{api.View, api.Payload}, // nothing of it can be changed
+	})
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
 	defer func() {

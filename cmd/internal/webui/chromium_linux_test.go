@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -60,7 +61,12 @@ const patience = 20 * time.Second
 
 func visit(t *testing.T, browser context.Context, f *fake, width, height int64) *tab {
 	t.Helper()
-	c := open(t, Options{Host: f.serve(t)})
+	return visitHost(t, browser, f.serve(t), width, height)
+}
+
+func visitHost(t *testing.T, browser context.Context, host http.RoundTripper, width, height int64) *tab {
+	t.Helper()
+	c := open(t, Options{Host: host})
 	ctx, cancel := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
 	t.Cleanup(cancel)
 	b := &tab{t: t, ctx: ctx, c: c}

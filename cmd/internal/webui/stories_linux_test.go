@@ -8,9 +8,14 @@ import (
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+	"github.com/rs/zerolog"
 
 	"github.com/troupehost/troupe/actors/inspect"
+	"github.com/troupehost/troupe/host/control"
 	"github.com/troupehost/troupe/host/control/api"
+	"github.com/troupehost/troupe/host/control/bundle"
+	"github.com/troupehost/troupe/host/control/bundle/bundletest"
+	"github.com/troupehost/troupe/host/control/client"
 	"github.com/troupehost/troupe/testdata/hostile"
 )
 
@@ -308,9 +313,46 @@ func TestChromiumHostileText(t *testing.T) {
 		}
 	}
 	b.goTo("#/failures")
+	b.until(`document.querySelectorAll('.space .row').length > 10`)
 	b.keys("G", kb.Enter)
 	b.says("#drawer", "All fields")
 	b.shoot("hostile")
+}
+
+// TestChromiumBundle shows what a host showed before, by the server that a live host has: both sides speak of the same things.
+func TestChromiumBundle(t *testing.T) {
+	listener, dial := control.Pair()
+	server := control.New(bundle.Host(bundletest.Rich(60)), control.Options{Version: "v1.0.0", Log: zerolog.Nop(), MaxRights: []api.Right{api.View, api.Payload}})
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(listener) }()
+	t.Cleanup(func() {
+		_ = server.Close()
+		<-ended
+	})
+	b := visitHost(t, chromium(t), client.Over(dial).Transport(), 1440, 900)
+	b.expect("404") // not all is in a bundle, and the page says so
+	for _, v := range allViews {
+		b.goTo("#/" + v)
+		b.until(`document.querySelector('.view').innerText.length > 20 && !document.querySelector('.view').innerText.includes('Asking')`)
+		if wrong := value[string](b, `[...document.querySelectorAll('.problem')].map((e) => e.innerText).join('; ')`); wrong != "" && v != "chain" {
+			t.Errorf("%s: %s", v, wrong)
+		}
+		b.shoot("bundle-" + v)
+	}
+	for _, v := range []string{"actors", "jobs", "artifacts", "apps", "workers?as=table", "queues?as=table", "failures", "dead"} {
+		b.goTo("#/" + v)
+		b.until(`document.querySelectorAll('.space .row').length > 0`)
+		b.keys(kb.Enter)
+		b.says("#drawer", "All fields")
+		b.until(`!document.querySelector('#drawer').innerText.includes('Asking')`)
+		if wrong := value[string](b, `[...document.querySelectorAll('#drawer .problem')].map((e) => e.innerText).join('; ')`); wrong != "" {
+			t.Errorf("%s: %s", v, wrong)
+		}
+		if value[bool](b, `!!document.querySelector('.actions')`) {
+			t.Errorf("%s: a bundle is offered to be changed", v)
+		}
+		b.keys(kb.Escape)
+	}
 }
 
 // TestChromiumNarrow is for a phone.

@@ -29,7 +29,7 @@ async function load(d, row) {
   const jobs = [];
   const take = (name, p) => jobs.push(quietly(p).then((v) => { d[name] = v; if (app.drawer === d) draw(); }));
   const explains = ['actor', 'job', 'artifact', 'worker', 'app', 'queue', 'letter', 'outgoing', 'ticket', 'request'];
-  if (explains.includes(d.kind)) take('explain', net.get('/v1/explain/' + net.segments(d.key)));
+  if (explains.includes(d.kind)) take('explain', net.get('/v1/explain/' + encodeURIComponent(d.key)));
   if (d.kind === 'actor') {
     take('more', net.get('/v1/actor/' + net.segments(d.key)));
     take('mailbox', net.get('/v1/mailbox/' + net.segments(d.key)));
@@ -49,7 +49,7 @@ export function closeDrawer() {
 }
 
 const section = (title, ...kids) => h('section', { class: 'part' }, h('h3', null, title), kids);
-const trouble = (e) => h('p', { class: 'problem' }, h('b', null, clean(e.code || 'unreachable')), ' ', clean(e.message), e.hint ? h('span', { class: 'dim' }, ' — ' + clean(e.hint)) : null);
+const trouble = (e) => e.status === 404 ? h('p', { class: 'dim' }, 'The host has no more to say of it.') : h('p', { class: 'problem' }, h('b', null, clean(e.code || 'unreachable')), ' ', clean(e.message), e.hint ? h('span', { class: 'dim' }, ' — ' + clean(e.hint)) : null);
 
 function explanation(x) {
   if (!x) return section('Why', h('p', { class: 'dim' }, 'Asking…'));

@@ -140,6 +140,7 @@ class Live {
       }
       if (this.rows.size > this.order.length) { const keep = new Set(this.order); for (const id of this.rows.keys()) if (!keep.has(id)) this.rows.delete(id); }
     }
+    if ((this.view === 'log' || this.view === 'audit') && !this.params.sort) this.order = [...this.order].sort((a, b) => b - a); // the newest first
     this.matched = f.matched;
     this.total = f.total;
     this.dropped = f.dropped_total || 0;
