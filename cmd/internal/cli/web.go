@@ -18,7 +18,6 @@ import (
 	"github.com/troupehost/troupe/cmd/internal/webui"
 	"github.com/troupehost/troupe/host"
 	"github.com/troupehost/troupe/host/control"
-	"github.com/troupehost/troupe/host/control/api"
 	"github.com/troupehost/troupe/host/control/bundle"
 	"github.com/troupehost/troupe/host/control/client"
 )
@@ -73,7 +72,7 @@ func (a *app) web(ctx context.Context, f *webFlags, host http.RoundTripper) erro
 			_ = os.RemoveAll(dir)
 		}
 	}()
-	err := webui.Serve(ctx, webui.Options{Host: host, Addr: f.listen, Idle: time.Duration(f.idle), Tell: func(n webui.Notice) {
+	err := webui.Serve(ctx, webui.Options{Host: host, ReadOnly: f.bundle != "", Addr: f.listen, Idle: time.Duration(f.idle), Tell: func(n webui.Notice) {
 		if n.Kind != webui.NoticeLink {
 			a.note(n.Text)
 			return
@@ -114,9 +113,7 @@ func (a *app) webBundle(ctx context.Context, f *webFlags) error {
 		return err
 	}
 	listener, dial := control.Pair()
-	server := control.New(bundle.Host(b), control.Options{
-		Version: host.Version, Log: zerolog.Nop(), MaxRights: []api.Right{api.View, api.Payload}, // nothing of it can be changed
-	})
+	server := control.New(bundle.Host(b), control.Options{Version: host.Version, Log: zerolog.Nop()})
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
 	defer func() {

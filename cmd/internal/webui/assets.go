@@ -25,8 +25,8 @@ type asset struct {
 	body      []byte
 }
 
-// assetFiles returns the files of the console by their pattern.
-func assetFiles() map[string]asset {
+// assetFiles returns the files of the console by their pattern. One that is read only has no verbs.
+func assetFiles(readOnly bool) map[string]asset {
 	found := map[string]asset{}
 	_ = fs.WalkDir(assets, "assets", func(name string, e fs.DirEntry, err error) error {
 		kind, known := assetTypes[path.Ext(name)]
@@ -44,12 +44,12 @@ func assetFiles() map[string]asset {
 		found[pattern] = newAsset(kind, body)
 		return nil
 	})
-	found["/verbs.json"] = verbs()
+	found["/verbs.json"] = verbs(readOnly)
 	return found
 }
 
 // verbs is the table of what can be done, as the page needs it.
-func verbs() asset {
+func verbs(readOnly bool) asset {
 	type verb struct {
 		Name   string    `json:"name"`
 		Kind   string    `json:"kind"`
@@ -62,6 +62,9 @@ func verbs() asset {
 	}
 	list := []verb{}
 	for _, v := range api.Verbs {
+		if readOnly {
+			break
+		}
 		list = append(list, verb{v.Name, v.Kind, v.Action, v.Right, v.Key, v.Danger, v.Effect, append([]string{}, v.Args...)})
 	}
 	body, err := json.Marshal(list)

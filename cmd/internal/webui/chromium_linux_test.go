@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -61,12 +60,12 @@ const patience = 20 * time.Second
 
 func visit(t *testing.T, browser context.Context, f *fake, width, height int64) *tab {
 	t.Helper()
-	return visitHost(t, browser, f.serve(t), width, height)
+	return visitHost(t, browser, Options{Host: f.serve(t)}, width, height)
 }
 
-func visitHost(t *testing.T, browser context.Context, host http.RoundTripper, width, height int64) *tab {
+func visitHost(t *testing.T, browser context.Context, opts Options, width, height int64) *tab {
 	t.Helper()
-	c := open(t, Options{Host: host})
+	c := open(t, opts)
 	ctx, cancel := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
 	t.Cleanup(cancel)
 	b := &tab{t: t, ctx: ctx, c: c}

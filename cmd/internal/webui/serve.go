@@ -19,10 +19,11 @@ import (
 
 // Options say what is shown, and to whom.
 type Options struct {
-	Host http.RoundTripper // reaches the control API
-	Addr string            // a loopback address with a port. Default: 127.0.0.1:0
-	Idle time.Duration     // Serve ends after so long without a request. Default: DefaultIdle
-	Tell func(Notice)      // called from any goroutine, one call at a time; must not block for long
+	Host     http.RoundTripper // reaches the control API
+	ReadOnly bool              // nothing that changes the host is offered or passed on, whatever the caller may do
+	Addr     string            // a loopback address with a port. Default: 127.0.0.1:0
+	Idle     time.Duration     // Serve ends after so long without a request. Default: DefaultIdle
+	Tell     func(Notice)      // called from any goroutine, one call at a time; must not block for long
 
 	now func() time.Time
 }
@@ -169,13 +170,16 @@ func (s *server) handler() http.Handler {
 	mux := http.NewServeMux()
 	for _, route := range routes {
 		method, pattern, _ := strings.Cut(route, " ")
+		if s.opts.ReadOnly && method != http.MethodGet {
+			continue
+		}
 		mux.HandleFunc(method+" "+prefix+pattern, s.pass)
 	}
 	mux.HandleFunc("POST /enter", s.enter)
 	mux.HandleFunc("POST /leave", s.leave)
 	mux.HandleFunc("POST /csp", s.report)
 	mux.HandleFunc("GET /complete/{view}", complete)
-	for name, f := range assetFiles() {
+	for name, f := range assetFiles(s.opts.ReadOnly) {
 		mux.HandleFunc("GET "+name, f.serve)
 	}
 	return s.guard(mux)

@@ -153,7 +153,9 @@ func TestChromiumStories(t *testing.T) {
 		b := visit(t, browser, world(20), 1440, 900)
 		b.expect("400")
 		b.goTo("#/actors")
+		b.until(`document.getElementById('query')`)
 		b.keys("/")
+		b.until(`document.activeElement.id === 'query'`)
 		b.keys("sta")
 		b.says(".suggestions", "state=")
 		b.keys("te=idle colour=red", kb.Enter)
@@ -256,6 +258,7 @@ func TestChromiumManyRows(t *testing.T) {
 			b.goTo("#/actors")
 			start := time.Now()
 			b.keys("/")
+			b.until(`document.activeElement.id === 'query'`)
 			b.keys("path~execute", kb.Enter)
 			b.until(`(document.querySelector('#grid') || {}).ariaRowCount === '10'`)
 			if took := time.Since(start); took > maxFilter {
@@ -322,14 +325,14 @@ func TestChromiumHostileText(t *testing.T) {
 // TestChromiumBundle shows what a host showed before, by the server that a live host has: both sides speak of the same things.
 func TestChromiumBundle(t *testing.T) {
 	listener, dial := control.Pair()
-	server := control.New(bundle.Host(bundletest.Rich(60)), control.Options{Version: "v1.0.0", Log: zerolog.Nop(), MaxRights: []api.Right{api.View, api.Payload}})
+	server := control.New(bundle.Host(bundletest.Rich(60)), control.Options{Version: "v1.0.0", Log: zerolog.Nop()})
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
 	t.Cleanup(func() {
 		_ = server.Close()
 		<-ended
 	})
-	b := visitHost(t, chromium(t), client.Over(dial).Transport(), 1440, 900)
+	b := visitHost(t, chromium(t), Options{Host: client.Over(dial).Transport(), ReadOnly: true}, 1440, 900)
 	b.expect("404") // not all is in a bundle, and the page says so
 	for _, v := range allViews {
 		b.goTo("#/" + v)
@@ -339,6 +342,10 @@ func TestChromiumBundle(t *testing.T) {
 		}
 		b.shoot("bundle-" + v)
 	}
+	if got := value[int](b, `fetch('/api/v1/plans', {method: 'POST', headers: {'Troupe-Console': localStorage['troupe.key'], 'Content-Type': 'application/json'}, body: '{}'}).then((r) => window.got = r.status), 0`); got != 0 {
+		t.Fatal(got)
+	}
+	b.until(`window.got === 404`)
 	for _, v := range []string{"actors", "jobs", "artifacts", "apps", "workers?as=table", "queues?as=table", "failures", "dead"} {
 		b.goTo("#/" + v)
 		b.until(`document.querySelectorAll('.space .row').length > 0`)
