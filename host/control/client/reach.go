@@ -3,11 +3,7 @@ package client
 import (
 	"context"
 	"crypto/tls"
-	"io/fs"
 	"net"
-	"os"
-	"slices"
-	"syscall"
 
 	"github.com/troupehost/troupe/actors/fault"
 )
@@ -62,18 +58,4 @@ func (c *Client) saw(version string) {
 	if f != nil && version != "" {
 		f(version)
 	}
-}
-
-// ofOurGroup reports whether whoever owns a socket has opened it to a group that we are in.
-func ofOurGroup(socket string) bool {
-	info, err := os.Lstat(socket)
-	if err != nil || info.Mode().Type() != fs.ModeSocket || info.Mode().Perm()&0o060 != 0o060 {
-		return false
-	}
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return false
-	}
-	groups, _ := os.Getgroups()
-	return slices.Contains(append(groups, os.Getegid()), int(st.Gid))
 }
