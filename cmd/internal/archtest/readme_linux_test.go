@@ -77,6 +77,44 @@ func TestReadmeChain(t *testing.T) {
 	}
 }
 
+// TestReadmeSee types those that look into a host.
+func TestReadmeSee(t *testing.T) {
+	got, err := besideServe(t, 3)
+	if err != nil {
+		t.Errorf("the commands print %q, %v", got, err)
+	}
+	for _, want := range []string{"\nWORKER ", "\nACTOR ", "\nSTAGE ", "it spins", "\nactors "} {
+		if !bytes.Contains(got, []byte(want)) {
+			t.Errorf("the commands print %q, without %q", got, want)
+		}
+	}
+}
+
+// TestReadmeConsoles compares the frame of the README with the one that the console is held to, and looks for its pictures.
+func TestReadmeConsoles(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join(root(t), "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	frame, err := os.ReadFile(filepath.Join(root(t), "cmd/internal/tui/testdata/golden/tree-80x24.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(readme, append(append([]byte("```text\n"), frame...), "```"...)) {
+		t.Error("the frame in the README is not that of cmd/internal/tui/testdata/golden/tree-80x24.txt: copy it")
+	}
+	pictures := regexp.MustCompile(`!\[[^\]]+\]\(([^)]+)\)`).FindAllSubmatch(readme, -1)
+	if len(pictures) == 0 {
+		t.Error("the README shows no picture of the web console")
+	}
+	for _, p := range pictures {
+		b, err := os.ReadFile(filepath.Join(root(t), string(p[1])))
+		if err != nil || !bytes.HasPrefix(b, []byte("\x89PNG")) {
+			t.Errorf("%s is no picture: %v", p[1], err)
+		}
+	}
+}
+
 // appsListen is the address that the README names.
 const appsListen = "127.0.0.1:8002"
 
