@@ -108,13 +108,15 @@ type app struct {
 	failed    error         // what a template failed for
 }
 
-func (a *app) main(args []string) int {
+func (a *app) main(args []string) int { return a.mainIn(context.Background(), args) }
+
+func (a *app) mainIn(parent context.Context, args []string) int {
 	a.format = form{value: formTable}
 	a.progress = choice{"auto", []string{"auto", "plain", "none"}}
 	// Wanted even when the flags before or after it do not parse.
 	a.guestExit = slices.Contains(untilDashes(args), "--guest-exit")
 
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, stop := context.WithCancel(parent)
 	defer stop()
 	root := a.tree(ctx)
 	root.SetArgs(args)

@@ -70,7 +70,7 @@ func (a *app) top(ctx context.Context, f *topFlags) error {
 		return a.shown(ctx, opts)
 	}
 	return a.at(ctx, served, func(ctx context.Context, n *node) error {
-		opts.Source = n.Client
+		opts.Source, opts.RunVerb, opts.Verbs = n.Client, a.verbInside, a.verbNames()
 		return a.shown(ctx, opts)
 	})
 }

@@ -281,14 +281,18 @@ func timelineLines(c *scene, t inspect.Timeline, cells int) []line {
 	for _, s := range t.Stages {
 		sum += s.Micros
 	}
-	for _, s := range t.Stages {
+	for i, s := range t.Stages {
 		lead := int(share(at, max(1, sum)) * float64(room))
 		length := max(1, int(share(s.Micros, max(1, sum))*float64(room)+0.5))
 		lead = min(lead, room-1)
 		length = min(length, room-lead)
 		lines = append(lines, line{{pad(safe(s.Name), 14, false) + " ", normal}, {pad(micros(s.Micros), 8, true) + "  ", normal}, {strings.Repeat(" ", lead), normal}, {strings.Repeat("█", length), stageStyle(s.Name)}})
 		if s.Waits != "" {
-			lines = append(lines, line{{"                           waits for ", dim}, {safe(s.Waits), warn}, {", owned by ", dim}, {short(s.Owner), accent}})
+			waits := "  └ waited for "
+			if i == len(t.Stages)-1 && t.State != "settled" {
+				waits = "  └ waits for "
+			}
+			lines = append(lines, line{{waits, dim}, {safe(s.Waits), warn}, {", owned by ", dim}, {short(s.Owner), accent}})
 		}
 		at += s.Micros
 	}
@@ -334,7 +338,7 @@ func explanationLines(c *scene, e inspect.Explanation, cells int) []line {
 		}
 		lines = append(lines, tail)
 	}
-	if len(e.Because) == 0 {
+	if len(e.Because) == 0 && e.Summary == "" {
 		lines = append(lines, styled(dim, "it waits for nothing"))
 	}
 	for _, a := range e.Advice {
@@ -385,7 +389,7 @@ func causeLines(list []inspect.Trace, cells int) []line {
 		if !t.Finished.IsZero() && !t.Started.IsZero() {
 			took = span(t.Finished.Sub(t.Started))
 		}
-		lines = append(lines, line{{pad(cutLeft(safe(t.Actor), 27), 28, false), normal}, {pad(safe(t.Type), 21, false) + " ", accent}, {pad(took, 8, true) + "  ", normal}, {strings.Repeat(" ", lead), normal}, {strings.Repeat("█", length), how}})
+		lines = append(lines, line{{pad(cutLeft(shortPath(t.Actor), 27), 28, false), normal}, {pad(safe(t.Type), 21, false) + " ", accent}, {pad(took, 8, true) + "  ", normal}, {strings.Repeat(" ", lead), normal}, {strings.Repeat("█", length), how}})
 	}
 	return lines
 }

@@ -97,6 +97,10 @@ func frameOf(b *api.Bundle, view string, find client.Find) (api.Frame, error) {
 		return rowsOf(b, view, b.Host.Health, find)
 	case "log":
 		return rowsOf(b, view, b.Log, find)
+	case "outbox":
+		return rowsOf(b, view, b.Calls, find)
+	case "demands":
+		return rowsOf(b, view, b.Demands, find)
 	case "audit":
 		return rowsOf(b, view, b.Audit, find)
 	case "chain":

@@ -3,6 +3,7 @@ package tui
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/troupehost/troupe/actors/fault"
 )
@@ -54,7 +55,11 @@ func (m *Model) Frame() frame {
 		add(styled(strong, " keys"), normal)
 		m.text(add, m.helpLines(), m.helpTop, body-1, normal)
 	case m.raw != nil:
-		add(line{{" JSON ", strong}, {"o: back", dim}}, normal)
+		title := line{{" JSON ", strong}, {"o: back", dim}}
+		if m.rawTitle != "" {
+			title = line{{" " + m.rawTitle + "  ", strong}, {"esc: back", dim}}
+		}
+		add(title, normal)
 		for i := m.rawTop; i < len(m.raw) && i < m.rawTop+body-1; i++ {
 			add(plainLine(" "+m.raw[i]), normal)
 		}
@@ -233,8 +238,8 @@ func (m *Model) traceText() line {
 	case t.ended:
 		return l.add(warn, "  ended: its budget is used up; t begins anew")
 	}
-	left := max(0, traceFor-m.now.Sub(t.began))
-	return l.add(dim, fmt.Sprintf("  budget left %s, %d rows", seconds(left), max(0, traceRows-t.seen)))
+	left := max(0, time.Duration(t.filter.ForMicros)*time.Microsecond-m.now.Sub(t.began))
+	return l.add(dim, fmt.Sprintf("  budget left %s, %d rows", seconds(left), max(0, t.filter.Rows-t.seen)))
 }
 
 // body draws the place line, the heads and the rows, or a panel; it returns where the cursor of a prompt is.

@@ -130,7 +130,7 @@ var sizes = []struct{ w, h int }{{80, 24}, {160, 50}}
 // scenes are the screens of the golden frames.
 var scenes = map[string]func(k *bench){
 	"overview": nil, "tree": nil, "actors": nil, "jobs": nil, "queues": nil, "artifacts": nil, "workers": nil, "guests": nil,
-	"dead": nil, "failures": nil, "chain": nil, "apps": nil, "health": nil, "log": nil, "audit": nil,
+	"dead": nil, "failures": nil, "chain": nil, "outbox": nil, "demands": nil, "apps": nil, "health": nil, "log": nil, "audit": nil,
 	"trace":        func(k *bench) { k.keys(":", "'actors", "enter", "/", "'path~execute", "enter", "t") },
 	"help":         func(k *bench) { k.keys("?") },
 	"frozen":       func(k *bench) { k.keys("3", "f"); k.now = k.now.Add(90 * time.Second); k.step(ticked{}) },

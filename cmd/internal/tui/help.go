@@ -12,7 +12,8 @@ var keys = []struct{ key, text string }{
 	{"arrows, j k", "move"}, {"g G", "to the first, to the last"}, {"PgUp PgDn", "a screen up or down"},
 	{"enter, esc", "open, back"}, {"[ ]", "back and forth in the history"}, {"tab, 1-9", "next view or tab; view or tab by number"},
 	{"left right", "fold a branch of the tree"},
-	{"/", "filter: app=x state=busy,backoff age>5s mailbox>80% fault~fuel"}, {":", "go to a view, or do what a verb does; tab completes"},
+	{"/", "filter: app=x state=busy,backoff age>5s mailbox>80% fault~fuel"}, {":", "a view with a filter, or any verb of the command line; tab completes:"},
+	{"", ":jobs state=queued, :explain ID, :bundle FILE, :job cancel ID, :node log, :quit"}, {"", traceTakes},
 	{"space", "mark"}, {"ctrl-space", "mark all from the last mark to here"}, {"*", "mark all that match, or none"},
 	{"s S", "sort by the next column, by level and then by change; reverse"}, {"f", "freeze the display; the host goes on"},
 	{"t", "trace the messages of this"}, {"m", "what waits in its mailbox"}, {"l", "its lines in the log"}, {"e", "its last fault, with evidence"},
@@ -23,7 +24,12 @@ var keys = []struct{ key, text string }{
 
 func (m *Model) helpLines() (lines []line) {
 	for _, k := range keys {
-		lines = append(lines, line{{"  " + pad(k.key, 14, false), accent}, {k.text, normal}})
+		for i, text := range wrap(k.text, max(20, m.w-17)) {
+			if i > 0 {
+				k.key = ""
+			}
+			lines = append(lines, line{{"  " + pad(k.key, 14, false), accent}, {text, normal}})
+		}
 	}
 	lines = append(lines, nil, styled(strong, "  what you may do"))
 	done := map[string]bool{}

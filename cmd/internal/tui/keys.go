@@ -377,7 +377,7 @@ func (m *Model) copy(key string) []effect {
 		if err := json.Indent(&b, raw, "", "  "); err != nil {
 			return nil
 		}
-		m.raw, m.rawTop = nil, 0
+		m.raw, m.rawTop, m.rawTitle = nil, 0, ""
 		for l := range strings.SplitSeq(b.String(), "\n") {
 			m.raw = append(m.raw, safe(l))
 		}
@@ -454,7 +454,7 @@ func (m *Model) look(key string) []effect {
 	case "t":
 		return m.beginTrace(r, kind, id)
 	case "w":
-		if r == nil || kind == "" || kind == "cause" {
+		if id == "" || kind == "" || !slices.Contains(tabsOf(kind), "why") {
 			return nil
 		}
 		return m.openThing(kind, id, r, "why")
@@ -515,6 +515,7 @@ const (
 // beginTrace traces what the row is about: one cause, or an actor with all below it.
 func (m *Model) beginTrace(r *row, kind, id string) []effect {
 	f := inspect.TraceFilter{Rows: traceRows, ForMicros: traceFor.Microseconds()}
+	job := ""
 	if r != nil {
 		switch v := r.v.(type) {
 		case inspect.Guest:
@@ -528,21 +529,14 @@ func (m *Model) beginTrace(r *row, kind, id string) []effect {
 				}
 			}
 			if f.Cause == "" {
-				f.Actor = "troupe/jobs"
+				job = v.ID
 			}
 		}
 	}
-	if f.Cause == "" && f.Actor == "" {
+	if f.Cause == "" && f.Actor == "" && job == "" {
 		if f.Actor = m.actorOf(r, kind, id); f.Actor == "" {
 			f.Actor = "troupe"
 		}
 	}
-	m.seq++
-	m.tracing = tracing{gen: m.seq, filter: f, began: m.now}
-	out := []effect{trace{m.seq, f}}
-	if m.here.view.name == "trace" && m.here.open == nil {
-		m.show()
-		return out
-	}
-	return append(out, m.visit(place{view: m.spec("trace"), sort: -1})...)
+	return m.traceWith(f, job)
 }

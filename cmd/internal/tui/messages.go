@@ -73,6 +73,14 @@ type traced struct {
 	t   inspect.Trace
 }
 
+// ran: a verb of the command line has ended.
+type ran struct {
+	seq   int
+	words []string
+	text  string
+	code  int
+}
+
 // traceEnded: its budget is used up, or it failed.
 type traceEnded struct {
 	gen int
@@ -92,6 +100,7 @@ type opened struct {
 	err     error
 }
 
+func (ran) message()        {}
 func (resized) message()    {}
 func (pressed) message()    {}
 func (pasted) message()     {}
@@ -150,10 +159,18 @@ type follow struct {
 	id  string
 }
 
-// trace begins a trace, instead of one before.
+// trace begins a trace, instead of one before. Of a cause, what the flight recorders hold of it comes first; job, if not empty,
+// is the job whose cause is meant.
 type trace struct {
 	gen    int
 	filter inspect.TraceFilter
+	job    string
+}
+
+// runs has a verb of the command line done.
+type runs struct {
+	seq   int
+	words []string
 }
 
 // untrace ends it.
@@ -174,6 +191,7 @@ type openFile struct{ path string }
 // quit ends the program.
 type quit struct{}
 
+func (runs) effect()      {}
 func (watch) effect()     {}
 func (unwatch) effect()   {}
 func (load) effect()      {}

@@ -85,20 +85,23 @@ type Model struct {
 	boot     string
 	news     string // of another boot; stays until a key is pressed
 
-	prompt  *prompt
-	dialog  *dialog
-	help    bool
-	helpTop int
-	panel   int      // first line of a view without rows
-	raw     []string // JSON, line by line; nil: not shown
-	rawTop  int
-	toast   string
-	toastIs style
-	toasted time.Time
-	seq     int
-	running []*tracked
-	tracing tracing
-	past1   map[string][]string // histories of prompts by kind
+	prompt   *prompt
+	dialog   *dialog
+	help     bool
+	helpTop  int
+	panel    int      // first line of a view without rows
+	raw      []string // JSON, line by line; nil: not shown
+	rawTop   int
+	rawTitle string   // of it; "": JSON of a row
+	verb     int      // of the command line that runs now
+	more     []string // words that a command may begin with, besides
+	toast    string
+	toastIs  style
+	toasted  time.Time
+	seq      int
+	running  []*tracked
+	tracing  tracing
+	past1    map[string][]string // histories of prompts by kind
 }
 
 // link is the connection.
@@ -251,6 +254,8 @@ func (m *Model) Step(now time.Time, in message) []effect {
 		}
 	case opened:
 		return m.opened(in)
+	case ran:
+		m.verbEnded(in)
 	}
 	return nil
 }

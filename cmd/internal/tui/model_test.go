@@ -372,3 +372,35 @@ func TestAnyKey(t *testing.T) {
 		}
 	}
 }
+
+// TestCommandsOfTheCommandLine: what is typed at ':' is a view, a plan, a trace, an explanation, or a verb whose output is shown.
+func TestCommandsOfTheCommandLine(t *testing.T) {
+	k := newBench(t, bundletest.Rich(20), 100, 30, "overview", "")
+	k.keys(":", "'explain "+bundletest.Waiting, "enter").sees("it waits for its code to be prepared")
+	k.keys("esc", ":", "'trace troupe/execute type=Assign min=1ms rows=50 for=30s", "enter").sees("budget left 30s, 4")
+	if f := k.m.tracing.filter; f.Actor != "troupe/execute" || f.Type != "Assign" || f.MinMicros != 1000 || f.Rows != 50 || f.ForMicros != 30_000_000 {
+		t.Errorf("%+v", f)
+	}
+	k.keys(":", "'trace rows=many", "enter").sees("not understood: rows=many", "sample=10")
+	k.keys(":", "'job retry "+bundletest.Crashed, "enter").sees("job.retry", "1 target")
+	k.keys("esc")
+
+	k.done = nil
+	k.keys(":", "'troupe app logs 'a b' --limit 3", "enter")
+	var asked runs
+	for _, e := range k.done {
+		if r, ok := e.(runs); ok {
+			asked = r
+		}
+	}
+	if want := []string{"app", "logs", "a b", "--limit", "3"}; !slices.Equal(asked.words, want) {
+		t.Fatalf("asked for %q", asked.words)
+	}
+	k.step(ran{asked.seq, asked.words, "one\ttab\nan\x1b[31mother\n", 4})
+	k.sees("troupe app logs a b --limit 3  exit code 4", "one  tab", "esc: back")
+	k.seesNot("\x1b[31m")
+	k.keys("esc").seesNot("exit code")
+	k.step(ran{asked.seq, asked.words, "late", 0}) // it was shown already
+	k.seesNot("late")
+	k.keys(":", "'top", "enter").sees("wants a terminal of its own")
+}

@@ -95,7 +95,8 @@ func (m *Model) openPrompt(sign, text string) {
 	for _, s := range m.specs {
 		p.words = append(p.words, s.name)
 	}
-	p.words = append(p.words, "bundle", "help", "quit")
+	p.words = append(p.words, "bundle", "explain", "help", "quit")
+	p.words = append(p.words, m.more...)
 	for _, v := range api.Verbs {
 		if m.can(v.Right) {
 			p.words = append(p.words, v.Kind+" "+v.Action)
@@ -215,54 +216,4 @@ func (m *Model) enterPrompt() []effect {
 	next := m.here
 	next.query = text
 	return m.visit(next)
-}
-
-// command goes to a view, or does what a verb of the command line does.
-func (m *Model) command(text string) []effect {
-	word, rest, _ := strings.Cut(text, " ")
-	rest = strings.TrimSpace(rest)
-	switch word {
-	case "":
-		return nil
-	case "q", "quit", "exit":
-		return []effect{quit{}}
-	case "help":
-		m.help = true
-		return nil
-	case "bundle":
-		if file, ok := strings.CutPrefix(rest, "open "); ok {
-			rest = file
-		}
-		if rest == "" {
-			m.say("name the file of a bundle, as in :bundle troupe.bundle", warn)
-			return nil
-		}
-		return []effect{openFile{strings.TrimSpace(rest)}}
-	}
-	if s := m.spec(word); s != nil {
-		if rest != "" {
-			name := s.name
-			if name == "tree" {
-				name = "actors"
-			}
-			if _, err := query.Parse(name, rest, m.now); err != nil {
-				m.openPrompt("/", rest)
-				m.prompt.view = name
-				m.prompt.check(m.now)
-				return nil
-			}
-		}
-		return m.visit(place{view: s, query: rest, sort: -1})
-	}
-	action, ids, _ := strings.Cut(rest, " ")
-	for _, v := range api.Verbs {
-		if v.Name == word || v.Kind == word && v.Action == action {
-			if v.Name == word {
-				ids = rest
-			}
-			return m.wishFor(v, strings.Fields(ids))
-		}
-	}
-	m.say("nothing is called "+text+": see tab, or ?", warn)
-	return nil
 }

@@ -256,3 +256,20 @@ func short(hash string) string {
 }
 
 func dash(s string) string { return cmp.Or(s, "-") }
+
+const pathPart = 24 // of a path: what is longer is an address, which its beginning tells
+
+// shortPath is a path of an actor with addresses in it cut.
+func shortPath(path string) string {
+	path = safe(path)
+	if len(path) <= pathPart {
+		return path
+	}
+	parts := strings.Split(path, "/")
+	for i, p := range parts {
+		if width(p) > pathPart {
+			parts[i] = cut(p, pathPart-6)
+		}
+	}
+	return strings.Join(parts, "/")
+}

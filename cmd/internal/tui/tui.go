@@ -45,14 +45,18 @@ type Options struct {
 	At      time.Time
 	// OpenBundle opens a file for ':bundle FILE'; stop ends what it began. nil: it cannot.
 	OpenBundle func(path string) (s Source, at time.Time, stop func(), err error)
-	Clipboard  bool             // the terminal may be asked to copy text
-	Env        []string         // for what the terminal can; nil: that of the process
-	Now        func() time.Time // default: time.Now
+	// RunVerb does what was typed at ':' and is no view: it returns what the verb printed, and its exit code. nil: nothing is.
+	RunVerb   func(ctx context.Context, words []string) (text string, code int)
+	Verbs     []string         // that RunVerb knows, for completion
+	Clipboard bool             // the terminal may be asked to copy text
+	Env       []string         // for what the terminal can; nil: that of the process
+	Now       func() time.Time // default: time.Now
 }
 
 const (
 	followFor = 10 * time.Second // one wait for an operation
 	tickEvery = 250 * time.Millisecond
+	verbFor   = 30 * time.Second // a verb that was typed may take so long
 )
 
 // Run shows the console until the user leaves or ctx ends.
@@ -73,6 +77,7 @@ func Run(ctx context.Context, opts Options) error {
 	if opts.Offline != "" {
 		model.since = opts.At
 	}
+	model.more = opts.Verbs
 	screen := &screen{model: model, driver: d, first: first}
 	how := []tea.ProgramOption{tea.WithContext(ctx), tea.WithInput(opts.In), tea.WithOutput(opts.Out), tea.WithoutSignalHandler(), tea.WithFPS(30)}
 	if opts.Env != nil {
@@ -246,10 +251,11 @@ func (d *driver) one(e effect) tea.Cmd {
 	case trace:
 		ctx, host := d.begin(slotTrace)
 		return func() tea.Msg {
-			err := host.Trace(ctx, e.filter, func(t inspect.Trace) error {
+			show := func(t inspect.Trace) error {
 				d.send(traced{e.gen, t})
 				return ctx.Err()
-			})
+			}
+			err := traceFrom(ctx, host, e, show)
 			if ctx.Err() != nil {
 				return nil
 			}
@@ -266,11 +272,44 @@ func (d *driver) one(e effect) tea.Cmd {
 				return nil
 			}
 		}
+	case runs:
+		if d.opts.RunVerb == nil {
+			return func() tea.Msg { return ran{e.seq, e.words, "nothing is called so here: see tab, or ?", 2} }
+		}
+		return func() tea.Msg {
+			ctx, cancel := context.WithTimeout(d.ctx, verbFor)
+			defer cancel()
+			text, code := d.opts.RunVerb(ctx, e.words)
+			return ran{e.seq, e.words, text, code}
+		}
 	case openFile:
 		return func() tea.Msg { return d.openFile(e.path) }
 	}
 	host := d.host()
 	return func() tea.Msg { return call(d.ctx, host, e) }
+}
+
+// traceFrom shows what the flight recorders hold of a cause, and then the messages that come.
+func traceFrom(ctx context.Context, host Source, e trace, show func(inspect.Trace) error) error {
+	if e.job != "" {
+		t, err := host.Timeline(ctx, e.job)
+		if err != nil {
+			return err
+		}
+		if e.filter.Cause = t.Cause; t.Cause == "" {
+			e.filter.Actor = "troupe/jobs"
+		}
+	}
+	if e.filter.Cause != "" {
+		if p, err := host.Cause(ctx, e.filter.Cause); err == nil { // without it there is what comes
+			for _, t := range p.Rows {
+				if err := show(t); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return host.Trace(ctx, e.filter, show)
 }
 
 // call does what is a single call.

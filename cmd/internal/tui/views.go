@@ -19,7 +19,7 @@ func specs() []*spec {
 	all := []*spec{
 		{name: "overview", watch: "overview", decode: decodeAs[inspect.Host], title: "hosts", kind: "node"}, tree, actorView(), jobView(), queueView(), artifactView(), workerView(), guestView(),
 		deadView(), failureView(), traceView(), {name: "chain", watch: "chain", decode: decodeAs[inspect.ChainView], title: "chains", kind: "chain", empty: "this host has no chain"},
-		appView(), healthView(), logView(), auditView(),
+		outboxView(), demandView(), appView(), healthView(), logView(), auditView(),
 	}
 	for i, s := range all[:9] {
 		s.key = strconv.Itoa(i + 1)
@@ -51,9 +51,9 @@ func actorView() *spec {
 	return &spec{
 		name: "actors", watch: "actors", kind: "actor", title: "actors", decode: decodeAs[A], sorted: "path", pane: actorPane, empty: "no actor matches",
 		columns: []column{
-			col("ACTOR", 18, 99, "path", func(_ *scene, a A) (string, style) { return safe(a.Path), normal }).growing(),
-			col("KIND", 8, 20, "kind", func(_ *scene, a A) (string, style) { return safe(a.Kind), dim }),
-			col("STATE", 8, 95, "state", func(_ *scene, a A) (string, style) {
+			col("ACTOR", 18, 99, "path", func(_ *scene, a A) (string, style) { return shortPath(a.Path), normal }).growing(),
+			col("KIND", 14, 20, "kind", func(_ *scene, a A) (string, style) { return safe(a.Kind), dim }),
+			col("STATE", 10, 95, "state", func(_ *scene, a A) (string, style) {
 				if a.Paused {
 					return "paused", warn
 				}
@@ -239,7 +239,11 @@ func queueView() *spec {
 		},
 		pane: func(_ *scene, r *row) []line {
 			q, _ := r.v.(Q)
-			return []line{{{"workers are: there / wanted at most / allowed at most", dim}}, {{strconv.Itoa(len(q.Preparations)) + " preparations are listed under enter", dim}}}
+			lines := []line{{{"workers are: there / wanted at most / allowed at most", dim}}}
+			if n := len(q.Preparations); n > 0 {
+				lines = append(lines, styled(dim, plural(n, "preparation")+" under way: enter lists them"))
+			}
+			return lines
 		},
 	}
 }
@@ -292,7 +296,7 @@ func workerView() *spec {
 				if len(w.Defences) == 0 {
 					return "-", dim
 				}
-				text := part(held(w), len(w.Defences)) + " held"
+				text := part(held(w), len(w.Defences))
 				for _, d := range w.Defences {
 					if !d.Held && !d.Optional {
 						return text, bad
@@ -341,7 +345,7 @@ func guestView() *spec {
 	return &spec{
 		name: "guests", watch: "guests", kind: "guest", title: "guests", decode: decodeAs[G], empty: "nothing runs now", sorted: "-cpu",
 		columns: []column{
-			col("GUEST", 20, 99, "id", func(_ *scene, g G) (string, style) {
+			col("GUEST", 18, 99, "id", func(_ *scene, g G) (string, style) {
 				parts := strings.Split(g.ID, "/")
 				for i := range parts {
 					parts[i] = short(parts[i])
@@ -349,12 +353,12 @@ func guestView() *spec {
 				return cut(strings.Join(parts, "/"), 64), normal
 			}).growing(),
 			col("KIND", 8, 60, "kind", func(_ *scene, g G) (string, style) { return safe(g.Kind), dim }),
-			col("STAGE", 10, 90, "stage", func(_ *scene, g G) (string, style) { return state(g.Stage) }),
+			col("STAGE", 9, 90, "stage", func(_ *scene, g G) (string, style) { return state(g.Stage) }),
 			col("SINCE", 7, 85, "age", func(c *scene, g G) (string, style) { return age(c.now, g.Since), normal }),
-			col("CPU", 17, 95, "cpu", func(_ *scene, g G) (string, style) { return used(g.CPUMicros, g.CPUCap, micros) }),
+			col("CPU", 16, 95, "cpu", func(_ *scene, g G) (string, style) { return used(g.CPUMicros, g.CPUCap, micros) }),
 			col("MEMORY", 19, 70, "memory", func(_ *scene, g G) (string, style) { return used(g.MemoryBytes, g.MemoryCap, size) }),
 			num("GAS", 7, 40, "gas", func(g G) float64 { return float64(g.Gas) }, func(_ *scene, g G) (string, style) { return count(float64(g.Gas)), normal }),
-			col("WORKER", 12, 80, "worker", func(_ *scene, g G) (string, style) { return dash(safe(g.Worker)), normal }),
+			col("WORKER", 10, 80, "worker", func(_ *scene, g G) (string, style) { return dash(safe(g.Worker)), normal }),
 			col("PRIORITY", 10, 35, "priority", func(_ *scene, g G) (string, style) { return safe(g.Priority), normal }),
 			col("TENANT", 10, 30, "tenant", func(_ *scene, g G) (string, style) { return safe(g.Tenant), dim }),
 		},
@@ -390,7 +394,7 @@ func deadView() *spec {
 		columns: []column{
 			col("AGE", 7, 95, "age", func(c *scene, l L) (string, style) { return age(c.now, l.At), normal }),
 			col("CODE", 20, 90, "code", func(_ *scene, l L) (string, style) { return faulted(l.Code) }),
-			col("FOR", 16, 99, "actor", func(_ *scene, l L) (string, style) { return safe(l.Actor), normal }).growing(),
+			col("FOR", 16, 99, "actor", func(_ *scene, l L) (string, style) { return shortPath(l.Actor), normal }).growing(),
 			col("MESSAGE", 18, 80, "type", func(_ *scene, l L) (string, style) { return safe(l.Type), normal }),
 			col("REPLAY", 6, 70, "replayable", func(_ *scene, l L) (string, style) {
 				if l.Replayable {
@@ -530,7 +534,12 @@ func auditView() *spec {
 			col("AT UTC", 8, 90, "", func(_ *scene, a A) (string, style) { return a.At.UTC().Format("15:04:05"), dim }),
 			col("CALLER", 10, 95, "caller", func(_ *scene, a A) (string, style) { return safe(a.Caller), normal }),
 			col("THROUGH", 9, 40, "origin", func(_ *scene, a A) (string, style) { return dash(safe(a.Origin)), dim }),
-			col("VERB", 16, 99, "verb", func(_ *scene, a A) (string, style) { return dash(safe(a.Verb)), normal }),
+			col("VERB", 16, 99, "verb", func(_ *scene, a A) (string, style) {
+				if a.Verb == "" { // what is no plan is told by its route
+					return safe(strings.Replace(a.Route, " /v1/", " ", 1)), dim
+				}
+				return safe(a.Verb), normal
+			}),
 			col("TARGET", 14, 93, "target", func(_ *scene, a A) (string, style) { return dash(short(a.Target)), normal }).growing(),
 			col("OUTCOME", 8, 97, "outcome", func(_ *scene, a A) (string, style) {
 				if a.Outcome == "refused" || a.Outcome == "failed" {
@@ -556,7 +565,7 @@ func traceView() *spec {
 		name: "trace", title: "messages", empty: "no message has come yet", decode: decodeAs[T],
 		columns: []column{
 			col("SENT UTC", 12, 80, "", func(_ *scene, t T) (string, style) { return t.Sent.UTC().Format("15:04:05.000"), dim }),
-			col("ACTOR", 16, 99, "", func(_ *scene, t T) (string, style) { return safe(t.Actor), normal }).growing(),
+			col("ACTOR", 16, 99, "", func(_ *scene, t T) (string, style) { return shortPath(t.Actor), normal }).growing(),
 			col("MESSAGE", 20, 95, "", func(_ *scene, t T) (string, style) { return safe(t.Type), accent }),
 			col("FROM", 18, 50, "", func(_ *scene, t T) (string, style) {
 				if t.From == "" {
