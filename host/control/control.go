@@ -210,10 +210,12 @@ func New(h Host, opts Options) *Server {
 	s.http = &http.Server{
 		Handler:           s.handler(),
 		ReadHeaderTimeout: headerTimeout,
-		IdleTimeout:       30 * time.Second,
-		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          log.New(logWriter{opts.Log}, "", 0),
-		BaseContext:       func(net.Listener) context.Context { return base },
+
+		DisableGeneralOptionsHandler: true, // "OPTIONS *" is answered by the guard too
+		IdleTimeout:                  30 * time.Second,
+		MaxHeaderBytes:               maxHeader,
+		ErrorLog:                     log.New(logWriter{opts.Log}, "", 0),
+		BaseContext:                  func(net.Listener) context.Context { return base },
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			if _, ok := c.(*tls.Conn); ok {
 				return ctx

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"time"
 
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/host/control/api"
@@ -30,6 +31,19 @@ type door struct {
 	leaf   *x509.Certificate
 }
 
+// vouches reports whether the CA that holds now has signed a certificate that is valid now: a connection may be older than both.
+func (d *door) vouches(chain []*x509.Certificate, at time.Time) bool {
+	if d.config.ClientCAs == nil {
+		return false
+	}
+	between := x509.NewCertPool()
+	for _, c := range chain[1:] {
+		between.AddCert(c)
+	}
+	_, err := chain[0].Verify(x509.VerifyOptions{Roots: d.config.ClientCAs, Intermediates: between, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	return err == nil
+}
+
 const maxGrantFile = 1 << 20
 
 func openDoor(t TLS) (*door, error) {
@@ -48,7 +62,8 @@ func openDoor(t TLS) (*door, error) {
 	if d.grants, err = readGrants(t.GrantFile); err != nil {
 		return nil, err
 	}
-	d.config = &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{pair}, NextProtos: []string{"http/1.1"}}
+	d.config = &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{pair}, NextProtos: []string{"http/1.1"},
+		SessionTicketsDisabled: true} // a ticket would outlive a certificate that is taken back
 	if t.CAFile != "" {
 		text, err := os.ReadFile(t.CAFile)
 		if err != nil {
@@ -99,13 +114,13 @@ func (s *Server) ListenTLS(address string, t TLS) (net.Listener, error) {
 		return nil, fault.New(fault.CallerConfig, "listen", address, err)
 	}
 	// Each connection takes what holds now, so that a reload needs no new listener.
-	return tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS13, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+	return tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS13, SessionTicketsDisabled: true, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
 		return s.door.Load().config, nil
 	}}), nil
 }
 
 // ReloadTLS reads certificates and tokens again. If they are not valid, what held before holds on. Each request is judged by what
-// holds then, so a token that is gone is refused at once; a stream that is under way ends by itself.
+// holds then, so a token that is gone is refused at once; a stream that is under way ends with the next look.
 func (s *Server) ReloadTLS(t TLS) error {
 	d, err := openDoor(t)
 	if err != nil {

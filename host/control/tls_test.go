@@ -95,6 +95,18 @@ func (a *authority) config(cert string) *tls.Config {
 	return c
 }
 
+func overTLS(address string, cfg *tls.Config, token string) *client.Client {
+	o := client.TLS{Address: address, Roots: cfg.RootCAs, Token: token}
+	if len(cfg.Certificates) > 0 {
+		o.Certificate = &cfg.Certificates[0]
+	}
+	c, err := client.NewTLS(o)
+	if err != nil {
+		panic(err)
+	}
+	return c
+}
+
 func sum(token string) string {
 	s := sha256.Sum256([]byte(token))
 	return hex.EncodeToString(s[:])
@@ -138,16 +150,15 @@ func TestCallersOverTLS(t *testing.T) {
 	}{
 		"a token":                  {a.config(""), "s3cret", "token:ci [view operate]"},
 		"a wrong token":            {a.config(""), "s3cre", "caller.denied"},
-		"no token":                 {a.config(""), "", "caller.denied"},
 		"an expired token":         {a.config(""), "stale", "caller.denied"},
 		"more than the listener":   {a.config(""), "chief", "token:chief [view payload operate]"},
 		"a certificate":            {a.config("ops"), "", "cert:ops [view payload operate]"},
 		"a certificate of nobody":  {a.config("nobody"), "", "caller.denied"},
-		"a certificate of another": {func() *tls.Config { c := a.config(""); c.Certificates = other.config("ops").Certificates; return c }(), "", "caller.host_unreachable"},
-		"another host":             {other.config(""), "s3cret", "caller.host_unreachable"},
+		"a certificate of another": {func() *tls.Config { c := a.config(""); c.Certificates = other.config("ops").Certificates; return c }(), "", "caller.denied"},
+		"another host":             {other.config(""), "s3cret", "caller.denied"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			me, err := client.OverTLS(address, tt.cfg, tt.token).Me(t.Context())
+			me, err := overTLS(address, tt.cfg, tt.token).Me(t.Context())
 			got := fmt.Sprint(me.Caller, " ", me.Rights)
 			if err != nil {
 				got = string(fault.CodeOf(err))
@@ -165,6 +176,18 @@ func TestCallersOverTLS(t *testing.T) {
 			t.Error("TLS 1.2 is spoken")
 		}
 	})
+	t.Run("no token", func(t *testing.T) {
+		conn, err := tls.Dial("tcp", address, a.config(""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_, _ = fmt.Fprintf(conn, "GET /v1/me HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		b := make([]byte, 64)
+		if n, _ := conn.Read(b); !strings.Contains(string(b[:n]), " 403 ") {
+			t.Errorf("%s", b[:n])
+		}
+	})
 	t.Run("no TLS at all", func(t *testing.T) {
 		conn, err := net.Dial("tcp", address)
 		if err != nil {
@@ -179,19 +202,36 @@ func TestCallersOverTLS(t *testing.T) {
 		}
 	})
 	t.Run("a token that is taken back", func(t *testing.T) {
+		ended := make(chan error, 1)
+		begun := make(chan struct{}, 64)
+		go func() {
+			_, err := overTLS(address, a.config(""), "s3cret").Watch(t.Context(), "audit", client.Find{}, 250*time.Millisecond, "", func(api.Frame) error {
+				begun <- struct{}{}
+				return nil
+			})
+			ended <- err
+		}()
+		select {
+		case <-begun:
+		case err := <-ended:
+			t.Fatal(err)
+		}
 		grants.Tokens = grants.Tokens[1:]
 		settings.GrantFile = a.grants(grants)
 		if err := s.ReloadTLS(settings); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := client.OverTLS(address, a.config(""), "s3cret").Me(t.Context()); !errors.Is(err, fault.CallerDenied) {
+		if _, err := overTLS(address, a.config(""), "s3cret").Me(t.Context()); !errors.Is(err, fault.CallerDenied) {
 			t.Errorf("got %v", err)
+		}
+		if err := <-ended; !errors.Is(err, fault.CallerDenied) {
+			t.Errorf("a stream of it ends with %v", err)
 		}
 		settings.KeyFile = a.path("none")
 		if err := s.ReloadTLS(settings); !errors.Is(err, fault.CallerConfig) {
 			t.Errorf("a reload that fails: %v", err)
 		}
-		if _, err := client.OverTLS(address, a.config(""), "chief").Me(t.Context()); err != nil {
+		if _, err := overTLS(address, a.config(""), "chief").Me(t.Context()); err != nil {
 			t.Errorf("what held before does not hold on: %v", err)
 		}
 	})
@@ -232,6 +272,8 @@ func TestDoorsThatAreNotOpened(t *testing.T) {
 }
 
 func (f *fakeHost) Boot() string { return "b" }
+
+func (f *fakeHost) Watched() func() { return func() {} }
 
 func TestVersionsThatDifferAreToldOnce(t *testing.T) {
 	var said []string

@@ -78,6 +78,9 @@ func note(w http.ResponseWriter, err error) {
 
 const maxReason = 512
 
+// singles are the headers that decide what a request does. One that comes twice is read in two ways by two readers.
+var singles = []string{"Authorization", "Content-Type", "Last-Event-ID", api.HeaderDryRun, api.HeaderIdempotency, api.HeaderIfMatch, api.HeaderOrigin, api.HeaderReason, api.HeaderSignature}
+
 // enter checks everything about a request that does not depend on its route.
 func (s *Server) enter(r *http.Request) (*visit, error) {
 	c, err := s.identify(r)
@@ -87,6 +90,11 @@ func (s *Server) enter(r *http.Request) (*visit, error) {
 	}
 	if err := s.checkNames(r); err != nil {
 		return v, err
+	}
+	for _, name := range singles {
+		if len(r.Header.Values(name)) > 1 {
+			return v, invalid("header "+name, "send it once")
+		}
 	}
 	if p := r.URL.Path; path.Clean(p) != p || strings.ContainsFunc(p, func(c rune) bool { return c < ' ' || c == 0x7f }) || len(p) > api.MaxPathBytes {
 		return v, invalid("path "+fault.Quote(p), "write the path as the table of routes has it")

@@ -203,8 +203,9 @@ func (s *Server) watchView(w http.ResponseWriter, r *http.Request) {
 	s.finish(w, out, err)
 }
 
-// wait waits for the next look. It reports false when the stream is to end in good order.
-func (s *Server) wait(ctx context.Context, out *sse, every time.Duration) (bool, error) {
+// wait waits for the next look. It reports false when the stream is to end in good order, and fails if the caller may no longer do
+// what it could when the stream began.
+func (s *Server) wait(ctx context.Context, r *http.Request, out *sse, every time.Duration) (bool, error) {
 	t := time.NewTimer(every)
 	defer t.Stop()
 	select {
@@ -213,8 +214,21 @@ func (s *Server) wait(ctx context.Context, out *sse, every time.Duration) (bool,
 	case <-s.views.stopped:
 		return false, nil
 	case <-t.C:
-		return true, out.beat(s.opts.Heartbeat)
 	}
+	if err := s.still(r); err != nil {
+		return false, err
+	}
+	return true, out.beat(s.opts.Heartbeat)
+}
+
+// still fails when a caller is no longer who it was, or has other rights: a token was taken back, or has expired.
+func (s *Server) still(r *http.Request) error {
+	was := visitOf(r.Context()).caller
+	c, err := s.identify(r)
+	if err == nil && (c.Tenant() != was.Tenant() || !slices.Equal(c.rights, was.rights)) {
+		err = denied(was.Tenant()+" has other rights now", "connect again")
+	}
+	return err
 }
 
 // anew is the context of one look: what belongs to the caller is looked up again each time.
@@ -270,7 +284,7 @@ func (s *Server) frames(r *http.Request, out *sse, l lister, view string, f find
 			}
 		}
 		seen, order, last = next, ids, [2]int{matched, total}
-		if goOn, err := s.wait(r.Context(), out, every); !goOn || err != nil {
+		if goOn, err := s.wait(r.Context(), r, out, every); !goOn || err != nil {
 			return err
 		}
 	}
@@ -327,7 +341,7 @@ func (s *Server) follow(r *http.Request, out *sse, f find, every time.Duration, 
 				}
 			}
 		}
-		if goOn, err := s.wait(r.Context(), out, minEvery); !goOn || err != nil {
+		if goOn, err := s.wait(r.Context(), r, out, minEvery); !goOn || err != nil {
 			return err
 		}
 	}
@@ -451,7 +465,7 @@ func (s *Server) trace(w http.ResponseWriter, r *http.Request) {
 	var beats sync.WaitGroup
 	beats.Go(func() {
 		for {
-			goOn, err := s.wait(ctx, out, s.opts.Heartbeat)
+			goOn, err := s.wait(ctx, r, out, s.opts.Heartbeat)
 			if err != nil || !goOn {
 				cancel(err)
 				return

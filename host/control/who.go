@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -50,6 +51,9 @@ func connectedAs(ctx context.Context) caller {
 	if !ok {
 		c.err = denied("who calls is not known", "connect through the Unix socket")
 	}
+	if c.err != nil {
+		c.name = "unknown" // no uid is 0, which would be root
+	}
 	return c
 }
 
@@ -83,7 +87,10 @@ func (s *Server) identify(r *http.Request) (caller, error) {
 
 // overTLS knows a caller by a certificate that the CA of the deployment signed, or by a token.
 func (s *Server) overTLS(r *http.Request) (caller, error) {
-	c := caller{listener: "tls"}
+	c := caller{listener: "tls", name: "unknown"}
+	if from, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+		c.name = "tls:" + fault.Quote(from) // until more is known, for the audit log
+	}
 	door := s.door.Load()
 	if door == nil {
 		return c, denied("a TLS connection", "this host has no TLS listener")
@@ -92,6 +99,9 @@ func (s *Server) overTLS(r *http.Request) (caller, error) {
 	var grant Grant
 	if len(r.TLS.VerifiedChains) > 0 && bearer == "" {
 		cn := r.TLS.PeerCertificates[0].Subject.CommonName
+		if !door.vouches(r.TLS.PeerCertificates, time.Now()) {
+			return c, denied("certificate "+fault.Quote(cn), "it has expired, or who signed it is trusted no more")
+		}
 		g, ok := door.grants.cert(cn)
 		if !ok {
 			return c, denied("certificate "+fault.Quote(cn), "name it in the file of tokens and certificates")

@@ -27,7 +27,6 @@ type Client struct {
 	http    *http.Client
 	timeout time.Duration // of a call that is not a stream
 
-	token   string // of a caller over TLS
 	origin  string // see api.HeaderOrigin
 	differs func(server string)
 
@@ -234,9 +233,6 @@ func (c *Client) doWith(ctx context.Context, route, key string, q url.Values, ki
 	}
 	terms := termsOf(ctx)
 	terms.set(req.Header)
-	if c.token != "" {
-		req.Header.Set("Authorization", "Bearer "+c.token)
-	}
 	if c.origin != "" {
 		req.Header.Set(api.HeaderOrigin, c.origin)
 	}

@@ -1,33 +1,5 @@
 package client
 
-import (
-	"context"
-	"crypto/tls"
-	"net"
-
-	"github.com/troupehost/troupe/actors/fault"
-)
-
-// OverTLS returns a client for a host that listens on TCP. It is known there by a token, or by a certificate of cfg, whose roots
-// must have signed the one of the host.
-func OverTLS(address string, cfg *tls.Config, token string) *Client {
-	cfg = cfg.Clone()
-	if cfg == nil {
-		cfg = &tls.Config{}
-	}
-	cfg.MinVersion, cfg.NextProtos = tls.VersionTLS13, []string{"http/1.1"}
-	d := tls.Dialer{Config: cfg}
-	c := Over(func(ctx context.Context) (net.Conn, error) {
-		conn, err := d.DialContext(ctx, "tcp", address)
-		if err != nil {
-			return nil, fault.New(fault.CallerUnreachable, "connect", address, err)
-		}
-		return conn, nil
-	})
-	c.token = token
-	return c
-}
-
 // Origin names the face that the client belongs to, for the audit log: cli, top, web.
 func (c *Client) Origin(name string) *Client {
 	c.origin = name
