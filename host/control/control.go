@@ -188,6 +188,7 @@ type Server struct {
 	answers  *answers
 	plans    *plans
 	views    *viewSet
+	changes  atomic.Uint64 // by operators: what was told before one is not told on
 	http     *http.Server
 	base     context.Context         // of all requests
 	end      context.CancelCauseFunc // of base

@@ -278,6 +278,7 @@ func (s *Server) candidates(ctx context.Context, verb *api.Verb, w api.Wish) (id
 	if w.Selector == "" {
 		return w.IDs, make([]any, len(w.IDs)), nil
 	}
+	s.changes.Add(1) // as they are now, and not a moment ago
 	view := api.ViewOf(verb.Kind)
 	f := find{}
 	if f.query, err = query.Parse(view, w.Selector, time.Now()); err != nil {
@@ -297,7 +298,7 @@ func outcome(id, state string, err error) api.PlanOutcome {
 	if err != nil {
 		f := fault.From(err)
 		o.Code, o.Why = string(f.Code), f.Error()
-		if f.Hint != "" {
+		if f.Hint != "" && f.Hint != fault.Describe(f.Code).Hint {
 			o.Why += "; " + f.Hint
 		}
 	}
@@ -420,6 +421,7 @@ func (s *Server) oneTarget(ctx context.Context, p *planned, t api.PlanTarget) ap
 		return outcome(t.ID, "superseded", why)
 	}
 	err := s.do(ctx, p.verb, p.wish, t)
+	s.changes.Add(1)
 	switch {
 	case err == nil:
 		return api.PlanOutcome{ID: t.ID, State: "done"}

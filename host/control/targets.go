@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/troupehost/troupe/actors/fault"
@@ -67,7 +68,7 @@ func unless(ok bool, why string) error {
 	if ok {
 		return nil
 	}
-	return fault.New(fault.CallerConflict, "plan", "", nil).WithHint(why)
+	return fault.New(fault.CallerConflict, "", "", errors.New(why))
 }
 
 func pausable(action string, paused bool) error {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/troupehost/troupe/actors/fault"
@@ -21,19 +22,22 @@ import (
 // freshFor is how long what the host has told is told on: however many watch, it is asked no more often.
 const freshFor = 200 * time.Millisecond
 
-// feed asks for something, and shares the answer.
+// feed asks for something, and shares the answer until it is old or an operator has changed something: who has paused a queue sees that
+// it is paused.
 type feed[T any] struct {
-	ask   func(context.Context) (T, error)
-	fresh time.Duration
-	busy  chan struct{} // holds one: who asks
+	ask     func(context.Context) (T, error)
+	fresh   time.Duration
+	changes *atomic.Uint64 // see Server
+	busy    chan struct{}  // holds one: who asks
 
 	at   time.Time
+	as   uint64 // changes when it was asked
 	last T
 	err  error
 }
 
-func newFeed[T any](fresh time.Duration, ask func(context.Context) (T, error)) *feed[T] {
-	return &feed[T]{ask: ask, fresh: fresh, busy: make(chan struct{}, 1)}
+func newFeed[T any](fresh time.Duration, changes *atomic.Uint64, ask func(context.Context) (T, error)) *feed[T] {
+	return &feed[T]{ask: ask, fresh: fresh, changes: changes, busy: make(chan struct{}, 1)}
 }
 
 // get returns an answer that is fresh. base is what the host is asked with, so that who leaves spoils it for nobody.
@@ -45,7 +49,8 @@ func (f *feed[T]) get(ctx, base context.Context) (T, time.Time, error) {
 		return none, time.Time{}, ctx.Err()
 	}
 	defer func() { <-f.busy }()
-	if time.Since(f.at) >= f.fresh || f.err != nil {
+	if as := f.changes.Load(); time.Since(f.at) >= f.fresh || f.err != nil || f.as != as {
+		f.as = as
 		asking, cancel := context.WithTimeout(base, jsonTimeout)
 		defer cancel()
 		f.last, f.err = f.ask(asking)
@@ -96,7 +101,7 @@ type table[T any] struct {
 }
 
 func newTable[T any](s *Server, view string, reverse bool, fetch func(context.Context) ([]T, error)) *table[T] {
-	return &table[T]{s: s, view: view, reverse: reverse, feed: newFeed(freshFor, fetch), id: func(v *T) string { return query.ID(view, v) }}
+	return &table[T]{s: s, view: view, reverse: reverse, feed: newFeed(freshFor, &s.changes, fetch), id: func(v *T) string { return query.ID(view, v) }}
 }
 
 // rows returns what the caller may see, and when it was so. They must not be changed.
@@ -204,7 +209,7 @@ type viewSet struct {
 
 func newViews(s *Server) *viewSet {
 	v := &viewSet{s: s, stopped: make(chan struct{})}
-	v.host = newFeed(freshFor, s.host.Inspect)
+	v.host = newFeed(freshFor, &s.changes, s.host.Inspect)
 	v.jobs = newTable(s, "jobs", true, v.fetchJobs)
 	v.jobs.feed.fresh = time.Second // there may be many
 	v.apps = newTable(s, "apps", false, v.fetchApps)

@@ -209,6 +209,9 @@ func (s *Server) audited(r *http.Request, v *visit, rec *recorder) {
 	if !changes && !refused || v.quiet {
 		return
 	}
+	if changes && v.spec.Form == nil && !v.spec.Bytes { // not what users bring, which may be much
+		s.changes.Add(1)
+	}
 	a := api.Audit{Caller: v.caller.Tenant(), Origin: v.caller.listener, Verb: v.verb, Target: v.target, Plan: v.plan, Reason: v.reason,
 		DryRun: v.dry, Outcome: "done", Code: string(rec.code)}
 	if v.face != "" {

@@ -243,11 +243,17 @@ func outcomeFault(x api.PlanOutcome) error {
 	if code == "" {
 		code = fault.CallerConflict
 	}
-	var why error
-	if x.Why != "" {
-		why = errors.New(oneLine(x.Why))
+	subject, why := fault.Quote(x.ID), oneLine(x.Why)
+	if before, after, ok := strings.Cut(why, fault.Describe(code).Text); ok { // it says so itself
+		if before = strings.TrimSuffix(before, ": "); strings.Contains(before, subject) {
+			subject = before
+		}
+		why = strings.TrimLeft(after, ":; ")
 	}
-	return fault.New(code, "", fault.Quote(x.ID), why)
+	if why == "" {
+		return fault.New(code, "", subject, nil)
+	}
+	return fault.New(code, "", subject, errors.New(why))
 }
 
 // mostTargets is how many targets of a plan are listed.
@@ -268,7 +274,14 @@ func writePlan(out io.Writer, p api.Plan) {
 		if t.Lost > 0 {
 			more += "  " + counted(t.Lost, "run") + " lost"
 		}
-		fmt.Fprintf(w, "  %s\t%s\t%s\tgeneration %d%s\n", quoted(t.ID, maxCell), quoted(t.Label, maxCell), quoted(t.State, maxCell), t.Generation, more)
+		label := t.Label
+		if label == t.ID {
+			label = ""
+		}
+		if t.Generation > 0 {
+			more = fmt.Sprintf("generation %d", t.Generation) + more
+		}
+		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", quoted(t.ID, maxCell), quoted(label, maxCell), quoted(t.State, maxCell), strings.TrimSpace(more))
 	}
 	_ = w.Flush()
 	if more := len(p.Targets) - mostTargets; more > 0 {

@@ -184,7 +184,11 @@ func (a *app) onJobs(ctx context.Context, name string, ids []string, f func(cont
 // printFailure tells which of several targets failed, and why.
 func (a *app) printFailure(verb, target string, err error) {
 	f := fault.From(err)
-	printError(a.err, verb+" "+fault.Quote(target)+": "+f.Error(), f.Code, f.Hint)
+	where := verb + " " + fault.Quote(target) + ": "
+	if strings.HasPrefix(f.Error(), fault.Quote(target)+": ") { // it names the target itself
+		where = verb + " "
+	}
+	printError(a.err, where+f.Error(), f.Code, f.Hint)
 }
 
 // together is the exit of a verb for several targets, whose failures have been printed: if only some fail, that is an exit
