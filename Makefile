@@ -20,7 +20,7 @@ export CGO_ENABLED = 0
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test sim chaos timed race lint fmt tidy bench bench-peers microbench counts fuzz testdata gas-fit cross ci real golden truth truth-peers undefended
+.PHONY: help build run test sim chaos timed race race-host race-blobs race-store lint fmt tidy bench bench-peers microbench counts fuzz testdata gas-fit cross ci real golden truth truth-peers undefended
 
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -62,10 +62,16 @@ truth: ## TRUTH=10000 generated modules, compiled and interpreted: all must be t
 truth-peers: ## the same modules on wasmtime too, without metering (needs a C compiler)
 	cd testdata/bench/peers && CGO_ENABLED=1 go run . -truth $(TRUTH) $(TRUTH_FROM)
 
-race: ## the concurrent packages under the race detector (needs a C compiler); the engine runs in one goroutine of a worker
-	CGO_ENABLED=1 go test -race -timeout 20m $$(go list ./actors/... ./host/... | grep -v '/host/engine$$')
-	CGO_ENABLED=1 go test -race -timeout 20m ./artifacts/blob ./artifacts/db ./chainbridge/devchain ./chainbridge/fake
-	CGO_ENABLED=1 go test -race -timeout 20m -run 'Reader|Memory|Delete|Restart' ./artifacts/store
+race: race-host race-blobs race-store ## the concurrent packages under the race detector (needs a C compiler); the engine runs in one goroutine of a worker
+
+race-host:
+	CGO_ENABLED=1 go test -race -timeout 20m $(TESTFLAGS) $$(go list ./actors/... ./host/... ./cmd/internal/systemd ./cmd/internal/webui | grep -v '/host/engine$$')
+
+race-blobs:
+	CGO_ENABLED=1 go test -race -timeout 20m $(TESTFLAGS) ./artifacts/blob ./artifacts/db ./chainbridge/devchain ./chainbridge/fake
+
+race-store:
+	CGO_ENABLED=1 go test -race -timeout 20m $(TESTFLAGS) -run 'Reader|Memory|Delete|Restart' ./artifacts/store
 
 lint: $(TOOLS)/golangci-lint ## golangci-lint with the pinned version
 	$(TOOLS)/golangci-lint run ./... ./testdata/bench/...
