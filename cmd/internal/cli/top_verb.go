@@ -39,7 +39,10 @@ func (a *app) verbInside(ctx context.Context, words []string) (string, int) {
 
 // sameHost are the flags by which this invocation chose its host.
 func (a *app) sameHost() (flags []string) {
-	a.flags.Visit(func(f *pflag.Flag) {
+	a.flags.VisitAll(func(f *pflag.Flag) {
+		if !f.Changed {
+			return
+		}
 		if slices.Contains(places, f.Name) || f.Name == "context" || f.Name == "config" || strings.HasPrefix(f.Name, "connect-") {
 			flags = append(flags, "--"+f.Name+"="+f.Value.String())
 		}

@@ -369,11 +369,10 @@ func (m *Model) doing(id string) (string, style) {
 		}
 		for _, r := range t.op.Results {
 			if r.ID == id {
-				how := good
-				if r.State != "done" {
-					how = bad
+				if r.State == "done" {
+					return action + " ok", good
 				}
-				return action + " " + safe(r.State), how
+				return action + " " + safe(r.State), bad
 			}
 		}
 		return action + " " + safe(t.op.State), good
@@ -419,7 +418,14 @@ func (m *Model) dialogLines(cells int) (lines []line, cursor int, at int) {
 			if i < d.top || i >= d.top+room {
 				continue
 			}
-			l := line{{" " + safe(t.ID), accent}, {"  " + safe(t.Label), dim}, {"  " + safe(t.State), normal}, {"  generation " + strconv.FormatUint(t.Generation, 10), dim}}
+			l := line{{" " + safe(t.ID), accent}}
+			if t.Label != t.ID && t.Label != "" {
+				l = l.add(dim, "  "+safe(t.Label))
+			}
+			l = l.add(normal, "  "+safe(t.State))
+			if t.Generation > 0 {
+				l = l.add(dim, "  generation "+strconv.FormatUint(t.Generation, 10))
+			}
 			if t.Children > 0 {
 				l = l.add(warn, "  "+plural(t.Children, "child"))
 			}

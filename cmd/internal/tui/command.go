@@ -45,7 +45,7 @@ func (m *Model) command(text string) []effect {
 		}
 		return m.traceBy(rest)
 	}
-	if s := m.spec(word); s != nil {
+	if s := m.spec(word); s != nil && !m.verbOfLine(text) {
 		return m.goTo(s, rest)
 	}
 	action, ids, _ := strings.Cut(rest, " ")
@@ -61,6 +61,13 @@ func (m *Model) command(text string) []effect {
 		return m.traceBy(ids)
 	}
 	return m.runVerb(text)
+}
+
+// verbOfLine tells 'chain blocks', a verb, from 'chain', a view.
+func (m *Model) verbOfLine(text string) bool {
+	return slices.ContainsFunc(m.more, func(name string) bool {
+		return strings.Contains(name, " ") && (text == name || strings.HasPrefix(text, name+" "))
+	})
 }
 
 func (m *Model) goTo(s *spec, q string) []effect {

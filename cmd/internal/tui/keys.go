@@ -23,6 +23,10 @@ func (m *Model) press(in pressed) []effect {
 		return m.pressPrompt(in)
 	case m.dialog != nil:
 		return m.pressDialog(in)
+	case in.key == ":" && (m.help || m.raw != nil): // never keys of the view below what hides it
+		m.help, m.helpTop, m.raw, m.rawTop = false, 0, nil, 0
+		m.openPrompt(":", "")
+		return nil
 	case m.help:
 		m.helpTop = scroll(m.helpTop, in.key, len(m.helpLines()), m.h-2)
 		if in.key == "?" || in.key == "esc" || in.key == "q" || in.key == "enter" {
@@ -400,9 +404,14 @@ func (m *Model) equivalent() string {
 		return "troupe status"
 	case "tree", "actors":
 		kind = "actor"
-	case "health", "log", "audit", "failures", "guests":
-		kind = "node " + m.here.view.name
-		if m.here.query != "" {
+	case "demands":
+		return "troupe chain demand"
+	case "health", "log", "audit", "failures", "guests", "outbox":
+		kind = map[string]string{"failures": "failures", "guests": "worker guests", "outbox": "chain outbox"}[m.here.view.name]
+		if kind == "" {
+			kind = "node " + m.here.view.name
+		}
+		if m.here.query != "" && m.here.view.name != "health" && m.here.view.name != "outbox" {
 			return "troupe " + kind + " --selector " + quoted(m.here.query)
 		}
 		return "troupe " + kind

@@ -402,5 +402,7 @@ func TestCommandsOfTheCommandLine(t *testing.T) {
 	k.keys("esc").seesNot("exit code")
 	k.step(ran{asked.seq, asked.words, "late", 0}) // it was shown already
 	k.seesNot("late")
+	k.keys("o", ":", "'outbox", "enter").sees(":outbox") // and never the keys o, u, t, …
+	k.keys("?", ":", "'jobs", "enter").sees(":jobs")
 	k.keys(":", "'top", "enter").sees("wants a terminal of its own")
 }
