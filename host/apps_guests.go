@@ -8,6 +8,7 @@ import (
 	"github.com/troupehost/troupe/actors/cache"
 	"github.com/troupehost/troupe/actors/execute"
 	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/kernel"
 	"github.com/troupehost/troupe/actors/meter"
 	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/actors/sessions"
@@ -139,7 +140,7 @@ func (a *apps) Run(ctx context.Context, l sessions.Launch, up func()) sessions.E
 	stdout, stderr := app.stream(l.Instance, appdata.LevelInfo), app.stream(l.Instance, appdata.LevelWarn)
 	defer stdout.close()
 	defer stderr.close()
-	out, _ := w.Ride(ctx, execute.Job{Run: g.run, Binding: b, Entry: app.entry(), Limits: limits, Determinism: worldOf(&t), Priority: run.Normal, Slice: slicePerTurn},
+	out, _ := w.Ride(ctx, execute.Job{Run: g.run, Binding: b, Entry: app.entry(), Limits: limits, Determinism: worldOf(&t), Priority: run.Normal, Slice: slicePerTurn, Cause: kernel.CauseOf(ctx)},
 		execute.IO{Stdout: stdout, Stderr: stderr, Calls: g})
 	a.mu.Lock()
 	delete(a.instances, l.Instance)

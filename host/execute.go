@@ -98,7 +98,10 @@ func (h *Host) executeByActors(ctx context.Context, begin time.Time, r Request, 
 	}
 	id := left.id
 	left.entry.app = r.app
-	ctx, cause := h.caused(ctx)
+	if left.cause.IsZero() {
+		left.cause = h.causeOf(ctx)
+	}
+	ctx = because(ctx, left.cause)
 	h.runs.put(id, left.entry)
 	defer func() {
 		if !h.runs.remove(id, streamGrace) {
@@ -113,7 +116,7 @@ func (h *Host) executeByActors(ctx context.Context, begin time.Time, r Request, 
 		ID: id, Kind: cache.Execute, Key: t.key, Code: t.hash, Options: c.options, Tenant: t.tenant,
 		App: r.app.of(), Slice: slice, Priority: orPriority(r.Priority, run.Normal), Budget: h.budget(h.cfg.PrepareCPU),
 		Entry: r.Entry, Limits: t.job.Limits, Imports: r.Imports, Determinism: r.Determinism, Isolation: r.Isolation, Deadline: deadline, NoCode: !c.held,
-		Validity: r.Validity, Lend: lend, Tried: left.tried, Cause: cause,
+		Validity: r.Validity, Lend: lend, Tried: left.tried, Cause: left.cause,
 	})
 	receipt := t.empty()
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/troupehost/troupe/actors/cache"
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/jobs"
+	"github.com/troupehost/troupe/actors/kernel"
 	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/artifacts"
 	"github.com/troupehost/troupe/artifacts/blob"
@@ -115,10 +116,14 @@ func (r *jobRunner) Open(ctx context.Context, rec jobs.Record, withCode bool) (c
 		r.held[id] = code
 		r.mu.Unlock()
 	}
+	var cause kernel.Cause
+	if rec.Cause != "" {
+		cause, _ = kernel.ParseCause(rec.Cause) // one that is damaged is none
+	}
 	options := artifacts.Options{CanonicalNaNs: s.CanonicalNaN}
 	return cache.Request{
 		ID: id, Kind: cache.Execute, Key: h.keyOf(code, options), Code: code, Options: options, Tenant: rec.Tenant, Budget: h.budget(h.cfg.PrepareCPU),
-		Entry: s.Entry, Limits: s.Limits, Imports: s.Imports, Determinism: s.Determinism, Isolation: s.Isolation, NoCode: !held, By: "job " + rec.ID, Cause: rec.Cause,
+		Entry: s.Entry, Limits: s.Limits, Imports: s.Imports, Determinism: s.Determinism, Isolation: s.Isolation, NoCode: !held, By: "job " + rec.ID, Cause: cause,
 	}, nil
 }
 

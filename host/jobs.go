@@ -111,7 +111,8 @@ func (h *Host) submit(ctx context.Context, q jobs.Request) (run.Job, error) {
 	same.Write(about)
 	same.Write(q.Body.Spec)
 	q.Fingerprint = jobs.Digest(same.Sum(nil))
-	ctx, q.Cause = h.caused(ctx)
+	ctx, cause := h.caused(ctx)
+	q.Cause = cause.String()
 	j, err := kernel.Ask(ctx, h.jobs, func(to kernel.Reply[run.Job]) jobs.Message { return jobs.Submit{Request: q, Reply: to} })
 	if err != nil {
 		return run.Job{}, err

@@ -7,6 +7,7 @@ import (
 	"github.com/troupehost/troupe/actors/cache"
 	"github.com/troupehost/troupe/actors/execute"
 	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/kernel"
 	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/artifacts"
 	"github.com/troupehost/troupe/host/internal/lanes"
@@ -15,6 +16,7 @@ import (
 // rest is what a ride leaves to the actors.
 type rest struct {
 	id    uint64
+	cause kernel.Cause
 	entry *runEntry    // its streams; nil: there are none
 	tried *cache.Tried // it was begun, and its end is doubtful; nil: it was not begun
 }
@@ -33,7 +35,7 @@ func (h *Host) ride(ctx context.Context, begin time.Time, r *Request, t *terms) 
 	}
 	id := h.runs.newID()
 	j := t.job
-	j.Run, j.Priority = id, orPriority(r.Priority, run.Normal)
+	j.Run, j.Priority, j.Cause = id, orPriority(r.Priority, run.Normal), h.causeOf(ctx)
 	if ctx.Done() != nil {
 		j.Deadline, _ = ctx.Deadline()
 	}
@@ -48,14 +50,14 @@ func (h *Host) ride(ctx context.Context, begin time.Time, r *Request, t *terms) 
 	out, end, rode := l.Ride(ctx, begin, j, io)
 	if !rode {
 		r.app.withdraw()
-		return receipt, &rest{id: id, entry: e}, false, nil
+		return receipt, &rest{id: id, cause: j.Cause, entry: e}, false, nil
 	}
 	h.metrics.ExecuteQueued(j.Priority, max(0, end.Sub(begin)-out.Usage.Wall))
 	h.metrics.Executed(j.Priority, out)
 	f := out.Fault
 	if f != nil && f.Class != fault.Guest && ctx.Err() == nil && (f.Class == fault.Suspect || f.Class == fault.Host) {
 		l.Flush() // what came before it
-		return receipt, &rest{id: id, entry: e, tried: &cache.Tried{Outcome: out, Others: h.lanes.Rides(t.key)}}, false, nil
+		return receipt, &rest{id: id, cause: j.Cause, entry: e, tried: &cache.Tried{Outcome: out, Others: h.lanes.Rides(t.key)}}, false, nil
 	}
 	if e != nil {
 		h.settle(id, e)

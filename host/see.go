@@ -20,14 +20,35 @@ func newBoot() string {
 // Boot names this life of the host: it differs after each start.
 func (h *Host) Boot() string { return h.boot }
 
-// caused returns ctx with a cause, and its id: that of what led to it, or a new one for a request from outside.
-func (h *Host) caused(ctx context.Context) (context.Context, string) {
+// causeOf returns the cause of what led to a request, or a new one for one from outside.
+func (h *Host) causeOf(ctx context.Context) kernel.Cause {
 	c := kernel.CauseOf(ctx)
 	if c.IsZero() {
 		c = h.system.NewCause()
-		ctx = kernel.WithCause(ctx, c)
 	}
-	return ctx, c.String()
+	return c
+}
+
+// caused returns ctx with a cause, and the cause.
+func (h *Host) caused(ctx context.Context) (context.Context, kernel.Cause) {
+	c := h.causeOf(ctx)
+	return because(ctx, c), c
+}
+
+// because returns ctx with a cause.
+func because(ctx context.Context, c kernel.Cause) context.Context {
+	if kernel.CauseOf(ctx) == c {
+		return ctx
+	}
+	return kernel.WithCause(ctx, c)
+}
+
+// causeText is how guests and jobs name a cause.
+func causeText(c kernel.Cause) string {
+	if c.IsZero() {
+		return ""
+	}
+	return c.String()
 }
 
 // AppSample is the use of an app at one moment.

@@ -124,7 +124,7 @@ func caps(g *inspect.Guest, l run.Limits) {
 func (s *seen) ofAsk(a *cache.Standing) *inspect.Guest {
 	at := lastOf(a.Trail, run.Step{Stage: run.Admitted, At: s.at})
 	g := &inspect.Guest{ID: s.guestID(a.ID), Kind: guestRun, Tenant: a.Tenant, App: a.App, CodeHash: a.Code.String(), Artifact: a.Key.String(),
-		Priority: a.Priority.String(), StartedAt: at.At, Deadline: a.Deadline, Cause: a.Cause}
+		Priority: a.Priority.String(), StartedAt: at.At, Deadline: a.Deadline, Cause: causeText(a.Cause)}
 	if len(a.Trail) > 0 {
 		g.StartedAt = a.Trail[0].At
 	}
@@ -156,7 +156,7 @@ func (s *seen) ofRide(r *pool.Ride) *inspect.Guest {
 		stage = run.Assigned
 	}
 	g := &inspect.Guest{ID: s.guestID(j.Run), Kind: guestRun, Tenant: j.Binding.Tenant, App: j.Binding.App, Artifact: j.Binding.Key.String(), Worker: r.Worker,
-		Priority: j.Priority.String(), Stage: stage.String(), Since: orNow(r.Asked, s.at), StartedAt: orNow(r.Asked, s.at), Deadline: j.Deadline}
+		Priority: j.Priority.String(), Stage: stage.String(), Since: orNow(r.Asked, s.at), StartedAt: orNow(r.Asked, s.at), Deadline: j.Deadline, Cause: causeText(j.Cause)}
 	if s.instance[j.Run] != 0 {
 		g.Kind = guestInstance
 	}

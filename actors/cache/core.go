@@ -85,6 +85,7 @@ type entry struct {
 // preparation is one generation on its way, or how it came about.
 type preparation struct {
 	tenant      string               // who asked first
+	cause       kernel.Cause         // the same
 	priority    run.Priority         // the highest of who waits or waited
 	escalations []inspect.Escalation // of the priority
 	options     artifacts.Options

@@ -40,7 +40,7 @@ func (s *State) prepare(now time.Time, waiting ...*ask) []Effect {
 		s.entries[first.Key] = e
 	}
 	e.state, e.gen, e.waiting, e.lastNeeded, e.well = artifacts.Preparing, s.gen, waiting, now, false
-	e.preparation = preparation{tenant: first.Tenant, options: first.Options, verdictOnly: true}
+	e.preparation = preparation{cause: first.Cause, tenant: first.Tenant, options: first.Options, verdictOnly: true}
 	for _, w := range waiting {
 		w.awaits(now, waitsPreparation, false)
 		e.verdictOnly = e.verdictOnly && w.Kind == Precheck
@@ -55,7 +55,8 @@ func (s *State) prepare(now time.Time, waiting ...*ask) []Effect {
 }
 
 func (e *entry) job() prepare.Job {
-	return prepare.Job{ID: e.gen, Key: e.key, Code: e.code, Tenant: e.tenant, Priority: e.priority, Budget: e.budget, Options: e.options, VerdictOnly: e.verdictOnly, Marks: slices.Clone(e.marks)}
+	return prepare.Job{ID: e.gen, Key: e.key, Code: e.code, Tenant: e.tenant, Priority: e.priority, Budget: e.budget, Options: e.options, VerdictOnly: e.verdictOnly, Marks: slices.Clone(e.marks),
+		Cause: e.cause}
 }
 
 // Current returns a job as it stands now: a prepare queue that was restarted is asked for that.

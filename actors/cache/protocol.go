@@ -56,7 +56,7 @@ type Request struct {
 	Lend        bool      // of an Execute: see execute.Job
 	Tried       *Tried    // of an Execute: its first attempt is over. Nil: it is yet to come
 
-	Cause string // id of what led to it, for those who look
+	Cause kernel.Cause // what led to it
 
 	// Again has a preparation that failed begin again now, whatever its cool-down. Generation, if not 0, is that of the failure: of
 	// any other it is caller.stale.
@@ -162,7 +162,7 @@ type Standing struct {
 	Deadline time.Time
 	Job      uint64 // of the prepare queue, that it waits for; 0: none
 	Runs     bool   // the execute queue has it
-	Cause    string
+	Cause    kernel.Cause
 	Trail    run.Trail
 }
 

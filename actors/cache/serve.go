@@ -39,7 +39,7 @@ func (s *State) serve(now time.Time, e *entry, a *ask) []Effect {
 	return []Effect{StartExecute{Left: a.Left != (kernel.Reply[run.Trail]{}), Job: execute.Job{
 		Run:   a.ID,
 		Slice: a.Slice, Binding: execute.Binding{Tenant: a.Tenant, App: a.App, Key: a.Key, MemoryBytes: a.Limits.MemoryBytes, Isolation: max(a.Isolation, run.Reset)},
-		Entry: a.Entry, Limits: a.Limits, Imports: a.Imports, Determinism: a.Determinism, Priority: a.Priority, Deadline: a.Deadline, Lend: a.Lend,
+		Entry: a.Entry, Limits: a.Limits, Imports: a.Imports, Determinism: a.Determinism, Priority: a.Priority, Deadline: a.Deadline, Lend: a.Lend, Cause: a.Cause,
 	}}}
 }
 

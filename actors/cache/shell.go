@@ -122,6 +122,7 @@ func (sh *shell) index(c *kernel.Ctx[Message]) {
 func (sh *shell) do(c *kernel.Ctx[Message], e Effect) {
 	switch e := e.(type) {
 	case StartPrepare:
+		defer c.Because(c.Because(e.Job.Cause))
 		self := c.Self().From(c)
 		passed := func(used prepare.Budget) { _ = self.Control(passed{key: e.Job.Key, gen: e.Gen, used: used}) }
 		kernel.Request(c, sh.cfg.Prepare,
@@ -135,7 +136,8 @@ func (sh *shell) do(c *kernel.Ctx[Message], e Effect) {
 		_ = sh.cfg.Prepare.From(c).Control(prepare.Raise{Job: e.Job, Priority: e.Priority, Budget: e.Budget, Marks: e.Marks, By: e.By})
 	case CancelPrepare:
 		_ = sh.cfg.Prepare.From(c).Control(prepare.Cancel{Job: e.Job})
-	case StartExecute:
+	case StartExecute: // what it waited for may have been begun by another
+		defer c.Because(c.Because(e.Job.Cause))
 		var left kernel.Reply[run.Trail]
 		if self, id := c.Self(), e.Job.Run; e.Left {
 			left = kernel.ReplyFunc(func(t run.Trail, _ error) { _ = self.Control(trailed{id: id, trail: t}) })

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/troupehost/troupe/actors/kernel"
 	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/artifacts"
 )
@@ -32,6 +33,8 @@ type Job struct {
 	// Slice is the gas after which the guest asks for its turn (abi.OpTurn) before it goes on; 0: it never does. Only a run with
 	// Calls has one.
 	Slice int64
+
+	Cause kernel.Cause // what led to it
 }
 
 // Workers starts worker processes: spawn, handshake, artifact loaded. A Start that fails with host.spawn_failed is tried

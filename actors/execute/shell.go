@@ -119,7 +119,8 @@ func (sh *shell) do(c *kernel.Ctx[Message], e Effect) {
 	switch e := e.(type) {
 	case StartWorker:
 		sh.start(c, e)
-	case RunOn:
+	case RunOn: // it may have waited for the end of another
+		defer c.Because(c.Because(e.Job.Cause))
 		if err := sh.workers[e.Worker].From(c).Control(runJob{e.Job}); err != nil { // it is gone: exited follows and answers
 			sh.workers[e.Worker].Stop()
 		}
@@ -212,6 +213,7 @@ type workerActor struct {
 }
 
 func (sh *shell) start(c *kernel.Ctx[Message], e StartWorker) {
+	defer c.Because(c.Because(e.Job.Cause))
 	self := c.Self() // of the queue
 	ref, err := kernel.Spawn(c, kernel.Options[workerMessage]{
 		Name:     kernel.Numbered("worker", e.Worker),

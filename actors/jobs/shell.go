@@ -137,6 +137,7 @@ func (sh *shell) do(c *kernel.Ctx[Message], e Effect) {
 	case Load:
 		sh.load(c)
 	case Write:
+		defer c.Because(c.Because(causeOf(e.Record.Cause)))
 		sh.write(c, func(ctx context.Context) Message {
 			over, err := sh.cfg.Journal.Write(ctx, e.Record, e.Body, e.Out)
 			return wrote{id: e.Record.ID, over: over, err: err}
@@ -150,7 +151,8 @@ func (sh *shell) do(c *kernel.Ctx[Message], e Effect) {
 			}
 			return done{}
 		})
-	case Open:
+	case Open: // the end of another may have made room for it
+		defer c.Because(c.Because(causeOf(e.Record.Cause)))
 		incarnation := c.Incarnation()
 		c.Go(func(ctx context.Context) Message {
 			r, err := sh.cfg.Runner.Open(ctx, e.Record, e.WithCode)
@@ -160,6 +162,7 @@ func (sh *shell) do(c *kernel.Ctx[Message], e Effect) {
 			return opened{id: e.Record.ID, request: r, err: err}
 		})
 	case Start:
+		defer c.Because(c.Because(e.Request.Cause))
 		self, id, request := c.Self(), e.ID, e.Request.ID
 		e.Request.Left = kernel.ReplyFunc(func(t run.Trail, _ error) { _ = self.Control(trailed{id: id, run: request, trail: t}) })
 		kernel.Request(c, sh.cfg.Cache,
@@ -207,6 +210,15 @@ func (sh *shell) do(c *kernel.Ctx[Message], e Effect) {
 	default:
 		c.Log().Error().Err(fault.New(fault.BugProtocol, "jobs", "", nil)).Msg("an effect without a hand")
 	}
+}
+
+// causeOf is the cause in a record, or the zero Cause if there is none.
+func causeOf(text string) kernel.Cause {
+	if text == "" {
+		return kernel.Cause{}
+	}
+	cause, _ := kernel.ParseCause(text) // one that is damaged is none
+	return cause
 }
 
 func give[R any](to kernel.Reply[R], r R, err error) {

@@ -127,6 +127,16 @@ func (c *Ctx[M]) Cause() Cause { return c.cause }
 // that came from outside, which has nothing to do with what the actor did when it began to listen.
 func (c *Ctx[M]) Outside() { c.cause = c.cell.sys.NewCause() }
 
+// Because has what follows from the message in hand belong to cause, and returns what it belonged to until now. A zero cause
+// changes nothing. It is for work that waited in the actor until a message of somebody else's made room for it.
+func (c *Ctx[M]) Because(cause Cause) (was Cause) {
+	was = c.cause
+	if !cause.IsZero() {
+		c.cause = cause
+	}
+	return was
+}
+
 // Origin remembers actor and cause for a function that sends later, wherever it runs.
 func (c *Ctx[M]) Origin() *Origin { return &Origin{c.cause, c.cell.id} }
 

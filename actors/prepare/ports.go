@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/kernel"
 	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/artifacts"
 )
@@ -45,6 +46,8 @@ type Job struct {
 	// VerdictOnly: nobody asked for more than whether the code can be prepared, so none of it may run.
 	VerdictOnly bool
 	Marks       []Budget // smaller budgets of others who wait: Enqueue.Passed is told when the use of CPU or wall time reaches one
+
+	Cause kernel.Cause // what led to it: of those who wait, that of the first
 }
 
 // Outcome is how a preparation ended. Without a Fault, Ticket names the parts that wait to be stored.

@@ -125,6 +125,7 @@ type workerMessage struct{ ended }
 
 // start spawns the actor that owns one worker process: it lives as long as the process, and the process dies with it.
 func (sh *shell) start(c *kernel.Ctx[Message], e StartWorker) {
+	defer c.Because(c.Because(e.Job.Cause)) // it may have waited for the end of another
 	self := c.Self()
 	ref, err := kernel.Spawn(c, kernel.Options[workerMessage]{
 		Name:     kernel.Numbered("worker", e.Worker),
