@@ -399,7 +399,11 @@ func (m *Model) dialogLines(cells int) (lines []line, cursor int, at int) {
 		} else if len(d.wish.IDs) == 0 {
 			what = "all that match " + safe(d.wish.Selector)
 		}
-		lines = append(lines, line{{d.verb.Name + "  ", strong}, {what, normal}}, styled(dim, d.verb.Effect), nil)
+		lines = append(lines, line{{d.verb.Name + "  ", strong}, {what, normal}})
+		for _, w := range wrap(d.verb.Effect, cells) {
+			lines = append(lines, styled(dim, w))
+		}
+		lines = append(lines, nil)
 		input("why: ")
 		lines = append(lines, nil, styled(dim, "enter: see what it would do   esc: leave"))
 	case plans:

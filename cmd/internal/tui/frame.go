@@ -536,7 +536,7 @@ func (m *Model) foot() line {
 		if m.link.err != nil {
 			why = ": " + safe(string(fault.CodeOf(m.link.err)))
 		}
-		return line{{fmt.Sprintf(" lost the host %s ago%s; trying again, this is the last that was seen", seconds(m.now.Sub(m.link.lost)), why), bad}}
+		return line{{fmt.Sprintf(" lost the host %s ago, trying again; this is old%s", seconds(m.now.Sub(m.link.lost)), why), bad}}
 	}
 	return m.keyLine()
 }

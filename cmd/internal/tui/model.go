@@ -274,7 +274,7 @@ func (m *Model) meet(boot string) {
 		return
 	}
 	if m.boot != "" {
-		m.news = "the host has started anew: boot " + safe(boot) + ", before " + safe(m.boot) + "; counters begin at zero"
+		m.news = "the host has started anew, counters begin at zero; boot " + safe(boot) + ", before " + safe(m.boot)
 		m.list, m.marks, m.tracing = list{}, map[string]bool{}, tracing{}
 		m.frozen = nil
 		m.show()

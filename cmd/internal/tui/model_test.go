@@ -199,7 +199,7 @@ func TestDisconnect(t *testing.T) {
 	f, _ := frameOf(k.b, "jobs", client.Find{})
 	f.Boot = "5eed0002"
 	k.step(framed{k.m.gen, false, f})
-	k.sees("the host has started anew: boot 5eed0002")
+	k.sees("the host has started anew, counters begin at zero; boot 5eed0002")
 	k.keys("j")
 	k.seesNot("started anew")
 }
