@@ -143,39 +143,69 @@ func TestTopInATerminal(t *testing.T) {
 	x.keys("/", "'stage=running", "Enter")
 	x.sees(":guests stage=running", "of 10m00s")
 	x.keys("t")
-	x.sees(":trace", "budget left")
+	x.sees(":trace", "budget left", "enter: all that one cause did") // of a row: what the recorders hold of it comes first
 	x.keys("Escape")
-	x.sees(":guests")
+	x.sees(":guests", "of 10m00s")
 	spinning := victim(x, jobs)
-	x.keys(":", "'job cancel "+spinning, "Enter")
-	x.sees("job.cancel", "why:")
+	x.keys("/", "C-u", "'id="+spinning, "Enter")
+	x.sees("1 of ", spinning)
+	x.keys("K") // the row under the cursor
+	x.sees("job.cancel", spinning, "why:")
 	x.keys("'it spins", "Enter")
 	x.sees("type " + spinning[:8] + " to do it")
 	x.keys("'"+spinning[:8], "Enter")
-	x.sees("job.cancel done: 1 done, 0 failed")
+	x.sees("job.cancel done: 1 done, 0 failed", "nothing runs now", "0 of ")
+	if got := troupe(t, self, dir, "job", "show", spinning); !strings.Contains(got, "settled") || !strings.Contains(got, "canceled") {
+		t.Errorf("the guest still spins:\n%s", got)
+	}
 
+	x.keys(":", "'queue pause execute", "Enter")
+	x.sees("queue.pause  1 target")
+	x.keys("Enter")
+	x.sees("queue.pause done")
 	waiting := jobs[len(jobs)-1]
 	x.keys("4", "/", "'id="+waiting, "Enter")
-	x.sees("1 of 12 jobs", waiting)
+	x.sees("1 of 12 jobs", waiting, "normal")
+	x.keys("w")
+	x.sees("execute queue is paused")
+	x.keys("Escape")
+	x.sees("1 of 12 jobs")
 	x.keys("u")
 	x.sees("job.raise  1 target", "enter: do it")
 	x.keys("Enter")
 	x.sees("job.raise done", "high")
+	if got := troupe(t, self, dir, "job", "show", waiting); !strings.Contains(got, "high") {
+		t.Errorf("it was not raised:\n%s", got)
+	}
 
 	x.keys(":", "'failures kind=artifact", "Enter")
 	x.sees("guest.not_wasm", "1 of ")
 	x.keys("r")
 	x.sees("artifact.retry  1 target")
 	x.keys("Enter")
-	x.sees("artifact.retry ")
+	x.sees("artifact.retry done: 1 done")
 
 	x.keys(":", "'audit", "Enter")
-	x.sees("job.cancel", "artifact.retry", "it spins")
+	x.sees("job.cancel", "artifact.retry", "queue.pause", "it spins")
+	x.keys(":", "'queue show", "Enter") // a verb that is no plan and no view
+	x.sees("troupe queue show", "esc: back")
+
+	file := filepath.Join(t.TempDir(), "s.bundle")
+	troupe(t, self, dir, "node", "snapshot", "--out", file)
+	x.keys(":", "'bundle "+file, "Enter")
+	x.sees("OFFLINE", "snapshot of")
+	x.keys("4")
+	x.sees("12 of 12 jobs", waiting)
+	x.keys("K")
+	x.sees("12 of 12 jobs")
 	x.keys("q")
 	x.sees("ENDED 0")
-	if got := troupe(t, self, dir, "job", "show", spinning); !strings.Contains(got, "settled") {
-		t.Errorf("the guest still spins:\n%s", got)
-	}
+	y := openTerminal(t, 80, 24, "", self+" bundle open "+file)
+	y.sees("OFFLINE")
+	y.keys("8")
+	y.sees("guests", "running")
+	y.keys("q")
+	y.sees("ENDED 0")
 }
 
 // victim is a job whose id is on the screen.
