@@ -177,7 +177,7 @@ var registry = map[Code]Description{
 	SuspectPrepareDied: {Suspect, "the prepare worker died", "retry; if it repeats with this code only, blame the code, else check the machine's memory"},
 	SuspectPrepareWall: {Suspect, "preparation passed its wall limit", "the machine may be overloaded: retry, or raise the preparation budget"},
 
-	HostUnsupported:     {Host, "this operating system is not supported", "run Troupe on Linux"},
+	HostUnsupported:     {Host, "not supported here", "a host runs on Linux; from elsewhere, reach one with 'troupe context'"},
 	HostWorkerMissing:   {Host, "no worker program was found", "install troupe-worker beside the executable or name it in the config, or call worker.Main() first thing in main"},
 	HostWorkerMismatch:  {Host, "the worker program belongs to another build", "install troupe and troupe-worker of the same version, then restart the host"},
 	HostSandboxMissing:  {Host, "workers cannot be confined as they must be", "see 'troupe worker sandbox', or start without --sandbox strict"},

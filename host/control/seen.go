@@ -52,7 +52,7 @@ func (s *Server) seenRoutes() map[string]http.HandlerFunc {
 }
 
 func unsupported(what string) error {
-	return fault.New(fault.HostUnsupported, "control", what+" is not offered by this host", nil).WithHint("it is part of 'troupe serve'")
+	return fault.New(fault.HostUnsupported, "control", what, nil).WithHint("this host does not offer it; a 'troupe serve' of this version does")
 }
 
 const maxActorPath = 1024

@@ -51,7 +51,7 @@ func Explain(f *Facts, id string) (inspect.Explanation, error) {
 		return x.e, err
 	}
 	return x.e, fault.New(fault.CallerNotFound, "explain", fault.QuoteTo(id, 128), nil).
-		WithHint("give the id of a job, artifact, worker, app or call, the path of an actor, 'prepare', 'execute' or 'chain'")
+		WithHint("give the id of a job, artifact, worker, app or call, the path of an actor, 'prepare', 'execute', 'jobs' or 'chain'")
 }
 
 // telling is an explanation that is being made.

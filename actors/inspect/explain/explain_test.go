@@ -91,11 +91,11 @@ func TestReasons(t *testing.T) {
 		"job behind a preparation": {id: "j-9f3", facts: func(f *Facts) { jobs(f, nil); busyPrepare(f) },
 			sum:    "Job j-9f3 waits for its code to be prepared.",
 			words:  []string{"artifact 3f9a2c000000 is being prepared for 2 requests", "of normal priority is queued for 9s, behind 3 of up to high priority", "4 things wait in the prepare queue, 3 of high and 1 of normal, the oldest for 30s", "all 1 workers of the prepare queue are busy", "worker prepare-1 prepares 77aa2c000000 for 40s"},
-			advice: []string{"troupe worker show prepare-1", "troupe job raise j-9f3"}, owner: "the code of bob"},
+			advice: []string{"troupe worker show prepare-1", "troupe job escalate j-9f3"}, owner: "the code of bob"},
 		"job behind other runs": {id: "j-9f3", facts: func(f *Facts) { jobs(f, nil); prepared(f); busyExecute(f) },
 			sum:    "Job j-9f3 waits for its turn in the execute queue, for 1m0s.",
 			words:  []string{"4 things wait in the execute queue, 4 of normal, the oldest for 20s; it is full", "all 2 workers of the execute queue are busy", "the guest run-4 of eve runs on worker execute-2 for 50s", "worker execute-1 runs 77aa2c000000 for 3s"},
-			advice: []string{"troupe worker show execute-2", "troupe job raise j-9f3"}},
+			advice: []string{"troupe worker show execute-2", "troupe job escalate j-9f3"}},
 		"job that runs": {id: "j-9f3", facts: func(f *Facts) {
 			jobs(f, func(j *run.Job) { j.State = run.JobRunning })
 			f.Guests = []inspect.Guest{{ID: "run-1", Job: "j-9f3", Tenant: "ann", Stage: "running", Worker: "execute-3", Since: ago(640 * time.Millisecond), CPUMicros: 610_000, CPUCap: 2_000_000, Deadline: now.Add(7 * time.Second)}}

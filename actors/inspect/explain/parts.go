@@ -100,6 +100,11 @@ func (x *telling) queueLink(name, priority string) {
 	}
 }
 
+func (x *telling) pausedQueue(name string) bool {
+	q, ok := x.queueNamed(name)
+	return ok && q.Paused
+}
+
 // busyLinks names what keeps the workers of a queue busy, the longest first.
 func (x *telling) busyLinks(name string) {
 	var busy []inspect.Worker
@@ -145,7 +150,7 @@ func (x *telling) worker(id string) bool {
 			x.sum("Worker %s waits for the code that it runs, %s.", w.ID, x.since(w.Since))
 			delete(x.told, "worker "+w.ID)
 			x.workerLink(w)
-			x.advise("troupe worker kill "+w.ID, "troupe worker recycle "+w.ID)
+			x.advise("troupe worker recycle "+w.ID, "troupe worker kill --reason WHY "+w.ID)
 		case "starting":
 			x.sum("Worker %s waits for its process to greet the host, %s.", w.ID, x.since(w.Since))
 			x.because("worker", w.ID, "the worker process "+strconv.Itoa(w.PID), w.Since, "its process confines itself and greets the host")

@@ -72,11 +72,19 @@ func (x *telling) underWay(j run.Job) {
 	case known && a.State != "prepared":
 		x.sum("Job %s waits for its code to be prepared.", j.ID)
 		x.artifactLink(a)
-		x.advise("troupe job raise " + j.ID)
+		x.advise("troupe job escalate " + j.ID)
+	case x.pausedQueue("jobs") || x.pausedQueue("execute"):
+		x.sum("Job %s waits for an operator: a queue is paused. It was submitted %s ago.", j.ID, span(x.f.At.Sub(j.SubmittedAt)))
+		for _, name := range []string{"jobs", "execute"} {
+			if x.pausedQueue(name) {
+				x.queueLink(name, j.Priority)
+			}
+		}
+		x.advise("troupe job cancel " + j.ID)
 	default:
 		x.sum("Job %s waits for its turn in the execute queue, %s.", j.ID, x.since(j.SubmittedAt))
 		x.queueLink("execute", j.Priority)
-		x.advise("troupe job raise " + j.ID)
+		x.advise("troupe job escalate " + j.ID)
 	}
 	x.hostLinks()
 }
@@ -248,7 +256,7 @@ func (x *telling) guest(id string) bool {
 		x.guestOf(fmt.Sprintf("The %s %s", or(g.Kind, "guest"), fault.Quote(g.ID)), g)
 		x.hostLinks()
 		if g.Worker != "" {
-			x.advise("troupe worker kill " + g.Worker)
+			x.advise("troupe worker kill --reason WHY " + g.Worker)
 		}
 		return true
 	}

@@ -405,7 +405,7 @@ func (a *app) planned(v verb, d deed) verb {
 	if d.far == 0 {
 		d.far = served
 	}
-	v.view = d.view
+	v.view, v.atOnce = d.view, true
 	v.flags = func(fs *pflag.FlagSet) {
 		if flags != nil {
 			flags(fs)

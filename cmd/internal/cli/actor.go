@@ -154,6 +154,9 @@ func (a *app) actorTreeVerb() verb {
 					return nil
 				}
 				a.printTree(tree)
+				if more := p.Matched - len(p.Rows); more > 0 {
+					a.note(fmt.Sprintf("there are %d more: pass a higher --limit, or a --selector", more))
+				}
 				return nil
 			})
 		},

@@ -74,6 +74,7 @@ type verb struct {
 	view     string                                         // of package query, that --selector and --sort are about
 	rows     bool                                           // it prints a list: -o jsonl and -o template are for each row, and -o name is possible
 	settle   settle                                         // which settings it is given beside its flags
+	atOnce   bool                                           // it goes by a plan only if a flag of plans is given
 	verbs    []verb
 }
 

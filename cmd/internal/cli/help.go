@@ -31,6 +31,12 @@ func (a *app) help(c *cobra.Command, v verb, w io.Writer) {
 			}
 		}
 	}
+	if !c.HasParent() {
+		b.WriteString("\nMore help:\n")
+		for _, t := range topics() {
+			fmt.Fprintf(&b, "  %-26s%s\n", "troupe help "+t.name, t.short)
+		}
+	}
 	flags(&b, "Flags", c.LocalNonPersistentFlags())
 	common := pflag.NewFlagSet("", pflag.ContinueOnError)
 	common.AddFlagSet(c.InheritedFlags())

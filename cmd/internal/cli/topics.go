@@ -20,7 +20,7 @@ func topics() []topic {
 	return []topic{
 		{"query", "How rows are looked for, with --selector and in both consoles", queryHelp},
 		{"output", "The forms of what is printed, with -o", func() string { return outputHelp }},
-		{"plans", "How something is changed: plan, question, operation", func() string { return plansHelp }},
+		{"plans", "How something is changed: plan, question, operation", func() string { return fmt.Sprintf(plansHelp, strings.Join(atOnce(), "\n")) }},
 		{"exit-codes", "The exit codes of all commands", func() string { return exitHelp(allExits()) }},
 		{"environment", "The variables of the environment that are read", func() string { return environmentHelp }},
 	}
@@ -108,6 +108,24 @@ Data goes to stdout, all else to stderr. Text of guests is made harmless in each
 if NO_COLOR is set.
 `
 
+// atOnce are the verbs that go by a plan only if a flag of plans is given, a line for each noun.
+func atOnce() (lines []string) {
+	for _, noun := range (&app{}).table().verbs {
+		var names []string
+		for _, v := range noun.verbs {
+			if v.atOnce {
+				name, _, _ := strings.Cut(v.use, " ")
+				names = append(names, name)
+			}
+		}
+		if len(names) > 0 {
+			word, _, _ := strings.Cut(noun.use, " ")
+			lines = append(lines, fmt.Sprintf("  %-10s%s", word, strings.Join(names, ", ")))
+		}
+	}
+	return lines
+}
+
 const plansHelp = `What changes something on a host is first made a plan: the targets as they are now, those that were named or found and
 cannot be done and why, and the effect. Then it is applied, and the operation is followed to its end.
 
@@ -117,6 +135,12 @@ cannot be done and why, and the effect. Then it is applied, and the operation is
   --selector Q    all that match instead of ids; see 'troupe help query'
   --reason TEXT   is kept in the audit log. What cannot be undone needs one, and so does a selector.
   --generation N  of a single id: only if it is still the one that was looked at
+
+These do at once what they are told about the ids that they are given, and ask nobody, so that scripts can rely on them:
+
+%s
+
+With any of --selector, --reason, --generation, --dry-run and --yes they go by a plan, too. All others that take --yes always do.
 
 A target that has changed since the plan was made is left alone, and called superseded. Exit code 8: some targets failed; 6: all
 had changed, or are not in the state for it. Ctrl-C stops the waiting, not the operation.
