@@ -404,34 +404,30 @@ func (m *Model) equivalent() string {
 		return "troupe status"
 	case "tree", "actors":
 		kind = "actor"
+	}
+	if o := m.here.open; o != nil {
+		return shows(o)
+	}
+	switch m.here.view.name {
+	case "health": // it takes no query
+		return "troupe node health"
+	case "outbox":
+		return "troupe chain outbox"
 	case "demands":
 		return "troupe chain demand"
-	case "health", "log", "audit", "failures", "guests", "outbox":
-		kind = map[string]string{"failures": "failures", "guests": "worker guests", "outbox": "chain outbox"}[m.here.view.name]
-		if kind == "" {
-			kind = "node " + m.here.view.name
-		}
-		if m.here.query != "" && m.here.view.name != "health" && m.here.view.name != "outbox" {
+	case "log", "audit", "failures", "guests":
+		kind = map[string]string{"log": "node log", "audit": "node audit", "failures": "failures", "guests": "worker guests"}[m.here.view.name]
+		if m.here.query != "" {
 			return "troupe " + kind + " --selector " + quoted(m.here.query)
 		}
 		return "troupe " + kind
 	case "chain":
 		return "troupe chain status"
 	case "trace":
-		return "troupe actor trace " + quoted(m.tracing.filter.Actor)
-	}
-	if o := m.here.open; o != nil {
-		switch {
-		case o.kind == "cause":
-			return "troupe actor trace --cause " + quoted(o.id)
-		case tabsOf(o.kind)[o.tab] == "why":
-			return "troupe explain " + quoted(o.id)
-		case tabsOf(o.kind)[o.tab] == "mailbox":
-			return "troupe actor mailbox " + quoted(o.id)
-		case tabsOf(o.kind)[o.tab] == "time":
-			return "troupe job timeline " + quoted(o.id)
+		if m.tracing.filter.Actor == "" {
+			return "troupe actor trace"
 		}
-		return "troupe " + o.kind + " show " + quoted(o.id)
+		return "troupe actor trace " + quoted(m.tracing.filter.Actor)
 	}
 	text := "troupe " + kind + " list"
 	if m.here.view.name == "tree" {
@@ -441,6 +437,29 @@ func (m *Model) equivalent() string {
 		text += " --selector " + quoted(m.here.query)
 	}
 	return text
+}
+
+// shows is the command line that shows what is open.
+func shows(o *opening) string {
+	switch {
+	case o.kind == "cause":
+		return "troupe actor trace --cause " + quoted(o.id)
+	case tabsOf(o.kind)[o.tab] == "why":
+		return "troupe explain " + quoted(o.id)
+	case tabsOf(o.kind)[o.tab] == "mailbox":
+		return "troupe actor mailbox " + quoted(o.id)
+	case tabsOf(o.kind)[o.tab] == "time":
+		return "troupe job timeline " + quoted(o.id)
+	}
+	switch o.kind {
+	case "actor", "job", "queue", "artifact", "worker", "app":
+		return "troupe " + o.kind + " show " + quoted(o.id)
+	case "letter":
+		return "troupe dead show " + quoted(o.id)
+	case "guest":
+		return "troupe worker guests --selector " + quoted("id="+o.id)
+	}
+	return "troupe explain " + quoted(o.id)
 }
 
 // quoted is one word of a shell. What is not safe to show is not safe to copy either.

@@ -20,7 +20,24 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// chromium starts a browser for all subtests of one test.
+// shared is the one browser of all tests. It ends with the process.
+var shared struct {
+	once sync.Once
+	ctx  context.Context
+	end  func()
+	err  error
+}
+
+// TestMain ends the browser after the tests.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if shared.end != nil {
+		shared.end()
+	}
+	os.Exit(code)
+}
+
+// chromium returns the browser in which each visit has a context of its own.
 func chromium(t *testing.T) context.Context {
 	t.Helper()
 	var program string
@@ -33,16 +50,26 @@ func chromium(t *testing.T) context.Context {
 	if program == "" {
 		t.Skip("THERE IS NO CHROMIUM IN PATH: the web console is not tested in a browser")
 	}
-	ctx, cancel := chromedp.NewExecAllocator(t.Context(), chromedp.ExecPath(program), chromedp.UserDataDir(t.TempDir()),
-		chromedp.Flag("headless", "new"), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun, chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
-		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true), chromedp.Flag("disable-dev-shm-usage", true), chromedp.Flag("hide-scrollbars", true), chromedp.Flag("disable-default-apps", true))
-	t.Cleanup(cancel)
-	ctx, stop := chromedp.NewContext(ctx)
-	t.Cleanup(stop)
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatal(err)
+	shared.once.Do(func() {
+		var dir string
+		if dir, shared.err = os.MkdirTemp("", "webui"); shared.err != nil {
+			return
+		}
+		ctx, cancel := chromedp.NewExecAllocator(context.Background(), chromedp.ExecPath(program), chromedp.UserDataDir(dir),
+			chromedp.Flag("headless", "new"), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun, chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
+			chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true), chromedp.Flag("disable-dev-shm-usage", true), chromedp.Flag("hide-scrollbars", true), chromedp.Flag("disable-default-apps", true))
+		ctx, stop := chromedp.NewContext(ctx)
+		shared.ctx, shared.end = ctx, func() {
+			stop()
+			cancel()
+			_ = os.RemoveAll(dir)
+		}
+		shared.err = chromedp.Do(ctx)
+	})
+	if shared.err != nil {
+		t.Fatal(shared.err)
 	}
-	return ctx
+	return shared.ctx
 }
 
 // tab is one page that shows the console of a fake.
@@ -253,6 +280,7 @@ func TestChromiumEveryView(t *testing.T) {
 			b.shoot(v + "-" + theme)
 		}
 	}
+	testCommands(t, b)
 	// Each column can be sorted by: the server knows its name.
 	for _, v := range []string{"actors", "jobs", "guests", "failures", "dead", "artifacts", "apps", "health", "log", "audit", "queues", "workers"} {
 		b.goTo("#/" + v + "?as=table")

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -155,8 +156,10 @@ func (f *fake) rows(view string, r *http.Request) ([]string, map[string]json.Raw
 	q := r.URL.Query()
 	switch view {
 	case "overview":
-		h := inspect.Host{Version: "v1.0.0", Boot: f.boot, At: time.Now(), CPUMicros: time.Since(f.started).Microseconds() / 9, RSSBytes: 412 << 20, Name: "node-7", StartedAt: f.started.Add(-76 * time.Hour), DataDir: "/var/lib/troupe",
-			Sandbox: "namespaces+landlock+seccomp", Ready: true, Requests: 37, Health: f.health, Store: inspect.Store{Entries: len(f.arts), Bytes: 900 << 20, LimitBytes: 4 << 30, FreeBytes: 61 << 30}, Jobs: map[string]int{"queued": 3, "running": 4, "settled": 212}}
+		up := time.Since(f.started)
+		wave := math.Sin(2 * up.Seconds())
+		h := inspect.Host{Version: "v1.0.0", Boot: f.boot, At: time.Now(), CPUMicros: up.Microseconds()/9 + int64(30_000*wave), RSSBytes: int64(400+12*wave) << 20, Name: "node-7", StartedAt: f.started.Add(-76 * time.Hour), DataDir: "/var/lib/troupe",
+			Sandbox: "namespaces+landlock+seccomp", Ready: true, Requests: 37 + int(9*wave), Health: f.health, Store: inspect.Store{Entries: len(f.arts), Bytes: 900 << 20, LimitBytes: 4 << 30, FreeBytes: 61 << 30}, Jobs: map[string]int{"queued": 3, "running": 4, "settled": 212}}
 		b, err := json.Marshal(h)
 		return []string{"node-7"}, map[string]json.RawMessage{"node-7": b}, 1, err
 	case "chain":

@@ -1,6 +1,7 @@
 package webui
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -80,7 +81,7 @@ func TestChromiumStories(t *testing.T) {
 		b.until(`document.activeElement.name === 'reason'`)
 		b.keys("it spins", kb.Enter)
 		b.until(`document.activeElement.name === 'typed'`)
-		b.says("#dialog", "1 jobs and runs")
+		b.says("#dialog", "1 job or run")
 		if !value[bool](b, `document.getElementById('apply').disabled`) {
 			t.Error("what is dangerous needs no number")
 		}
@@ -292,8 +293,8 @@ func TestChromiumHostileText(t *testing.T) {
 	for _, v := range []string{"overview", "failures", "health", "tree", "actors", "mailboxes", "dead", "workers", "sandbox", "apps", "log", "chain"} {
 		b.goTo("#/" + v)
 		b.until(`document.querySelector('.view').innerText.length > 200`)
-		for _, at := range []string{"0", "0.3", "0.6", "1"} {
-			b.do(`(document.querySelector('#grid') || document.querySelector('.page')).scrollTop = 1e7 * ` + at)
+		for _, at := range []string{"0", "0.2", "0.4", "0.6", "0.8", "1"} {
+			b.do(`((g) => { g.scrollTop = g.scrollHeight * ` + at + `; g.dispatchEvent(new Event('scroll')); })(document.querySelector('#grid') || document.querySelector('.page'))`)
 			if odd := value[[]string](b, elements+`.filter((n) => !allowed.has(n))`); len(odd) > 0 {
 				t.Errorf("%s: elements %v", v, odd)
 			}
@@ -320,6 +321,44 @@ func TestChromiumHostileText(t *testing.T) {
 	b.keys("G", kb.Enter)
 	b.says("#drawer", "All fields")
 	b.shoot("hostile")
+	b.keys(kb.Escape)
+
+	// A dialog names what it is about, and a toast what became of it.
+	b.goTo("#/actors")
+	b.until(`document.querySelectorAll('.space .row').length > 10`)
+	b.keys("G")
+	b.until(`document.querySelector('.row.cursor')`)
+	b.keys("R")
+	b.until(`document.querySelector('#dialog #apply, #dialog .problem')`)
+	inert := func(where, selector string) {
+		t.Helper()
+		if odd := value[[]string](b, elements+`.filter((n) => !allowed.has(n) && n !== 'dialog')`); len(odd) > 0 {
+			t.Errorf("%s: elements %v", where, odd)
+		}
+		for line := range strings.Lines(value[string](b, `[...document.querySelectorAll('`+selector+`')].map((e) => e.innerText).join('\n')`)) {
+			if err := hostile.Inert(strings.TrimSuffix(line, "\n"), 6000); err != nil {
+				t.Errorf("%s: %q: %v", where, line[:min(len(line), 120)], err)
+			}
+		}
+		if wide := value[int](b, `document.documentElement.scrollWidth`); wide > 1280 {
+			t.Errorf("%s: the page is %d wide", where, wide)
+		}
+	}
+	inert("a dialog", "#dialog")
+	b.shoot("hostile-dialog")
+	b.keys(kb.Escape)
+	b.until(`!document.querySelector('#dialog')`)
+	for _, c := range hostile.Cases() {
+		b.do(fmt.Sprintf(`import('/js/store.js').then((m) => m.toast(%s))`, quoteJS(c.Text[:min(len(c.Text), 4000)])))
+		b.until(`document.querySelector('.toast')`)
+		inert("a toast", ".toast")
+	}
+}
+
+// quoteJS is a text as a literal of the page.
+func quoteJS(s string) string {
+	b, _ := json.Marshal(s)
+	return string(b)
 }
 
 // TestChromiumBundle shows what a host showed before, by the server that a live host has: both sides speak of the same things.
@@ -372,6 +411,9 @@ func TestChromiumNarrow(t *testing.T) {
 			t.Errorf("%s is %d wide", v, wide)
 		}
 		b.shoot("narrow-" + v)
+	}
+	if over := value[string](b, `[...document.querySelectorAll('.bar-top > *')].map((e) => [e, e.getBoundingClientRect()]).filter(([, r]) => r.width > 0).filter(([e, r], i, all) => i > 0 && (r.left < all[i - 1][1].right - 9 || e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 0) || r.right > 401).map(([e]) => e.innerText).join('; ')`); over != "" {
+		t.Errorf("the bar at the top does not fit: %s", over)
 	}
 	b.goTo("#/actors")
 	b.until(`document.querySelectorAll('.space .row').length > 3`)

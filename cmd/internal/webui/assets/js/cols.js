@@ -29,7 +29,7 @@ export const tables = {
     ],
   },
   guests: {
-    title: 'Guests', kind: '', cli: 'job list --running', id: 'id',
+    title: 'Guests', kind: '', cli: 'worker guests', one: 'job show', id: 'id', kindOf: (r) => (r.job ? 'job' : ''), keyOf: (r) => r.job,
     cols: [
       idOf('id', 'Guest', 'minmax(130px,1.4fr)'), text('kind', 'Kind', '82px', 2), text('tenant', 'Tenant', '100px', 3, 40),
       { f: 'stage', t: 'Stage', w: '130px', p: 1, cell: (r) => state(r.stage) }, since('since', 'In stage', '84px', 1),
@@ -75,7 +75,7 @@ export const tables = {
     ],
   },
   failures: {
-    title: 'Failures', kind: '', cli: 'failures', id: 'id', kindOf: (r) => r.kind,
+    title: 'Failures', kind: '', cli: 'failures', one: 'explain', id: 'id', kindOf: (r) => r.kind, keyOf: (r) => r.id,
     cols: [
       { f: 'blame', t: 'Blame', w: '90px', p: 1, cell: (r) => blame(r.blame) }, text('kind', 'What', '84px', 1), idOf('id', 'Which', 'minmax(130px,1fr)'), text('code', 'Code', 'minmax(140px,1fr)', 1, 60),
       text('message', 'Message', 'minmax(140px,2fr)', 2, 300), since('at', 'Ago', '76px', 1), { f: 'retryable', t: 'Retry', w: '110px', p: 2, cell: (r) => (r.retryable ? (r.retry_at ? h('span', null, 'by itself ', ago(r.retry_at)) : 'can be') : 'never') }, text('tenant', 'Tenant', '100px', 3, 40),
@@ -98,13 +98,13 @@ export const tables = {
     ],
   },
   health: {
-    title: 'Health', kind: '', cli: 'node health', id: 'code',
+    title: 'Health', kind: '', cli: 'node health', whole: true, id: 'code',
     cols: [
       { f: 'level', t: 'Level', w: '100px', p: 1, cell: (r) => state(r.level) }, text('code', 'Code', 'minmax(140px,1fr)', 1, 80), text('message', 'What', 'minmax(160px,2fr)', 1, 300), text('hint', 'What helps', 'minmax(140px,2fr)', 2, 300), since('since', 'For', '84px', 1),
     ],
   },
   log: {
-    title: 'Log', kind: '', cli: 'node log', id: 'seq', dense: true, newest: true,
+    title: 'Log', kind: '', cli: 'node log', inOrder: true, id: 'seq', dense: true, newest: true,
     cols: [
       { f: 'at', t: 'UTC', w: '106px', p: 1, cell: (r) => clock(r.at) }, { f: 'level', t: 'Level', w: '84px', p: 1, cell: (r) => state(r.level) }, text('code', 'Code', '150px', 3, 60), text('message', 'Message', 'minmax(160px,2fr)', 1, 400),
       { f: 'fields', t: 'Fields', w: 'minmax(120px,1.6fr)', p: 2, cell: (r) => h('span', { class: 'dim', title: clean(r.fields && JSON.stringify(r.fields)) }, Object.entries(r.fields || {}).map(([k, v]) => clean(k, 30) + '=' + clean(v, 80)).join('  ')) },
@@ -127,7 +127,7 @@ const sorts = {
 };
 for (const [name, t] of Object.entries(tables)) for (const c of t.cols) c.s = name === 'queues' && c.f === 'oldest_since' ? 'since' : name === 'queues' && c.f === 'waiting' ? 'parked' : sorts[c.f] || c.f;
 
-tables.tree = { ...tables.actors, title: 'Tree', cli: 'actor tree' };
+tables.tree = { ...tables.actors, title: 'Tree', cli: 'actor tree', inOrder: true };
 
 // views of the rail, in groups.
 export const groups = [
@@ -149,9 +149,21 @@ export function command(view, params) {
   let c = 'troupe ' + (t ? t.cli : base[view] || 'status');
   if (view === 'trace' && params.cause) c += ' --cause ' + quote(params.cause);
   if (view === 'trace' && params.actor) c += ' ' + quote(params.actor);
-  if (t && params.q) c += ' --selector ' + quote(params.q);
-  if (t && params.sort) c += ' --sort ' + quote(params.sort);
+  if (t && params.q && !t.whole) c += ' --selector ' + quote(params.q);
+  if (t && params.sort && !t.whole && !t.inOrder) c += ' --sort ' + quote(params.sort);
   return c + (view === 'compare' ? '' : ' -o json');
+}
+
+// commandOf is the command line that shows one thing.
+export function commandOf(view, kind, key) {
+  const t = tables[view] || {};
+  return 'troupe ' + (t.one && kind !== '' ? t.one + ' ' + quote(key) : t.cli || 'status') + ' -o json';
+}
+
+// keyOf is the id by which the host knows what a row is about, which may not be that of the row.
+export function keyOf(view, id, row) {
+  const t = tables[view];
+  return (t && t.keyOf && row && t.keyOf(row)) || id;
 }
 
 export { span };

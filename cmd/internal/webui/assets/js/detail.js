@@ -4,7 +4,7 @@ import { h } from './dom.js';
 import * as net from './net.js';
 import { app, draw, toast, addressOf } from './store.js';
 import { clean, num, micros, bytes, ago, clock, brief, state, blame, bar, utc } from './fmt.js';
-import { tables, quote } from './cols.js';
+import { tables, quote, keyOf, commandOf } from './cols.js';
 import { verbsFor, begin } from './plan.js';
 import { stages } from './charts.js';
 
@@ -17,7 +17,7 @@ export function kindOf(view, row) {
 // inspectRow opens the drawer. tab: what to show first.
 export function inspectRow(view, id, row, tab = '') {
   const kind = kindOf(view, row);
-  const d = { view, id, kind, key: Object.hasOwn(row, 'id') && view === 'failures' ? row.id : id, tab, explain: null, more: null, timeline: null, mailbox: null, error: null };
+  const d = { view, id, kind, key: keyOf(view, id, row), tab, explain: null, more: null, timeline: null, mailbox: null, error: null };
   app.drawer = d;
   draw();
   load(d, row);
@@ -104,8 +104,7 @@ export function drawer(rowOf) {
   d.row = row;
   const actions = verbsFor(d.kind, row);
   const title = clean(row.label || row.path || row.name || d.key, 120);
-  const t = tables[d.view] || {};
-  const cli = () => 'troupe ' + (t.one && d.kind !== '' ? t.one + ' ' + quote(d.key) : (t.cli || 'status')) + ' -o json';
+  const cli = () => commandOf(d.view, d.kind, d.key);
   return h('aside', { class: 'drawer', id: 'drawer', 'aria-label': 'Details of ' + title, tabindex: '-1' },
     h('header', null, h('div', { class: 'grow' }, h('p', { class: 'kicker' }, clean(d.kind || d.view, 20)), h('h2', { title: clean(d.key) }, title), h('p', null, row.state ? state(row.paused ? 'paused' : row.state) : null, row.since ? h('span', { class: 'dim' }, '  for ', ago(row.since)) : null)),
       h('button', { class: 'icon', 'aria-label': 'Close the details (escape)', onclick: closeDrawer }, '×')),

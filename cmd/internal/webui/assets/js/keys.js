@@ -5,7 +5,7 @@ import { app, draw, go, set, pause, setEvery, toast, watch } from './store.js';
 import { mark, range } from './table.js';
 import { begin, close, verbsFor, trap } from './plan.js';
 import { inspectRow, closeDrawer, kindOf, matchOf } from './detail.js';
-import { tables, command, groups, quote } from './cols.js';
+import { tables, command, groups, quote, keyOf } from './cols.js';
 import { clean } from './fmt.js';
 import { h } from './dom.js';
 
@@ -120,7 +120,7 @@ export function targets(c, kind) {
   return { ids: [idOf(c.id, c.row)], match: matchOf({ view: app.view, key: idOf(c.id, c.row) }, c.row) };
 }
 
-const idOf = (id, row) => (app.view === 'failures' && row.id ? row.id : id);
+const idOf = (id, row) => keyOf(app.view, id, row);
 
 function markAll() {
   if (app.marks.size === rows.length && app.params.q && !app.allMatch) {

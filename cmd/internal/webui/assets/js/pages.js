@@ -110,7 +110,7 @@ export function appCharts(l) {
   const gap = a.value ? a.value.every_us / 1e6 : 0;
   return h('section', { class: 'charts' }, h('h2', null, clean(row.label || row.address, 60), ' ', state(row.state), h('span', { class: 'dim' }, gap ? `  per second, from samples every ${num(gap)} s, and live` : '')),
     a.error ? trouble(a.error) : null,
-    h('div', { class: 'plots' }, plot(all.map((x) => ({ at: x.at, v: x.running })), { title: 'Instances' }), plot(all.map((x) => ({ at: x.at, v: x.queued })), { title: 'Requests that wait' }),
+    all.length < 2 ? none('Plots begin with the second sample.') : h('div', { class: 'plots' }, plot(all.map((x) => ({ at: x.at, v: x.running })), { title: 'Instances' }), plot(all.map((x) => ({ at: x.at, v: x.queued })), { title: 'Requests that wait' }),
       charts.map(([f, title, unit]) => plot(rateOf(all, (x) => Number((x.metrics || {})[f] || 0)), { title, unit }))));
 }
 
@@ -134,7 +134,7 @@ export function chainPage() {
   const call = (x) => h('tr', { key: x.number }, h('td', { class: 'right' }, String(x.number)), h('td', null, h('b', null, clean(x.call, 60)), h('span', { class: 'dim below' }, clean(x.key, 80))), h('td', null, state(x.state)), h('td', { class: 'right' }, ago(x.since || x.accepted)), h('td', { class: 'right' }, x.block ? whole(x.block) : '–'), h('td', { class: 'right' }, num(x.tries || 0)), h('td', { class: 'bad' }, clean(x.error, 120)));
   const table = (head, rows, empty) => (rows.length ? h('div', { class: 'scroll' }, h('table', { class: 'plain' }, h('thead', null, h('tr', null, head.map(th))), h('tbody', null, rows))) : h('p', { class: 'dim' }, empty));
   return { live: l, body: h('div', { class: 'page' },
-    h('div', { class: 'bar-row' }, verbsFor('chain', { paused: !!c.paused, any: c.paused === undefined }).map((x) => h('button', { key: x.name, onclick: () => begin(x, { ids: ['chain'] }) }, x.action, h('kbd', null, x.key)))),
+    h('div', { class: 'bar-row' }, verbsFor('chain', { paused: !!c.paused }).map((x) => h('button', { key: x.name, onclick: () => begin(x, { ids: ['chain'] }) }, x.action, h('kbd', null, x.key)))),
     h('div', { class: 'tiles' }, tile('Head', whole(c.head), h('span', { class: 'dim' }, ago(c.head_since), ` · ${num(c.lag)} behind`)), tile('Final', whole(c.finalized), h('span', { class: 'dim' }, `${num(c.head - c.finalized)} may be undone`)), tile('Link', h('span', null, state(c.connected ? 'live' : 'lost')), h('span', { class: 'dim' }, clean(c.waiting || f.reason || 'waits for nothing', 120))),
       tile('Outbox', num(Object.values(c.outbox || {}).reduce((a, b) => a + b, 0)), bar(Object.values(c.outbox || {}).reduce((a, b) => a + b, 0), c.outbox_cap, 'of ' + num(c.outbox_cap))), tile('Reports', num(r.reports_settled_total), h('span', { class: 'dim' }, `${num(r.reports_open)} open · ${num(r.reports_refused_total)} refused`)), tile('Forks', num(c.forks_total), h('span', { class: 'dim' }, `${num(c.nonce_races_total)} nonce races`))),
     c.last_error ? h('p', { class: 'problem' }, clean(c.last_error, 300), h('span', { class: 'dim' }, ' ', ago(c.last_error_at), ' ago')) : null,

@@ -22,7 +22,7 @@ function fits(v, row) {
     case 'artifact.pin': return !(row.pins || []).length;
     case 'artifact.unpin': return (row.pins || []).length > 0 || row.any;
     case 'artifact.retry': return row.any || !row.state || row.state === 'failed';
-    case 'job.retry': return row.any || !row.submitted_at || row.state === 'settled';
+    case 'job.retry': return row.any || (!row.stage && (!row.submitted_at || row.state === 'settled'));
     case 'job.raise': case 'job.cancel': return row.any || !row.submitted_at || row.state !== 'settled';
     case 'letter.replay': return row.any || row.replayable;
     case 'app.start': return row.any || !row.state || ['stopped', 'failed', 'backoff'].includes(row.state);
@@ -105,12 +105,19 @@ async function follow(op, verb, ids) {
 const ready = (d) => d.plan && d.plan.count > 0 && !d.busy && (!d.plan.danger || d.typed.trim() === String(d.plan.count));
 const needsReason = (d) => d.verb.danger || d.what.selector || d.what.ids.length > 1;
 
+// What the command line calls a verb, where that is another word, and verbs of which there is one thing only.
+const words = { 'job.raise': 'job escalate', 'letter.replay': 'dead replay', 'letter.drop': 'dead drop' };
+const single = ['node', 'chain'];
+const unexplained = ['node.gc', 'node.reload']; // they take no reason
+
 export function cliOf(verb, what, args = {}, reason = '') {
-  let c = 'troupe ' + verb.kind.replace('letter', 'dead') + ' ' + verb.action;
+  let c = 'troupe ' + (words[verb.name] || verb.kind + ' ' + verb.action);
+  if (args.priority) c += ' --priority ' + quote(args.priority);
+  if (args.for_us) c += ' --for ' + Number(args.for_us) / 1e6 + 's';
+  if (reason && !unexplained.includes(verb.name)) c += ' --reason ' + quote(reason);
   if (what.selector) c += ' --selector ' + quote(what.selector);
-  else c += what.ids.slice(0, 50).map((i) => ' ' + quote(i)).join('');
-  for (const k in args) if (args[k]) c += ' --' + k.replace('_us', '') + ' ' + quote(args[k]);
-  if (reason) c += ' --reason ' + quote(reason);
+  if (args.level) c += ' ' + quote(args.level);
+  if (!what.selector && !single.includes(verb.kind)) c += what.ids.map((i) => ' ' + quote(i)).join('');
   return c;
 }
 
@@ -135,7 +142,7 @@ export function dialog() {
         h('dl', { class: 'plan' },
           h('dt', null, 'Targets'), h('dd', null, num(p.count)),
           sum(p, 'children') ? [h('dt', null, 'Children affected'), h('dd', null, num(sum(p, 'children')))] : null,
-          sum(p, 'lost') ? [h('dt', null, 'Work that is lost'), h('dd', { class: 'bad' }, num(sum(p, 'lost')) + ' jobs and runs')] : null,
+          sum(p, 'lost') ? [h('dt', null, 'Work that is lost'), h('dd', { class: 'bad' }, num(sum(p, 'lost')) + (sum(p, 'lost') === 1 ? ' job or run' : ' jobs and runs'))] : null,
           p.reason ? [h('dt', null, 'Why'), h('dd', null, clean(p.reason, 512))] : null,
           h('dt', null, 'Holds for'), h('dd', null, span((Date.parse(p.until) - now()) / 1000))),
         h('ul', { class: 'targets' }, p.targets.slice(0, most).map((t) => h('li', { key: t.id }, h('span', null, brief(t.id, 24), t.label ? h('span', { class: 'dim' }, ' ' + clean(t.label, 60)) : null), t.generation ? h('span', { class: 'dim' }, 'generation ' + t.generation) : null, t.state ? state(t.state) : null)), p.targets.length > most ? h('li', { class: 'dim' }, `and ${p.targets.length - most} more`) : null),
