@@ -24,7 +24,7 @@ const every = `Promise.all([import('/js/cols.js'), import('/js/plan.js'), fetch(
 	for (const v of verbs.verbs || verbs) {
 		const its = Object.fromEntries(v.args.map((a) => a.replace('?', '')).map((a) => [a, args[a]]));
 		all.push(plan.cliOf(v, { ids: ['one'] }, its, ''), plan.cliOf(v, { ids: ['one', "it's"] }, its, 'it\'s slow'));
-		if (!['node', 'chain'].includes(v.kind)) all.push(plan.cliOf(v, { ids: [], selector: 'state=busy age>5s' }, its, 'slow'));
+		if (!['node', 'chain'].includes(v.kind)) all.push(plan.cliOf(v, { ids: [], selector: 'state=busy age>5s' }, its, 'slow', [{ id: 'one' }]));
 	}
 	window.commands = [...new Set(all)].join('\n') + '\n';
 }).catch((e) => { window.commands = String(e); })`

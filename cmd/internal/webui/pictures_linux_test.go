@@ -42,7 +42,7 @@ func TestPictures(t *testing.T) {
 		b.cursorOn("01jqspinner")
 		b.keys(kb.Enter)
 		b.says(".stagelist", "waited for the preparation of its code")
-		b.says("#explain", "It waits")
+		b.says("#explain", "its own code")
 		take("web-story")
 	}
 	for _, name := range []string{"web-overview", "web-story"} {

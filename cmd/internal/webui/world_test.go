@@ -105,6 +105,7 @@ func world(actors int) *fake {
 		}
 		f.jobs = append(f.jobs, j)
 	}
+	f.jobs[53].ID, f.jobs[53].State, f.jobs[53].SettledAt = "01jqspinner", run.JobRunning, time.Time{}
 	f.jobs[57].ID, f.jobs[57].SubmittedAt = "01jqwaiting", ago(41*time.Second)
 	f.failing = []api.Failing{
 		{ID: f.arts[2].Key, Kind: "artifact", Blame: "suspect", Code: "suspect.worker_died", Message: "the worker died while it compiled; it is tried again by itself", At: ago(2 * time.Minute), Retryable: true, RetryAt: now.Add(8 * time.Minute), Tenant: "uid:1000"},
@@ -156,6 +157,10 @@ func timeline(id string) inspect.Timeline {
 func explained(id string) inspect.Explanation {
 	x := inspect.Explanation{ID: id, Kind: "job", State: "waiting", Summary: "It waits for a worker: all 8 are busy, and 6 jobs of higher priority are before it.", At: time.Now(),
 		Because: []inspect.Because{{ID: "execute", Kind: "queue", Words: "the queue has 47 jobs before a worker is free", Owner: "any worker that ends its run", Since: time.Now().Add(-41 * time.Second)}, {ID: "01jqspinner", Kind: "job", Words: "worker-1 runs a guest that has used 11.4 s of 12 s CPU", Owner: "its limit, in 0.6 s"}}, Advice: []string{"raise it with u, or kill the guest that spins"}}
+	if id == "01jqspinner" {
+		x.State, x.Summary, x.Advice = "running", "It waits for nothing but its own code, which has used 11.4 s of 12 s CPU.", []string{"troupe job cancel 01jqspinner"}
+		x.Because = []inspect.Because{{ID: "worker-1", Kind: "worker", Words: "its code runs on worker-1 for 9 s", Owner: "its limit, in 0.6 s of CPU", Since: time.Now().Add(-9 * time.Second)}}
+	}
 	if strings.HasPrefix(id, "troupe/") {
 		x.Kind, x.Summary = "actor", "It handles execute.Assign for 4 s; nothing else waits."
 	}

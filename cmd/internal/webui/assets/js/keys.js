@@ -70,7 +70,7 @@ function press(e) {
     case 'PageUp': return move(app.cursor - page());
     case '[': history.back(); return true;
     case ']': history.forward(); return true;
-    case '/': { const q = document.getElementById('query'); if (q) { q.focus(); q.select(); app.local.slash = Date.now(); } return true; }
+    case '/': { const q = document.getElementById('query'); if (q) { q.focus(); q.select(); app.local.slash = true; } return true; }
     case ':': openPalette(); return true;
     case '?': app.help = !app.help; draw(); return true;
     case 'f': pause(!app.paused); return true;

@@ -108,9 +108,11 @@ const needsReason = (d) => d.verb.danger || d.what.selector || d.what.ids.length
 // What the command line calls a verb, where that is another word, and verbs of which there is one thing only.
 const words = { 'job.raise': 'job escalate', 'letter.replay': 'dead replay', 'letter.drop': 'dead drop' };
 const single = ['node', 'chain'];
-const unexplained = ['node.gc', 'node.reload']; // they take no reason
+const unexplained = ['node.gc', 'node.reload', 'app.remove']; // they take no reason
+const unselected = ['app.remove']; // they take ids only
 
-export function cliOf(verb, what, args = {}, reason = '') {
+export function cliOf(verb, what, args = {}, reason = '', targets = []) {
+  if (what.selector && unselected.includes(verb.name)) what = { ids: targets.map((t) => t.id) };
   let c = 'troupe ' + (words[verb.name] || verb.kind + ' ' + verb.action);
   if (args.priority) c += ' --priority ' + quote(args.priority);
   if (args.for_us) c += ' --for ' + Number(args.for_us) / 1e6 + 's';
@@ -148,7 +150,7 @@ export function dialog() {
         h('ul', { class: 'targets' }, p.targets.slice(0, most).map((t) => h('li', { key: t.id }, h('span', null, brief(t.id, 24), t.label ? h('span', { class: 'dim' }, ' ' + clean(t.label, 60)) : null), t.generation ? h('span', { class: 'dim' }, 'generation ' + t.generation) : null, t.state ? state(t.state) : null)), p.targets.length > most ? h('li', { class: 'dim' }, `and ${p.targets.length - most} more`) : null),
         (p.excluded || []).length ? h('details', null, h('summary', null, `${p.excluded.length} left out`), h('ul', { class: 'targets' }, p.excluded.slice(0, most).map((x) => h('li', { key: x.id }, brief(x.id, 24), h('span', { class: 'dim' }, clean(x.why || x.code, 160)))))) : null,
         p.danger && p.count ? field(`Type ${p.count} to confirm`, 'typed', d.typed, (v) => { d.typed = v; }, { autocomplete: 'off' }) : null,
-        h('div', { class: 'buttons' }, h('button', { class: 'quiet', title: 'the command that does the same', onclick: async () => toast((await net.copy(cliOf(d.verb, d.what, d.args, d.reason))) ? 'Copied the command' : cliOf(d.verb, d.what, d.args, d.reason)) }, 'Copy as CLI'), h('span', { class: 'grow' }), h('button', { class: 'quiet', onclick: close }, 'Cancel'),
+        h('div', { class: 'buttons' }, h('button', { class: 'quiet', title: 'the command that does the same', onclick: async () => toast((await net.copy(cliOf(d.verb, d.what, d.args, d.reason, p.targets))) ? 'Copied the command' : cliOf(d.verb, d.what, d.args, d.reason, p.targets)) }, 'Copy as CLI'), h('span', { class: 'grow' }), h('button', { class: 'quiet', onclick: close }, 'Cancel'),
           h('button', { class: d.verb.danger ? 'primary risky' : 'primary', id: 'apply', disabled: !ready(d), onclick: apply }, d.busy ? 'Asking…' : p.count ? d.verb.action[0].toUpperCase() + d.verb.action.slice(1) + ' ' + num(p.count) : 'Nothing to do')),
       ]));
 }

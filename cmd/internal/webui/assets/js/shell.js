@@ -78,7 +78,8 @@ function query(live) {
   const wrong = live && live.state === 'refused' && live.error;
   const column = wrong && Number((/column (\d+)/.exec(wrong.error.message + ' ' + wrong.hint) || [])[1]);
   const put = (typed) => {
-    const t = Date.now() - (app.local.slash || 0) < 300 && typed === '/' ? '' : typed; // the key that led here
+    const t = app.local.slash && typed === '/' ? '' : typed; // the key that led here
+    app.local.slash = false;
     app.local.query = { view: app.view, text: t, open: true, at: -1, list: null }; complete(t); draw(); };
   const done = (t) => { app.local.query = null; app.allMatch = false; set({ q: t.trim() }); };
   return h('div', { class: 'querybar' },

@@ -11,7 +11,14 @@ const beyond = 8; // rows above and below what is in sight
 // columnsFor leaves out what a narrow window has no room for.
 function columnsFor(t, narrow) {
   const width = narrow || window.innerWidth;
-  return t.cols.filter((c) => c.p <= (width < 560 ? 1 : width < 1000 ? 2 : 3));
+  const cols = t.cols.filter((c) => c.p <= (width < 560 ? 1 : width < 1000 ? 2 : 3));
+  const least = (c) => Number(/\d+/.exec(c.w)[0]) + 12; // with the gap
+  for (let rest = width - 52 - cols.reduce((n, c) => n + least(c), 0), p = 3; rest < 0 && p > 1;) {
+    const at = cols.findLastIndex((c) => c.p === p);
+    if (at < 0) p--;
+    else rest += least(cols.splice(at, 1)[0]);
+  }
+  return cols;
 }
 
 let place = 0; // how far the table is scrolled
