@@ -3,6 +3,7 @@ package webui
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -205,7 +206,7 @@ func (b *tab) until(expression string) {
 	defer cancel()
 	_, err := chromedp.Run(ctx, chromedp.Poll[bool]("!!("+expression+")", chromedp.WithPollingInterval(30*time.Millisecond), chromedp.WithPollingTimeout(patience)))
 	if err != nil {
-		b.shoot("failed-" + strings.ReplaceAll(b.t.Name(), "/", "-"))
+		b.picture("failed-" + strings.ReplaceAll(b.t.Name(), "/", "-"))
 		text := value[string](b, `document.body.innerText.slice(0, 1500)`)
 		b.t.Fatalf("never: %s\n%v\n%v\n%s", expression, err, b.problems, text)
 	}
@@ -228,8 +229,17 @@ func (b *tab) goTo(hash string) {
 	b.until(fmt.Sprintf(`location.hash === %s && (document.querySelector('nav [aria-current]') || {hash: ''}).hash === %q`, h, view))
 }
 
-// shoot keeps a picture as build output.
+// screens has pictures kept of all that is shown, which takes half of the time of the tests.
+var screens = flag.Bool("screens", false, "keep pictures of each view in .bin/screens, in both themes")
+
+// shoot keeps a picture as build output, on demand.
 func (b *tab) shoot(name string) {
+	if *screens {
+		b.picture(name)
+	}
+}
+
+func (b *tab) picture(name string) {
 	dir := filepath.Join("..", "..", "..", ".bin", "screens")
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
@@ -261,7 +271,11 @@ func TestChromiumEveryView(t *testing.T) {
 		f.queues[1].Parked["normal"] = 20 + n%30
 	}
 	b := visit(t, browser, f, 1440, 900)
-	for _, theme := range []string{"light", "dark"} {
+	themes := []string{"light"}
+	if *screens {
+		themes = append(themes, "dark")
+	}
+	for _, theme := range themes {
 		b.do(fmt.Sprintf(`document.documentElement.dataset.theme = %q`, theme))
 		for _, v := range allViews {
 			hash := "#/" + v
