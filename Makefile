@@ -20,7 +20,7 @@ export CGO_ENABLED = 0
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test sim chaos timed race race-host race-blobs race-store lint fmt tidy bench bench-peers microbench counts fuzz testdata gas-fit cross ci real golden truth truth-peers undefended
+.PHONY: help build run test sim chaos timed race race-host race-blobs race-store lint fmt tidy docs bench bench-peers microbench counts fuzz testdata gas-fit cross ci real golden truth truth-peers undefended
 
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -81,6 +81,10 @@ fmt: ## format all Go files
 
 tidy: ## tidy go.mod and go.sum
 	go mod tidy
+
+docs: ## the reference of all commands, cmd/REFERENCE.md, from the table of verbs
+	@mkdir -p $(BIN)
+	go run ./cmd/troupe docs markdown >$(BIN)/REFERENCE.md && mv $(BIN)/REFERENCE.md cmd/REFERENCE.md
 
 bench: build ## goals, what is measured, and peers; BENCHTIME=1s, OUT=file, PEERS=no (they need a C compiler), BENCHFLAGS='-only warm,starts'
 	@go build -trimpath -o $(BIN)/bench-table ./testdata/bench/table

@@ -119,7 +119,7 @@ func (l *life) openTLS(s *control.Server, f *operatorFlags) (net.Listener, error
 
 const (
 	auditedLines = 1000    // of the audit log in a bundle
-	maxRecording = 1 << 28 // of what the cores were given
+	maxRecording = 1 << 30 // of what the cores were given
 )
 
 // snapshot writes a bundle.
@@ -136,7 +136,10 @@ func (l *life) snapshot(ctx context.Context, w io.Writer, h running, why string)
 	}
 	var recording io.Reader
 	given := &limitedBuffer{most: maxRecording}
-	if err := h.Recording(ctx, given); err == nil && given.Len() > 0 { // a host that does not record is seen without
+	switch err := h.Recording(ctx, given); {
+	case err != nil:
+		b.Missing["recording"] = fault.Quote(err.Error())
+	case given.Len() > 0: // a host that does not record is seen without
 		recording = given
 	}
 	return bundle.Write(w, b, recording)

@@ -53,6 +53,7 @@ var hostSettings = []struct{ flag, field, what string }{
 	{"blob-bytes", "Apps.BlobBytes", "blobs of apps take at most SIZE on disk, and what --job-bytes leaves free"},
 	{"listen-ports", "Apps.ListenFrom", "apps may listen on the TCP ports FROM-TO, if their manifests say so too (default none)"},
 	{"egress-private", "Apps.EgressPrivate", "apps may connect to addresses outside of the public network that are in LIST, like 10.1.0.0/16, if their manifests say so too (default none)"},
+	{"record", "RecordBytes", "keep what actors were given lately in SIZE of memory, for 'troupe replay'; it holds what messages hold (default: nothing)"},
 	{"key-file", "Apps.KeyFile", "FILE has 32 bytes or more that lock and unlock the worker key (default: it is kept in clear)"},
 }
 
@@ -68,7 +69,7 @@ func (f *serveFlags) add(fs *pflag.FlagSet) {
 		"ExecuteWorkers": count{p: &c.ExecuteWorkers}, "ExecuteWorkersCritical": count{p: &c.ExecuteWorkersCritical},
 		"SpareWorkers": count{&c.SpareWorkers, "none"},
 		"CrossCheck":   count{p: &c.CrossCheck}, "ClockStep": step{(*span)(&c.ClockStep)},
-		"CacheBytes": (*size)(&c.CacheBytes), "JobBytes": (*size)(&c.JobBytes),
+		"CacheBytes": (*size)(&c.CacheBytes), "JobBytes": (*size)(&c.JobBytes), "RecordBytes": (*size)(&c.RecordBytes),
 		"RetryCooldown": upTo((*span)(&c.RetryCooldown), 24*time.Hour), "Quarantine": upTo((*span)(&c.Quarantine), 24*time.Hour),
 		"StopTimeout":  upTo((*span)(&c.StopTimeout), time.Hour),
 		"JobKeep":      limit{(*span)(&c.JobKeep), leastKeep, mostKeep},

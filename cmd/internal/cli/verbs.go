@@ -24,7 +24,7 @@ func (a *app) table() verb {
 		},
 		exits: allExits(),
 		verbs: []verb{
-			a.runVerb(), a.submitVerb(), a.serveVerb(), a.devVerb(), a.statusVerb(), a.topVerb(), a.bundleVerb(), a.jobVerb(), a.queueVerb(), a.artifactVerb(),
+			a.runVerb(), a.submitVerb(), a.serveVerb(), a.devVerb(), a.statusVerb(), a.topVerb(), a.bundleVerb(), a.replayVerb(), a.jobVerb(), a.queueVerb(), a.artifactVerb(),
 			a.appVerb(), a.blobVerb(), a.sessionVerb(), a.reportsVerb(), a.keyVerb(),
 			a.chainVerb(), a.ticketVerb(), a.marketVerb(), a.requestVerb(), a.ipVerb(), a.minerVerb(), a.demoVerb(),
 			a.configVerb(), a.contextVerb(), a.tokenVerb(),
