@@ -21,5 +21,6 @@ func Recorded() []reflect.Type {
 		reflect.TypeFor[StartVerify](), reflect.TypeFor[StartPin](), reflect.TypeFor[Retried](), reflect.TypeFor[Quarantined](),
 		reflect.TypeFor[Reply](), reflect.TypeFor[Listed](), reflect.TypeFor[Shown](), reflect.TypeFor[Done](),
 		reflect.TypeFor[HasPruned](),
+		reflect.TypeFor[Left](), reflect.TypeFor[Stand](), reflect.TypeFor[Lift](), reflect.TypeFor[Pause](), reflect.TypeFor[Underway](), reflect.TypeFor[trailed](),
 	}
 }

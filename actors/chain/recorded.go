@@ -18,5 +18,6 @@ func Recorded() []reflect.Type {
 		reflect.TypeFor[Hangup](), reflect.TypeFor[Wake](), reflect.TypeFor[Stuck](), reflect.TypeFor[Refuse](),
 		reflect.TypeFor[Requeue](), reflect.TypeFor[Shown](), reflect.TypeFor[Ended](), reflect.TypeFor[Listed](),
 		reflect.TypeFor[Stated](), reflect.TypeFor[Adopted](),
+		reflect.TypeFor[Paused](), reflect.TypeFor[Pause](),
 	}
 }

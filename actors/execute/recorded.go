@@ -13,5 +13,6 @@ func Recorded() []reflect.Type {
 		reflect.TypeFor[StartWorker](), reflect.TypeFor[RunOn](), reflect.TypeFor[StopWorker](), reflect.TypeFor[Answer](),
 		reflect.TypeFor[Began](), reflect.TypeFor[Gone](), reflect.TypeFor[Grant](), reflect.TypeFor[Revoke](),
 		reflect.TypeFor[Room](), reflect.TypeFor[Requeue](), reflect.TypeFor[Show](), reflect.TypeFor[TickAt](),
+		reflect.TypeFor[Recycle](), reflect.TypeFor[Pause](), reflect.TypeFor[Purge](), reflect.TypeFor[Done](), reflect.TypeFor[Purged](),
 	}
 }

@@ -16,5 +16,6 @@ func Recorded() []reflect.Type {
 		reflect.TypeFor[RaiseRun](), reflect.TypeFor[Wake](), reflect.TypeFor[Stuck](), reflect.TypeFor[Refuse](),
 		reflect.TypeFor[Requeue](), reflect.TypeFor[Reply](), reflect.TypeFor[Listed](), reflect.TypeFor[Counted](),
 		reflect.TypeFor[Revoked](), reflect.TypeFor[Drained](),
+		reflect.TypeFor[Pause](), reflect.TypeFor[Purge](), reflect.TypeFor[Inspect](), reflect.TypeFor[Underway](), reflect.TypeFor[Trace](), reflect.TypeFor[trailed](), reflect.TypeFor[Done](), reflect.TypeFor[Shown](), reflect.TypeFor[Flown](), reflect.TypeFor[HasTraced](),
 	}
 }

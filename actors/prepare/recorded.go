@@ -12,5 +12,6 @@ func Recorded() []reflect.Type {
 		reflect.TypeFor[StartWorker](), reflect.TypeFor[StopWorker](), reflect.TypeFor[Steer](), reflect.TypeFor[Tell](),
 		reflect.TypeFor[Discard](), reflect.TypeFor[Answer](), reflect.TypeFor[Raised](), reflect.TypeFor[Requeue](),
 		reflect.TypeFor[AllCanceled](), reflect.TypeFor[Show](), reflect.TypeFor[WakeAfter](),
+		reflect.TypeFor[Pause](), reflect.TypeFor[Purge](), reflect.TypeFor[Done](), reflect.TypeFor[Purged](),
 	}
 }
