@@ -12,7 +12,7 @@ import (
 )
 
 // How much is kept of the use of apps: for an hour a sample each 10 s, for a day one each 5 min. Time in which nothing changed takes two
-// samples, however long it is. An app takes at most 160 KiB, all of them 40 MiB. Nothing of it is kept over a restart.
+// samples, however long it is. An app takes at most 300 KiB, all of them 75 MiB. Nothing of it is kept over a restart.
 const (
 	historyEvery  = 10 * time.Second
 	historyFine   = 360
