@@ -33,7 +33,7 @@ func (h *Host) WriteMetrics(ctx context.Context, w io.Writer) error {
 // look is what a scrape sees.
 func (h *Host) look(ctx context.Context) (metrics.State, error) {
 	i, err := h.Inspect(ctx)
-	return metrics.State{Host: i, Bugs: h.system.Bugs()}, err
+	return metrics.State{Host: i, Bugs: h.system.Bugs(), Dead: len(h.system.DeadLetters())}, err
 }
 
 // refused counts a request that is refused at the door, and returns why.

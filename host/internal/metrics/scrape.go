@@ -21,6 +21,7 @@ import (
 type State struct {
 	Host inspect.Host
 	Bugs uint64 // contained by the kernel
+	Dead int    // letters that are remembered
 }
 
 // lookWait bounds the look at the host: it goes through the mailboxes of actors that may be busy.
@@ -79,6 +80,7 @@ var (
 	ready       = gauge("ready", "1 while the host accepts work.")
 	inProgress  = gauge("requests_in_progress", "Requests that are admitted and not answered.")
 	warnings    = gauge("health_warnings", "1 for each lasting condition that an operator should know.", "code")
+	deadLetters = gauge("dead_letters", "Messages that were refused or never delivered and are remembered; the oldest give way.")
 	bugs        = total("bugs_total", "Bugs that were contained: panics, answers given twice.")
 
 	depth    = gauge("queue_depth", "Jobs that wait.", "queue", "priority")
@@ -86,6 +88,7 @@ var (
 	capacity = gauge("queue_capacity", "Jobs that may wait.", "queue")
 	oldest   = gauge("queue_oldest_seconds", "How long the oldest waits; 0: none does.", "queue")
 	refusals = total("queue_refused_total", "Jobs that were refused since the queue was full.", "queue")
+	paused   = gauge("queue_paused", "1 while an operator has the queue begin nothing.", "queue")
 	poolSize = gauge("pool_size", "Worker processes that there may be: soft; hard while critical work waits.", "queue", "bound")
 	workers  = gauge("workers", "Worker processes that live.", "kind", "state")
 
@@ -108,14 +111,15 @@ var (
 	actorRefused  = total("actor_refused_total", "Messages that a mailbox refused: none is lost, its sender is answered.", "actor")
 	actorHandled  = total("actor_handled_total", "Messages that were handled.", "actor")
 	actorRestarts = gauge("actor_recent_restarts", "Restarts within the window that the supervisor looks at.", "actor")
+	actorPaused   = gauge("actor_paused", "Actors whose work lane an operator has wait.", "actor")
 	actorGaveUp   = gauge("actor_given_up", "Actors that failed too often.", "actor")
 )
 
 var allPulled = []pulled{
-	buildInfo, sandboxInfo, startTime, inspected, ready, inProgress, warnings, bugs,
-	depth, running, capacity, oldest, refusals, poolSize, workers,
+	buildInfo, sandboxInfo, startTime, inspected, ready, inProgress, warnings, deadLetters, bugs,
+	depth, running, capacity, oldest, refusals, paused, poolSize, workers,
 	entries, cacheBytes, unstored, storeEntries, storeBytes, storeDisk, storeLimit, storeMemory, storeFree, storeReserve, storeBallast, storeClosed,
-	jobs, actorDepth, actorRefused, actorHandled, actorRestarts, actorGaveUp,
+	jobs, actorDepth, actorRefused, actorHandled, actorRestarts, actorPaused, actorGaveUp,
 }
 
 // scrape is one look at a host, as a prometheus.Collector.
@@ -144,6 +148,7 @@ func (c scrape) Collect(out chan<- prometheus.Metric) {
 	put(inspected, truth(c.whole))
 	put(ready, truth(h.Ready && !h.Draining))
 	put(inProgress, float64(h.Requests))
+	put(deadLetters, float64(c.Dead))
 	put(bugs, float64(c.Bugs))
 	seen := map[string]bool{}
 	for _, w := range h.Health {
@@ -163,9 +168,13 @@ func (c scrape) Collect(out chan<- prometheus.Metric) {
 
 type putter func(p pulled, v float64, labels ...string)
 
+const queueJobs = "jobs"
+
+var queueNames = [...]string{"prepare", "execute", queueJobs}
+
 func (c scrape) queues(put putter) {
 	for _, q := range c.Host.Queues {
-		if q.Name != "prepare" && q.Name != "execute" {
+		if !slices.Contains(queueNames[:], q.Name) {
 			continue
 		}
 		for p := run.Background; p <= run.Critical; p++ {
@@ -179,6 +188,10 @@ func (c scrape) queues(put putter) {
 		}
 		put(oldest, wait.Seconds(), q.Name)
 		put(refusals, float64(q.Refused), q.Name)
+		put(paused, truth(!q.PausedSince.IsZero()), q.Name)
+		if q.Name == queueJobs { // it has no workers of its own
+			continue
+		}
 		put(poolSize, float64(q.Soft), q.Name, "soft")
 		put(poolSize, float64(q.Hard), q.Name, "hard")
 	}
@@ -237,8 +250,8 @@ func (c scrape) cache(put putter) {
 // actors sums up actors by kind. Workers come and go, so what they counted is not a counter.
 func (c scrape) actors(put putter) {
 	type sum struct {
-		depth, restarts, gaveUp int
-		refused, handled        uint64
+		depth, restarts, paused, gaveUp int
+		refused, handled                uint64
 	}
 	kinds := map[string]*sum{}
 	for _, a := range c.Host.Actors {
@@ -256,6 +269,9 @@ func (c scrape) actors(put putter) {
 		s.restarts += a.Restarts
 		s.refused += a.Refused
 		s.handled += a.Handled
+		if a.Paused {
+			s.paused++
+		}
 		if a.State == "gave_up" {
 			s.gaveUp++
 		}
@@ -264,6 +280,7 @@ func (c scrape) actors(put putter) {
 		name := fault.Quote(k)
 		put(actorDepth, float64(s.depth), name)
 		put(actorRestarts, float64(s.restarts), name)
+		put(actorPaused, float64(s.paused), name)
 		put(actorGaveUp, float64(s.gaveUp), name)
 		if !strings.HasSuffix(k, "worker") {
 			put(actorRefused, float64(s.refused), name)
