@@ -38,13 +38,17 @@ func (s *seen) guestID(id uint64) string {
 	return guestRun + "-" + strconv.FormatUint(id, 10)
 }
 
+// engineOfGuests is the engine of all workers that guests are run by; the interpreter only repeats runs, for a comparison.
+const engineOfGuests = "compiler"
+
 // Guests returns every run that is under way: those of requests, whatever way they go, of jobs, of instances of apps, and
 // preparations.
 //
 // What is known, and when: stage, priority, limits and worker always. CPU time while a worker has the run, by the account that the
 // system keeps of its process: of runs that stand behind one another in one worker, only the first is charged. Gas and memory of a
 // guest of an app as it said last, with a question or with its turn; of any other run only its worker knows, and tells at the end.
-// Calls by import of instances of apps. Preparations show the CPU time of their worker.
+// A memory never shrinks, so that what it was last is its peak. Engine of a guest that has a worker. Calls by import and open handles of
+// instances of apps. Preparations show the CPU time of their worker.
 func (h *Host) Guests(ctx context.Context) ([]inspect.Guest, error) {
 	s, err := h.see(ctx)
 	if err != nil {
@@ -80,7 +84,7 @@ func (h *Host) guests(s *seen) []inspect.Guest {
 		if g == nil {
 			g = add(r.Job.Run, s.ofRide(r))
 		}
-		g.Worker, g.Gas, g.MemoryBytes = r.Worker, r.Gas, r.Memory
+		g.Worker, g.Engine, g.Gas, g.MemoryBytes, g.MemoryPeak = r.Worker, engineOfGuests, r.Gas, r.Memory, r.Memory
 		if r.Runs {
 			g.CPUMicros = r.CPU.Microseconds()
 		}
@@ -197,7 +201,7 @@ func (a *apps) showInstances(byRun map[uint64]*inspect.Guest) {
 			continue
 		}
 		v.ID, v.Kind = guestInstance+"-"+strconv.FormatUint(id, 10), guestInstance
-		v.CodeHash = g.code
+		v.CodeHash, v.Handles = g.code, g.Handles()
 		if g.asks == nil {
 			continue
 		}

@@ -252,6 +252,13 @@ func (i *Instance) full() bool {
 	return i.fullLocked()
 }
 
+// Handles is how many handles the guest has open.
+func (i *Instance) Handles() int {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return len(i.handles)
+}
+
 // give answers with the handle of a resource, or gives it back.
 func (i *Instance) give(r resource, more ...uint64) run.Answer {
 	h, errno := i.add(r)
