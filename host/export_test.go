@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"sync"
 	"testing"
 
 	"github.com/troupehost/troupe/actors/cache"
@@ -74,6 +75,12 @@ func (h *Host) Placed() follow.Agent { return h.placed }
 // HoldApp stops an app as the chain does.
 func (h *Host) HoldApp(ctx context.Context, address string) (inspect.App, error) {
 	return h.holdApp(ctx, address)
+}
+
+// Wedge has the cache handle a message until release is called.
+func (h *Host) Wedge() (release func(), err error) {
+	held := make(chan struct{})
+	return sync.OnceFunc(func() { close(held) }), h.cache.Send(cache.List{Reply: kernel.ReplyFunc(func([]inspect.Artifact, error) { <-held })})
 }
 
 // Crowd spawns actors that do nothing.

@@ -369,7 +369,8 @@ func TestGuestOfAnApp(t *testing.T) {
 	m := appOf(t, h, "loop", func(m *manifest.Manifest) { m.OnDemand = false })
 	address := deploy(t, h, m).Address
 	g := guestThat(t, h, func(g *inspect.Guest) bool { return g.Kind == "instance" && g.App == address && g.Gas > 0 })
-	if g.Stage != "running" || g.Worker == "" || g.CodeHash == "" || g.CPUMicros <= 0 || g.MemoryCap <= 0 {
+	if g.Stage != "running" || g.Worker == "" || g.CodeHash == "" || g.CPUMicros <= 0 || g.MemoryCap <= 0 ||
+		g.Engine != "compiler" || g.MemoryPeak != g.MemoryBytes || g.Cause == "" {
 		t.Errorf("%+v", g)
 	}
 	guestThat(t, h, func(o *inspect.Guest) bool { return o.ID == g.ID && o.Gas > g.Gas })
