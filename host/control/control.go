@@ -118,6 +118,7 @@ type Options struct {
 	Group        int           // id of the group of operators, who may use the socket too. Default 0: there is none
 	GroupRights  []api.Right   // what they may do there. Default: view
 	MaxStreams   int           // event streams at once. Default 256
+	CallerMost   int           // event streams at once of one caller. Default a quarter of MaxStreams
 	SlowStream   time.Duration // for a caller to take one event of such a stream. Default 30 s
 	Heartbeat    time.Duration // between signs of life on them. Default 15 s
 	AuditDir     string        // where the audit log is. Default: in memory
@@ -147,6 +148,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MaxStreams == 0 {
 		o.MaxStreams = 256
+	}
+	if o.CallerMost == 0 {
+		o.CallerMost = max(1, o.MaxStreams/4)
 	}
 	orRights := func(p *[]api.Right, v ...api.Right) {
 		if *p == nil {
@@ -182,6 +186,7 @@ type Server struct {
 	streams  chan struct{} // slots of event streams
 	making   chan struct{} // slots of frames that are being made
 	held     atomic.Int64  // see sse
+	mine     tally         // streams by caller
 	door     atomic.Pointer[door]
 	audit    *audit.Log
 	auditErr error
@@ -198,7 +203,8 @@ type Server struct {
 func New(h Host, opts Options) *Server {
 	opts = opts.withDefaults()
 	base, end := context.WithCancelCause(context.Background())
-	s := &Server{host: gate{h}, opts: opts, uid: os.Geteuid(), base: base, end: end, answers: newAnswers()}
+	s := &Server{opts: opts, uid: os.Geteuid(), base: base, end: end, answers: newAnswers()}
+	s.host = gate{h, s.Audited, newShown()}
 	s.slots, s.probes = make(chan struct{}, opts.MaxRequests), make(chan struct{}, opts.MaxRequests)
 	s.streams, s.making = make(chan struct{}, opts.MaxStreams), make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
 	var err error

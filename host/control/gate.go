@@ -6,12 +6,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/troupehost/troupe/actors/chain"
+	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/inspect"
 	"github.com/troupehost/troupe/actors/meter"
 	"github.com/troupehost/troupe/actors/run"
+	"github.com/troupehost/troupe/artifacts/manifest"
 	"github.com/troupehost/troupe/host"
 	"github.com/troupehost/troupe/host/control/api"
 )
@@ -19,7 +20,11 @@ import (
 // gate stands between the handlers and the host. It is the one place where a dry run stops, where a caller that may not change
 // anything is stopped again should a handler have forgotten to, and where callers that are confined to their own things meet
 // nothing else. Calls without a visit in their context are the server's own.
-type gate struct{ Host }
+type gate struct {
+	Host
+	audited func() error // why the audit log is not on disk; nil: it is
+	shown   *shown
+}
 
 // pass is asked before anything is changed.
 func pass(ctx context.Context, target string) error {
@@ -54,6 +59,9 @@ type ownSet struct {
 
 const maxOwn = 10_000
 
+// bareHash is a hash of code in hex digits; manifests name its kind before them.
+func bareHash(text string) string { return strings.TrimPrefix(text, "sha256:") }
+
 func (g gate) own(ctx context.Context) (*ownSet, error) {
 	v := visitOf(ctx)
 	o := &v.own
@@ -68,7 +76,7 @@ func (g gate) own(ctx context.Context) (*ownSet, error) {
 			}
 			for _, a := range apps {
 				if a.Tenant == tenant {
-					o.apps[a.Address], o.codes[a.CodeHash] = true, true
+					o.apps[a.Address], o.codes[bareHash(a.CodeHash)] = true, true
 				}
 			}
 			if next <= after {
@@ -82,7 +90,7 @@ func (g gate) own(ctx context.Context) (*ownSet, error) {
 			return
 		}
 		for _, w := range warm {
-			o.codes[w.CodeHash] = true
+			o.codes[bareHash(w.CodeHash)] = true
 		}
 		jobs, _, err := g.Host.Jobs(ctx, host.JobFilter{Tenant: tenant, Limit: api.MaxPage})
 		if err != nil {
@@ -91,7 +99,7 @@ func (g gate) own(ctx context.Context) (*ownSet, error) {
 		}
 		for _, j := range jobs {
 			if j.Tenant == tenant {
-				o.codes[j.CodeHash] = true
+				o.codes[bareHash(j.CodeHash)] = true
 			}
 		}
 	})
@@ -131,7 +139,7 @@ func (g gate) ownArtifact(ctx context.Context, key string) error {
 		return err
 	}
 	o, err := g.own(ctx)
-	if err == nil && !o.codes[a.CodeHash] && !slices.Contains(a.Pins, tenant) {
+	if err == nil && !o.codes[bareHash(a.CodeHash)] && !slices.Contains(a.Pins, tenant) {
 		err = hidden("artifact", key)
 	}
 	return err
@@ -158,21 +166,21 @@ func withhold(ctx context.Context, j run.Job) run.Job {
 }
 
 func (g gate) Execute(ctx context.Context, r host.Request) (run.Receipt, error) {
-	if err := pass(ctx, r.CodeHash); err != nil {
+	if err := first(g.ownCode(ctx, r.Code, r.CodeHash), pass(ctx, r.CodeHash)); err != nil {
 		return run.Receipt{}, err
 	}
 	return g.Host.Execute(ctx, r)
 }
 
 func (g gate) Precheck(ctx context.Context, r host.CodeRequest) (host.Judgement, error) {
-	if err := pass(ctx, r.CodeHash); err != nil {
+	if err := first(g.ownCode(ctx, r.Code, r.CodeHash), pass(ctx, r.CodeHash)); err != nil {
 		return host.Judgement{}, err
 	}
 	return g.Host.Precheck(ctx, r)
 }
 
 func (g gate) HeadsUp(ctx context.Context, r host.CodeRequest) error {
-	if err := pass(ctx, r.CodeHash); err != nil {
+	if err := first(g.ownCode(ctx, r.Code, r.CodeHash), pass(ctx, r.CodeHash)); err != nil {
 		return err
 	}
 	return g.Host.HeadsUp(ctx, r)
@@ -219,14 +227,14 @@ func (g gate) RaiseArtifact(ctx context.Context, key string, p run.Priority, by 
 }
 
 func (g gate) Prune(ctx context.Context) (host.PruneReport, error) {
-	if err := pass(ctx, ""); err != nil {
+	if err := first(serves(ctx), pass(ctx, "")); err != nil {
 		return host.PruneReport{}, err
 	}
 	return g.Host.Prune(ctx)
 }
 
 func (g gate) Submit(ctx context.Context, r host.JobRequest) (run.Job, error) {
-	if err := pass(ctx, r.CodeHash); err != nil {
+	if err := first(g.ownCode(ctx, r.Code, r.CodeHash), pass(ctx, r.CodeHash)); err != nil {
 		return run.Job{}, err
 	}
 	j, err := g.Host.Submit(ctx, r)
@@ -270,7 +278,7 @@ func (g gate) Revoke(ctx context.Context, tenant, tag string) (int, error) {
 }
 
 func (g gate) Warm(ctx context.Context, r host.CodeRequest) (inspect.Warm, error) {
-	if err := pass(ctx, r.CodeHash); err != nil {
+	if err := first(g.ownCode(ctx, r.Code, r.CodeHash), pass(ctx, r.CodeHash)); err != nil {
 		return inspect.Warm{}, err
 	}
 	return g.Host.Warm(ctx, r)
@@ -291,15 +299,38 @@ func asTenant(ctx context.Context, tenant string) error {
 	return nil
 }
 
+// ownNeeds lets a confined caller deploy what consists of blobs that it may read.
+func (g gate) ownNeeds(ctx context.Context, text []byte) error {
+	if _, yes := confinedTo(ctx); !yes {
+		return nil
+	}
+	m, err := manifest.Decode(text)
+	if err != nil {
+		return nil // the host says what is wrong
+	}
+	names := []string{m.CodeHash}
+	for _, b := range m.Blobs {
+		names = append(names, b.Key)
+	}
+	for _, name := range names {
+		if err := g.ownBlob(ctx, name); fault.CodeOf(err) == fault.CallerNotFound {
+			return fault.New(fault.CallerBlobMissing, "blob", fault.Quote(name), nil)
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (g gate) Deploy(ctx context.Context, r host.DeployRequest) (inspect.App, error) {
-	if err := first(asTenant(ctx, r.Tenant), pass(ctx, "")); err != nil {
+	if err := first(asTenant(ctx, r.Tenant), g.ownNeeds(ctx, r.Manifest), pass(ctx, "")); err != nil {
 		return inspect.App{}, err
 	}
 	return g.Host.Deploy(ctx, r)
 }
 
 func (g gate) Announce(ctx context.Context, r host.DeployRequest) error {
-	if err := first(asTenant(ctx, r.Tenant), pass(ctx, "")); err != nil {
+	if err := first(asTenant(ctx, r.Tenant), g.ownNeeds(ctx, r.Manifest), pass(ctx, "")); err != nil {
 		return err
 	}
 	return g.Host.Announce(ctx, r)
@@ -375,7 +406,11 @@ func (g gate) PutBlob(ctx context.Context, hash string, r io.Reader) (inspect.Bl
 	if err := pass(ctx, hash); err != nil {
 		return inspect.Blob{}, err
 	}
-	return g.Host.PutBlob(ctx, hash, r)
+	b, err := g.Host.PutBlob(ctx, hash, r)
+	if err == nil {
+		g.shown.add(ctx, b.Hash)
+	}
+	return b, err
 }
 
 func (g gate) RemoveBlob(ctx context.Context, hash string) error {
@@ -474,92 +509,4 @@ func (g gate) AdoptChain(ctx context.Context, genesis [32]byte) error {
 		return err
 	}
 	return g.Host.AdoptChain(ctx, genesis)
-}
-
-func (g gate) change(ctx context.Context, target string, f func() error) error {
-	if err := pass(ctx, target); err != nil {
-		return err
-	}
-	return f()
-}
-
-// onActor is a change of one actor; one that serves an app of somebody else is not there.
-func (g gate) onActor(ctx context.Context, path string, f func() error) error {
-	if _, yes := confinedTo(ctx); yes {
-		if _, err := g.Actor(ctx, path); err != nil {
-			return err
-		}
-	}
-	return g.change(ctx, path, f)
-}
-
-func (g gate) PauseActor(ctx context.Context, path string, n uint64) error {
-	return g.onActor(ctx, path, func() error { return g.Host.PauseActor(ctx, path, n) })
-}
-
-func (g gate) ResumeActor(ctx context.Context, path string, n uint64) error {
-	return g.onActor(ctx, path, func() error { return g.Host.ResumeActor(ctx, path, n) })
-}
-
-func (g gate) RestartActor(ctx context.Context, path string, n uint64) error {
-	return g.onActor(ctx, path, func() error { return g.Host.RestartActor(ctx, path, n) })
-}
-
-func (g gate) KillActor(ctx context.Context, path string, n uint64) error {
-	return g.onActor(ctx, path, func() error { return g.Host.KillActor(ctx, path, n) })
-}
-
-func (g gate) ActorLogLevel(ctx context.Context, path, level string, lasts time.Duration) error {
-	return g.onActor(ctx, path, func() error { return g.Host.ActorLogLevel(ctx, path, level, lasts) })
-}
-
-// onWorker is a change of one worker; one that belongs to somebody else is not there.
-func (g gate) onWorker(ctx context.Context, id string, f func() error) error {
-	if tenant, yes := confinedTo(ctx); yes {
-		all, err := g.Host.Workers(ctx)
-		if err != nil {
-			return err
-		}
-		if !slices.ContainsFunc(all, func(w inspect.Worker) bool { return w.ID == id && (w.Tenant == "" || w.Tenant == tenant) }) {
-			return hidden("worker", id)
-		}
-	}
-	return g.change(ctx, id, f)
-}
-
-func (g gate) RecycleWorker(ctx context.Context, id string) error {
-	return g.onWorker(ctx, id, func() error { return g.Host.RecycleWorker(ctx, id) })
-}
-
-func (g gate) KillWorker(ctx context.Context, id string) error {
-	return g.onWorker(ctx, id, func() error { return g.Host.KillWorker(ctx, id) })
-}
-
-func (g gate) PauseQueue(ctx context.Context, name string) error {
-	return g.change(ctx, name, func() error { return g.Host.PauseQueue(ctx, name) })
-}
-
-func (g gate) ResumeQueue(ctx context.Context, name string) error {
-	return g.change(ctx, name, func() error { return g.Host.ResumeQueue(ctx, name) })
-}
-
-func (g gate) PurgeQueue(ctx context.Context, name string) (n int, err error) {
-	err = g.change(ctx, name, func() error { n, err = g.Host.PurgeQueue(ctx, name); return err })
-	return n, err
-}
-
-func (g gate) ReplayLetter(ctx context.Context, id string) error {
-	return g.change(ctx, id, func() error { return g.Host.ReplayLetter(ctx, id) })
-}
-
-func (g gate) DropLetter(ctx context.Context, id string) error {
-	return g.change(ctx, id, func() error { return g.Host.DropLetter(ctx, id) })
-}
-
-func (g gate) PauseChain(ctx context.Context) error {
-	return g.change(ctx, "", func() error { return g.Host.PauseChain(ctx) })
-}
-
-func (g gate) ResumeChain(ctx context.Context) error {
-	return g.change(ctx, "", func() error { return g.Host.ResumeChain(ctx) })
 }

@@ -121,7 +121,7 @@ func (g gate) AppHistory(ctx context.Context, address string) ([]host.AppSample,
 	return g.Host.AppHistory(ctx, address)
 }
 
-// ownBlob hides blobs that only apps of others need. One that no app needs is whoever's knows its hash.
+// ownBlob hides blobs that no app of the caller needs, unless the caller has stored them and no app needs them.
 func (g gate) ownBlob(ctx context.Context, hash string) error {
 	if _, yes := confinedTo(ctx); !yes {
 		return nil
@@ -134,12 +134,16 @@ func (g gate) ownBlob(ctx context.Context, hash string) error {
 	if err != nil {
 		return err
 	}
+	mine := func(a string) bool { return o.apps[a] }
 	for _, b := range blobs {
-		if (b.Hash == hash || b.SHA512 == hash) && len(b.Apps) > 0 && !slices.ContainsFunc(b.Apps, func(a string) bool { return o.apps[a] }) {
+		if b.Hash == hash || b.SHA512 == hash {
+			if slices.ContainsFunc(b.Apps, mine) || g.shown.by(ctx, b.Hash) {
+				return nil
+			}
 			return hidden("blob", hash)
 		}
 	}
-	return nil
+	return hidden("blob", hash)
 }
 
 func (g gate) GetBlob(ctx context.Context, hash string) (io.ReadCloser, int64, error) {
@@ -186,6 +190,10 @@ func shareless(a inspect.Artifact, tenant string) inspect.Artifact {
 // Inspect shows a confined caller the host itself, and what is its own.
 func (g gate) Inspect(ctx context.Context) (inspect.Host, error) {
 	h, err := g.Host.Inspect(ctx)
+	if why := g.audited(); why != nil {
+		h.Health = append(slices.Clone(h.Health), inspect.Health{Code: "audit.unwritten", Level: "error", Message: "who changes what is not written to disk: " + why.Error(),
+			Hint: "look at the disk and at the rights of the data directory; what is lost shows as a gap in the sequence"})
+	}
 	tenant, yes := confinedTo(ctx)
 	if !yes || err != nil {
 		return h, err
@@ -199,7 +207,7 @@ func (g gate) Inspect(ctx context.Context) (inspect.Host, error) {
 	h.Queues = ownQueues(h.Queues, tenant)
 	list := []inspect.Artifact{}
 	for _, a := range h.Artifacts {
-		if o.codes[a.CodeHash] || slices.Contains(a.Pins, tenant) {
+		if o.codes[bareHash(a.CodeHash)] || slices.Contains(a.Pins, tenant) {
 			list = append(list, shareless(a, tenant))
 		}
 	}
@@ -217,6 +225,22 @@ func foreign(a inspect.Actor, o *ownSet) bool {
 			part = part[i+1:]
 		}
 		if len(part) >= 64 && strings.Trim(part[:64], "0123456789abcdef") == "" && !o.apps[part[:64]] {
+			return true
+		}
+	}
+	return false
+}
+
+// servesOwn reports whether an actor serves an app of the caller.
+func servesOwn(a inspect.Actor, o *ownSet) bool {
+	if a.App != "" {
+		return o.apps[a.App]
+	}
+	for part := range strings.SplitSeq(a.Path, "/") {
+		if i := strings.LastIndexAny(part, "-:."); i >= 0 && len(part)-i > 64 {
+			part = part[i+1:]
+		}
+		if len(part) >= 64 && o.apps[part[:64]] {
 			return true
 		}
 	}
@@ -378,13 +402,16 @@ func (g gate) LogLines(ctx context.Context, after uint64, most int, wait time.Du
 	return slices.DeleteFunc(slices.Clone(all), func(l inspect.LogLine) bool { return !ownLine(l, tenant) }), dropped, err
 }
 
+// plainFields are fields of the log that can name nobody. A line with another field, and no tenant, is shown to no confined caller.
+var plainFields = map[string]bool{"component": true, "version": true, "sandbox": true, "queue": true, "time": true, "level": true}
+
 // ownLine shows lines that name this tenant, and those of warnings about the host, which name nobody.
 func ownLine(l inspect.LogLine, tenant string) bool {
 	if who, ok := l.Fields["tenant"]; ok {
 		return who == tenant
 	}
-	for _, names := range []string{"job", "app", "artifact", "code", "worker", "blob", "session", "tag", "caller", "address", "path"} {
-		if _, ok := l.Fields[names]; ok {
+	for name := range l.Fields {
+		if !plainFields[name] {
 			return false
 		}
 	}

@@ -2,7 +2,9 @@ package control
 
 import (
 	"bytes"
-	"container/list"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
 	"net/http"
 	"sync"
 	"time"
@@ -19,9 +21,8 @@ const (
 
 // answers keeps what was answered to requests with HeaderIdempotency, for an hour.
 type answers struct {
-	mu   sync.Mutex
-	byID map[string]*list.Element
-	old  *list.List // of *answer, the oldest first
+	mu  sync.Mutex
+	all bounded[*answer]
 }
 
 type answer struct {
@@ -32,34 +33,30 @@ type answer struct {
 	body     []byte
 }
 
-func newAnswers() *answers { return &answers{byID: map[string]*list.Element{}, old: list.New()} }
+func newAnswers() *answers { return &answers{all: newBounded[*answer](maxAnswers)} }
 
 // take returns the answer of an id, and whether the caller is to make it.
-func (a *answers) take(id, what string, now time.Time) (one *answer, mine bool) {
+func (a *answers) take(owner, key, what string, now time.Time) (one *answer, mine bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for e := a.old.Front(); e != nil && (a.old.Len() >= maxAnswers || now.Sub(e.Value.(*answer).at) > answersLast); e = a.old.Front() {
-		a.drop(e)
+	for e := a.all.old.Front(); e != nil && now.Sub(e.Value.(kept[*answer]).v.at) > answersLast; e = a.all.old.Front() {
+		a.all.drop(e)
 	}
-	if e, ok := a.byID[id]; ok {
-		return e.Value.(*answer), false
+	id := owner + "\x00" + key
+	if one, ok := a.all.get(id); ok {
+		return one, false
 	}
 	one = &answer{id: id, what: what, at: now, done: make(chan struct{})}
-	a.byID[id] = a.old.PushBack(one)
+	a.all.put(id, owner, 1, one)
 	return one, true
-}
-
-func (a *answers) drop(e *list.Element) {
-	a.old.Remove(e)
-	delete(a.byID, e.Value.(*answer).id)
 }
 
 // forget lets the next request with this id try again.
 func (a *answers) forget(one *answer) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if e, ok := a.byID[one.id]; ok && e.Value == one {
-		a.drop(e)
+	if e, ok := a.all.by[one.id]; ok && e.Value.(kept[*answer]).v == one {
+		a.all.drop(e)
 	}
 }
 
@@ -81,7 +78,17 @@ func (s *Server) once(w *recorder, r *http.Request, v *visit, next http.HandlerF
 	if v.dry {
 		what = "dry " + what
 	}
-	one, mine := s.answers.take(v.caller.Tenant()+"\x00"+key, what, time.Now())
+	if v.spec.Body != nil { // two bodies are two requests
+		b, err := s.readBody(w, r, api.MaxRequestBytes)
+		if err != nil {
+			s.refuse(w, r, err)
+			return
+		}
+		sum := sha256.Sum256(b)
+		what += " " + hex.EncodeToString(sum[:])
+		r.Body = io.NopCloser(bytes.NewReader(b))
+	}
+	one, mine := s.answers.take(v.caller.Tenant(), key, what, time.Now())
 	if !mine {
 		v.quiet = true
 		s.again(w, r, one, what)

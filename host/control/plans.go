@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/troupehost/troupe/actors/fault"
@@ -24,6 +25,8 @@ import (
 const (
 	maxPlans      = 256
 	maxOperations = 1024
+	maxPlanned    = 256 // targets that weigh as much as a plan
+	maxRunning    = 32  // operations under way at once
 	maxTargets    = 10_000
 	planLasts     = 10 * time.Minute
 	maxArg        = 64 // bytes
@@ -66,29 +69,46 @@ func (o *operation) add(r api.PlanOutcome) {
 	}
 }
 
-// bounded keeps so many values by their ids, and forgets the oldest.
+// bounded keeps values by their ids up to a weight, and forgets the oldest. Who has more than a quarter of it loses its own first, so
+// that nobody pushes out what others have.
 type bounded[T any] struct {
-	most int
-	by   map[string]*list.Element
-	old  *list.List
+	most, has int
+	by        map[string]*list.Element
+	old       *list.List
+	of        map[string]int // weight by owner
 }
 
 type kept[T any] struct {
-	id string
-	v  T
+	id, owner string
+	weight    int
+	v         T
 }
 
 func newBounded[T any](most int) bounded[T] {
-	return bounded[T]{most: most, by: map[string]*list.Element{}, old: list.New()}
+	return bounded[T]{most: most, by: map[string]*list.Element{}, old: list.New(), of: map[string]int{}}
 }
 
-func (b *bounded[T]) put(id string, v T) {
-	for b.old.Len() >= b.most {
+func (b *bounded[T]) put(id, owner string, weight int, v T) {
+	for b.has+weight > b.most && b.old.Len() > 0 {
 		e := b.old.Front()
-		b.old.Remove(e)
-		delete(b.by, e.Value.(kept[T]).id)
+		if b.of[owner] > b.most/4 {
+			for e.Value.(kept[T]).owner != owner {
+				e = e.Next()
+			}
+		}
+		b.drop(e)
 	}
-	b.by[id] = b.old.PushBack(kept[T]{id, v})
+	b.has, b.of[owner] = b.has+weight, b.of[owner]+weight
+	b.by[id] = b.old.PushBack(kept[T]{id, owner, weight, v})
+}
+
+func (b *bounded[T]) drop(e *list.Element) {
+	k := b.old.Remove(e).(kept[T])
+	delete(b.by, k.id)
+	b.has -= k.weight
+	if b.of[k.owner] -= k.weight; b.of[k.owner] == 0 {
+		delete(b.of, k.owner)
+	}
 }
 
 func (b *bounded[T]) get(id string) (v T, ok bool) {
@@ -104,6 +124,8 @@ type plans struct {
 	plans bounded[*planned]
 	ops   bounded[*operation]
 	busy  sync.WaitGroup
+
+	running atomic.Int64
 }
 
 func newPlans() *plans {
@@ -135,6 +157,9 @@ func (s *Server) plan(ctx context.Context, wish api.Wish, c caller) (any, error)
 	p := api.Plan{Verb: verb.Name, Selector: wish.Selector, Reason: fault.Quote(wish.Reason), Targets: []api.PlanTarget{}, Excluded: []api.PlanOutcome{},
 		Danger: verb.Danger, At: at, Until: at.Add(planLasts)}
 	for i, id := range ids {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
 		t, why := s.judge(ctx, verb, wish, id, rows[i])
 		if want, ok := wish.Match[id]; why == nil && ok && want != t.Generation {
 			why = fault.New(fault.CallerStale, verb.Kind, fault.Quote(id), nil)
@@ -152,7 +177,7 @@ func (s *Server) plan(ctx context.Context, wish api.Wish, c caller) (any, error)
 	s.plans.mu.Lock()
 	defer s.plans.mu.Unlock()
 	if _, twice := s.plans.plans.get(p.ID); !twice {
-		s.plans.plans.put(p.ID, &planned{plan: p, wish: wish, verb: verb, by: c.Tenant()})
+		s.plans.plans.put(p.ID, c.Tenant(), 1+(len(p.Targets)+len(p.Excluded))/maxPlanned, &planned{plan: p, wish: wish, verb: verb, by: c.Tenant()})
 	}
 	return p, nil
 }
@@ -355,13 +380,20 @@ func (s *Server) start(ctx context.Context, v *visit, c caller, id, key string) 
 	if s.base.Err() != nil {
 		return nil, context.Cause(s.base)
 	}
+	if s.plans.running.Add(1) > maxRunning {
+		s.plans.running.Add(-1)
+		return nil, fault.New(fault.BusyQueueFull, "plan", id, nil).WithRetryAfter(time.Second).WithHint("too many operations are under way: retry later")
+	}
 	op := &operation{done: make(chan struct{}), now: api.Operation{ID: "op-" + randomID(), Plan: p.plan.ID, Verb: p.verb.Name, State: "running",
 		By: c.Tenant(), Reason: p.plan.Reason, Results: []api.PlanOutcome{}, At: now()}}
 	p.op, p.key = op, key
-	s.plans.ops.put(op.now.ID, op)
+	s.plans.ops.put(op.now.ID, c.Tenant(), 1+len(p.plan.Targets)/maxPlanned, op)
 	// Whoever asked may leave; what was begun goes on, with no more than the rights of who began it.
 	working := context.WithValue(s.base, visitKey{}, &visit{caller: c, face: v.face})
-	s.plans.busy.Go(func() { s.carryOut(working, p, op, v.face) })
+	s.plans.busy.Go(func() {
+		defer s.plans.running.Add(-1)
+		s.carryOut(working, p, op, v.face)
+	})
 	return op, nil
 }
 

@@ -279,10 +279,10 @@ func TestTheSameKeyIsTheSameAnswer(t *testing.T) {
 		t.Errorf("a route without: %d", code)
 	}
 	for i := range 2 * maxAnswers {
-		one, _ := s.answers.take(fmt.Sprint(i), "x", one0)
+		one, _ := s.answers.take("x", fmt.Sprint(i), "x", one0)
 		close(one.done)
 	}
-	if n := s.answers.old.Len(); n > maxAnswers {
+	if n := s.answers.all.old.Len(); n > maxAnswers {
 		t.Errorf("%d answers are kept", n)
 	}
 }

@@ -34,7 +34,7 @@ func TestAThousandStalledReaders(t *testing.T) {
 	for n := uint64(1); n < 20_000; n++ {
 		h.lines = append(h.lines, inspect.LogLine{Seq: n, Level: "info", Message: "a message of a length that is usual"})
 	}
-	s := New(worker{h}, Options{MaxStreams: 1000, MaxRequests: 256, SlowStream: 5 * time.Second, PlainTimeout: 2 * time.Second})
+	s := New(worker{h}, Options{MaxStreams: 1000, CallerMost: 1000, MaxRequests: 256, SlowStream: 5 * time.Second, PlainTimeout: 2 * time.Second})
 	socket := filepath.Join(t.TempDir(), "s")
 	l, err := Listen(socket)
 	if err != nil {

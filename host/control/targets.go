@@ -23,6 +23,9 @@ func (s *Server) judge(ctx context.Context, verb *api.Verb, w api.Wish, id strin
 		}
 	}
 	t := api.PlanTarget{ID: id}
+	if err := s.mayTouch(ctx, verb.Kind, id); err != nil {
+		return t, err
+	}
 	switch row := row.(type) {
 	case *inspect.Actor:
 		return judgeActor(verb, t, row)
@@ -30,11 +33,6 @@ func (s *Server) judge(ctx context.Context, verb *api.Verb, w api.Wish, id strin
 		t.Generation, t.Label, t.State = uint64(max(row.PID, 0)), row.Kind, row.State
 		if row.State == "busy" && verb.Action == "kill" {
 			t.Lost = 1
-		}
-		if _, yes := confinedTo(ctx); yes { // others' workers are shown, but not theirs to end
-			if err := s.host.(gate).onWorker(ctx, id, func() error { return nil }); err != nil {
-				return t, err
-			}
 		}
 		return t, unless(verb.Action != "recycle" || row.Recycle == "", "it will end already")
 	case *inspect.Queue:
@@ -62,6 +60,25 @@ func (s *Server) judge(ctx context.Context, verb *api.Verb, w api.Wish, id strin
 		return t, nil
 	}
 	return t, s.judgeNode(verb)
+}
+
+// mayTouch refuses a confined caller, when a plan is made, what the gate would refuse it later.
+func (s *Server) mayTouch(ctx context.Context, kind, id string) error {
+	if _, yes := confinedTo(ctx); !yes {
+		return nil
+	}
+	g, nothing := s.host.(gate), func() error { return nil }
+	switch kind {
+	case "actor":
+		return g.ownActor(ctx, id)
+	case "worker":
+		return g.onWorker(ctx, id, nothing)
+	case "letter":
+		return g.onLetter(ctx, id, nothing)
+	case "queue", "chain", "node":
+		return serves(ctx)
+	}
+	return nil
 }
 
 func unless(ok bool, why string) error {

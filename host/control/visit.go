@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/troupehost/troupe/actors/fault"
@@ -136,6 +137,13 @@ func (s *Server) route(spec *api.Spec, next http.HandlerFunc) http.HandlerFunc {
 			s.refuse(w, r, err)
 			return
 		}
+		if spec.Stream() {
+			if !s.mine.begin(v.caller.Tenant(), s.opts.CallerMost) {
+				s.fail(w, fault.New(fault.BusyQueueFull, "control", "", nil).WithRetryAfter(time.Second).WithHint("too many streams of one caller: end one of them"))
+				return
+			}
+			defer s.mine.end(v.caller.Tenant())
+		}
 		slots := s.slots
 		switch {
 		case spec.Route == api.RouteLive:
@@ -151,6 +159,33 @@ func (s *Server) route(spec *api.Spec, next http.HandlerFunc) http.HandlerFunc {
 			return
 		}
 		s.once(rec, r, v, next)
+	}
+}
+
+// tally counts by name.
+type tally struct {
+	mu sync.Mutex
+	by map[string]int
+}
+
+func (t *tally) begin(name string, most int) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.by == nil {
+		t.by = map[string]int{}
+	}
+	if t.by[name] >= most {
+		return false
+	}
+	t.by[name]++
+	return true
+}
+
+func (t *tally) end(name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.by[name]--; t.by[name] <= 0 {
+		delete(t.by, name)
 	}
 }
 
@@ -204,7 +239,7 @@ func (s *Server) ifMatch(r *http.Request, spec *api.Spec) error {
 
 // audited writes what changed something, was refused, or failed to.
 func (s *Server) audited(r *http.Request, v *visit, rec *recorder) {
-	changes := v.spec != nil && (v.spec.Changes != "" || v.spec.Route == api.RoutePlan)
+	changes := v.spec != nil && (v.spec.Changes != "" || v.spec.Route == api.RoutePlan || v.spec.Right == api.Admin) // who took a backup has the keys
 	refused := rec.code == fault.CallerDenied
 	if !changes && !refused || v.quiet {
 		return

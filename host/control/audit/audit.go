@@ -25,6 +25,7 @@ type Options struct {
 	Memory   int           // entries in memory. Default 4096
 	Sync     time.Duration // by when an entry is on disk. Default 500 ms
 	Refusals int           // refused attempts a second that are kept. Default 20
+	Hourly   int           // and an hour, so that who is refused cannot push out what was done. Default 2000
 }
 
 func (o Options) withDefaults() Options {
@@ -42,6 +43,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Refusals <= 0 {
 		o.Refusals = 20
+	}
+	if o.Hourly <= 0 {
+		o.Hourly = 2000
 	}
 	return o
 }
@@ -69,6 +73,8 @@ type Log struct {
 	closed  bool
 	second  time.Time // that refusals are counted in
 	refused int
+	hour    time.Time
+	inHour  int
 	left    uint64 // refusals that were left out since the last entry
 }
 
@@ -198,6 +204,11 @@ func (l *Log) Append(a api.Audit) {
 	l.keep(a)
 	close(l.news)
 	l.news = make(chan struct{})
+	if l.file == nil && l.dir != "" { // it could not be opened again
+		if err := l.open(); err != nil {
+			l.err = err
+		}
+	}
 	if l.file == nil {
 		return
 	}
@@ -228,10 +239,14 @@ func (l *Log) admit(now time.Time) bool {
 	if now.Sub(l.second) >= time.Second || now.Before(l.second) {
 		l.second, l.refused = now, 0
 	}
-	if l.refused++; l.refused > l.opts.Refusals {
+	if now.Sub(l.hour) >= time.Hour || now.Before(l.hour) {
+		l.hour, l.inHour = now, 0
+	}
+	if l.refused++; l.refused > l.opts.Refusals || l.inHour >= l.opts.Hourly {
 		l.left++
 		return false
 	}
+	l.inHour++
 	return true
 }
 
