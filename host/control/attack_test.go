@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -227,5 +228,46 @@ func TestTheAuditLogMissesNothing(t *testing.T) {
 	}
 	if text := as(s, "uid:0", api.Rights, "GET", "/v1/health", nil).Body.String(); !strings.Contains(text, "audit.unwritten") {
 		t.Error(text)
+	}
+}
+
+func TestWebPagesAreTurnedAway(t *testing.T) {
+	s := New(newWorld(), Options{})
+	for _, change := range []func(*http.Request){
+		func(r *http.Request) { r.Host = "evil.example" },
+		func(r *http.Request) { r.Host = "127.0.0.1:80" },
+		func(r *http.Request) { r.Host = "troupe.evil.example" },
+		func(r *http.Request) { r.Header.Set("Origin", "null") },
+		func(r *http.Request) { r.Header.Set("Origin", "http://"+api.HostName) },
+		func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "none") },
+		func(r *http.Request) { r.Header.Set("Sec-Fetch-Mode", "websocket") },
+	} {
+		r, _ := http.NewRequestWithContext(context.WithValue(t.Context(), callerKey{}, caller{name: "uid:0", rights: api.Rights}), "GET", "http://"+api.HostName+"/livez", http.NoBody)
+		change(r)
+		w := httptest.NewRecorder()
+		s.http.Handler.ServeHTTP(w, r)
+		if w.Code != http.StatusForbidden {
+			t.Errorf("%s %v: %d", r.Host, r.Header, w.Code)
+		}
+	}
+}
+
+// Words of callers do not break the lines of the audit log, and move no cursor.
+func TestHostileTextIsQuoted(t *testing.T) {
+	s := New(newWorld(), Options{})
+	evil := "\x1b[2J\nroot did it\u202e\x00"
+	as(s, ours, []api.Right{api.View}, "POST", "/v1/jobs/j1/cancel", nil, api.HeaderReason, evil, api.HeaderOrigin, evil)
+	as(s, "uid:0", api.Rights, "POST", "/v1/plans", wish(t, api.Wish{Verb: evil, IDs: []string{evil}, Reason: evil}))
+	as(s, "uid:0", api.Rights, "POST", "/v1/plans", wish(t, api.Wish{Verb: "job.cancel", Selector: evil, Reason: evil}))
+	rows, _ := s.audit.Newest(10)
+	if len(rows) != 3 {
+		t.Errorf("%d entries", len(rows))
+	}
+	for _, a := range rows {
+		for _, text := range []string{a.Reason, a.Origin, a.Target, a.Verb, a.Route, a.Caller} {
+			if strings.ContainsAny(text, "\x1b\n\x00\u202e") {
+				t.Errorf("%q", text)
+			}
+		}
 	}
 }

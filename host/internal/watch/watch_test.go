@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,11 +14,14 @@ import (
 
 // source has totals that tests set. It counts how often it is read.
 type source struct {
+	mu     sync.Mutex // virtual time orders readers and writers, but says so to nobody
 	reads  int
 	totals map[string]counts
 }
 
 func (s *source) each(use func(string, uint64, uint64, uint64)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.reads++
 	for name, c := range s.totals {
 		use(name, c[0], c[1], c[2])
@@ -128,9 +132,11 @@ func TestComingGoingAndSuccessors(t *testing.T) {
 		defer s.Close()
 		defer s.Watch()()
 		after(time.Millisecond)
+		src.mu.Lock()
 		src.totals["new"] = counts{20, 20, 4}
 		src.totals["old"] = counts{3, 3, 0} // another one, under the same name
 		delete(src.totals, "leaves")
+		src.mu.Unlock()
 		after(time.Second)
 		if r := rates(s, "new"); r == nil || !near(r.Accepted.S1, 20) || !near(r.Refused.S10, 4) {
 			t.Errorf("new: %+v", r)
