@@ -128,7 +128,7 @@ func TestReasons(t *testing.T) {
 			jobs(f, nil)
 			prepared(f)
 			f.Host.Queues = []inspect.Queue{{Name: "execute", Soft: 2, Paused: true}}
-		}, sum: "waits for its turn", words: []string{"the execute queue is paused"}, advice: []string{"troupe queue resume execute"}, owner: "an operator"},
+		}, sum: "waits for an operator: a queue is paused", words: []string{"the execute queue is paused"}, advice: []string{"troupe queue resume execute"}, owner: "an operator"},
 		"job while an actor is paused": {id: "j-9f3", facts: func(f *Facts) {
 			jobs(f, nil)
 			prepared(f)
@@ -182,7 +182,7 @@ func TestReasons(t *testing.T) {
 		"paused queue": {id: "execute", facts: func(f *Facts) { busyExecute(f); f.Host.Queues[0].Paused = true }, sum: "it is paused, and 4 things wait in it", words: []string{"is paused"}, advice: []string{"troupe queue resume execute"}, state: "paused"},
 		"empty queue":  {id: "prepare", facts: func(f *Facts) { f.Host.Queues = []inspect.Queue{{Name: "prepare"}} }, sum: "The prepare queue waits for nothing", state: "idle"},
 
-		"busy worker": {id: "execute-2", facts: busyExecute, sum: "Worker execute-2 waits for the code that it runs, for 50s.", words: []string{"run-4 of eve"}, advice: []string{"troupe worker kill execute-2"}},
+		"busy worker": {id: "execute-2", facts: busyExecute, sum: "Worker execute-2 waits for the code that it runs, for 50s.", words: []string{"run-4 of eve"}, advice: []string{"troupe worker kill --reason WHY execute-2"}},
 		"idle worker to be recycled": {id: "w", facts: func(f *Facts) {
 			f.Host.Workers = []inspect.Worker{{ID: "w", State: "idle", Recycle: "it is old", Since: ago(time.Second)}}
 		}, sum: "waits for work", words: []string{"it ends when it is idle: it is old"}},
@@ -261,7 +261,7 @@ func TestReasons(t *testing.T) {
 		"dead letter": {id: "d-1", facts: func(f *Facts) {
 			f.Letters = []inspect.Letter{{ID: "d-1", Actor: "troupe/jobs", Type: "jobs.Tick", Code: string(fault.BusyQueueFull), Replayable: true, At: ago(time.Second)}}
 		}, sum: "was not delivered, the queue is full", blame: "busy", words: []string{"it was for troupe/jobs"}, advice: []string{"retry later", "troupe dead replay d-1", "troupe dead drop d-1"}},
-		"guest": {id: "run-4", facts: busyExecute, sum: "The run run-4 waits for nothing but its own code", words: []string{"runs on worker execute-2"}, advice: []string{"troupe worker kill execute-2"}},
+		"guest": {id: "run-4", facts: busyExecute, sum: "The run run-4 waits for nothing but its own code", words: []string{"runs on worker execute-2"}, advice: []string{"troupe worker kill --reason WHY execute-2"}},
 	} {
 		f := &Facts{At: now}
 		row.facts(f)
