@@ -106,7 +106,7 @@ var allowed = map[string][]string{
 	"host/control/bundle":            {"leaves", "host", "host/control/api", "actors/meter", "actors/chain"}, // both: words of the interface that it implements
 	"host/control/bundle/bundletest": {"leaves", "host", "host/control/api"},
 	"host/control/client":            {"leaves", "host/control/api", "host"},
-	"host/control":                   {"leaves", "host", "host/control/api", "host/control/audit", "host/control/bundle", "actors/meter", "actors/chain", "actors/inspect/query"},
+	"host/control":                   {"leaves", "host", "artifacts/manifest", "host/control/api", "host/control/audit", "host/control/bundle", "actors/meter", "actors/chain", "actors/inspect/query"},
 
 	"cmd/troupe-worker":     {"host/wire", "host/worker"},
 	"cmd/internal/archtest": {},

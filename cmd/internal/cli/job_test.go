@@ -36,6 +36,11 @@ type jobHost struct {
 	jobs map[string]run.Job
 }
 
+// Timeline is that of a host which keeps none.
+func (h *jobHost) Timeline(context.Context, string) (inspect.Timeline, error) {
+	return inspect.Timeline{}, fault.New(fault.HostUnsupported, "timeline", "", nil)
+}
+
 func newJobHost(jobs ...run.Job) *jobHost {
 	h := &jobHost{jobs: map[string]run.Job{}}
 	for _, j := range jobs {

@@ -243,7 +243,7 @@ func TestDeeds(t *testing.T) {
 		"nothing matches":   {args: []string{"dead", "replay", "--selector", "-nothing", "--reason", "r", "-y"}, wish: &api.Wish{Verb: "letter.replay", Selector: "-nothing", Reason: "r"}, err: "note:  nothing matches\n"},
 		"both":              {args: []string{"dead", "drop", "--selector", "l-1", "l-1", "-y"}, code: exitUsage, err: "both --selector and ids"},
 		"neither":           {args: []string{"dead", "drop", "-y"}, code: exitUsage, err: "error: no letter"},
-		"some fail":         {args: []string{"dead", "drop", "l-1", "bad-1", "-y"}, code: exitSome, wish: &api.Wish{Verb: "letter.drop", IDs: []string{"l-1", "bad-1"}}, applied: true, out: "l-1 done\n", err: "letter.drop bad-1: bad-1: the disk failed: the disk is gone\ncode:  host.disk_io"},
+		"some fail":         {args: []string{"dead", "drop", "l-1", "bad-1", "-y"}, code: exitSome, wish: &api.Wish{Verb: "letter.drop", IDs: []string{"l-1", "bad-1"}}, applied: true, out: "l-1 done\n", err: "letter.drop bad-1: the disk failed: the disk is gone\ncode:  host.disk_io"},
 		"all fail":          {args: []string{"dead", "drop", "bad-1", "-y"}, code: exitHost, wish: &api.Wish{Verb: "letter.drop", IDs: []string{"bad-1"}}, applied: true},
 		"superseded":        {args: []string{"dead", "drop", "old-1", "-y"}, code: exitConflict, wish: &api.Wish{Verb: "letter.drop", IDs: []string{"old-1"}}, applied: true, err: "code:  caller.stale"},
 		"all superseded":    {args: []string{"dead", "drop", "old-1", "old-2", "-y"}, code: exitConflict, wish: &api.Wish{Verb: "letter.drop", IDs: []string{"old-1", "old-2"}}, applied: true},
