@@ -22,17 +22,17 @@ type till struct {
 	sum     int
 	last    time.Time
 	byName  map[string]*coin
-	line    []*coin // the same coins
-	waiting map[kernel.Reply[int]]*coin
-	later   []func() effect // what the core will do
+	line    []*coin                     // the same coins
+	waiting map[kernel.Reply[int]]*coin //nolint:unused // the codec sees it
+	later   []func() effect             // what the core will do
 	told    func(int)
 	out     io.Writer
 	self    *till
-	none    []int
+	none    []int //nolint:unused // the codec sees it
 	empty   []int
 	err     error
 	raw     []byte
-	at      [2]float64
+	at      [2]float64 //nolint:unused // the codec sees it
 }
 
 type coin struct {

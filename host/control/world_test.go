@@ -136,8 +136,8 @@ func (w *world) Cause(context.Context, string) ([]inspect.Trace, error) {
 	return []inspect.Trace{{Actor: "troupe", Type: "t"}, {Actor: "troupe/apps/" + theirApp, Type: "secret"}}, nil
 }
 
-func (w *world) Trace(_ context.Context, _ inspect.TraceFilter, f func(inspect.Trace) error) error {
-	all, _ := w.Cause(nil, "")
+func (w *world) Trace(ctx context.Context, _ inspect.TraceFilter, f func(inspect.Trace) error) error {
+	all, _ := w.Cause(ctx, "")
 	for _, t := range all {
 		if err := f(t); err != nil {
 			return err

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -48,7 +49,7 @@ func TestPluginHealth(t *testing.T) {
 		c := newConsole(t, &fakeHost{})
 		err := c.pluginHealth(tt.host, tt.err)
 		code := 0
-		if e, ok := err.(exit); ok {
+		if e, ok := errors.AsType[exit](err); ok {
 			code = e.code
 		}
 		if code != tt.code || !strings.HasPrefix(c.out.String(), tt.line) || strings.Count(c.out.String(), "\n") != 1 {

@@ -39,7 +39,6 @@ func echo(r *http.Request) (*http.Response, error) {
 
 // console is a server under test, and a browser that behaves.
 type console struct {
-	*server
 	t        *testing.T
 	base     string
 	cookie   *http.Cookie

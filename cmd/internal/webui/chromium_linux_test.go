@@ -53,7 +53,7 @@ func chromium(t *testing.T) context.Context {
 	}
 	shared.once.Do(func() {
 		var dir string
-		if dir, shared.err = os.MkdirTemp("", "webui"); shared.err != nil {
+		if dir, shared.err = os.MkdirTemp("", "webui"); shared.err != nil { //nolint:usetesting // it outlives the test
 			return
 		}
 		ctx, cancel := chromedp.NewExecAllocator(context.Background(), chromedp.ExecPath(program), chromedp.UserDataDir(dir),
