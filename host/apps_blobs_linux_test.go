@@ -174,12 +174,15 @@ func TestW26CompileQueue(t *testing.T) {
 	deploy(t, h, large) // takes a while
 	waitFor(t, "the large preparation", func() bool { return prepareQueue(t, h).Running == 1 })
 	var order []string
-	for n, m := range manifests[:room] {
+	for _, m := range manifests[:room] {
 		deploy(t, h, m)
 		order = append(order, m.CodeHash)
-		waitFor(t, "its place", func() bool { return prepareQueue(t, h).Parked["normal"] == n+1 })
 	}
-	q := prepareQueue(t, h)
+	var q inspect.Queue
+	waitFor(t, "their places", func() bool {
+		q = prepareQueue(t, h)
+		return q.Parked["normal"] == room || q.Running == 0
+	})
 	if q.Running != 1 {
 		t.Fatalf("the large preparation is over too soon: %+v", q)
 	}

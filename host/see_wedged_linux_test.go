@@ -14,6 +14,10 @@ import (
 // looking at it.
 func TestAWedgedActorIsSeen(t *testing.T) {
 	h := start(t, host.Config{})
+	waitFor(t, "the index to be read, which lists wait for", func() bool {
+		seen, err := h.Inspect(t.Context())
+		return err == nil && !slices.ContainsFunc(seen.Health, func(w inspect.Health) bool { return w.Code == "inspect.partial" })
+	})
 	before := time.Now()
 	release, err := h.Wedge()
 	if err != nil {
