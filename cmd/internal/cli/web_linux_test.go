@@ -22,6 +22,8 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+
+	"github.com/troupehost/troupe/cmd/internal/webui/webtest"
 )
 
 // webPage is a page of a real browser that shows a real host.
@@ -116,7 +118,7 @@ func (p *webPage) run(actions ...chromedp.Action[chromedp.Void]) {
 func (p *webPage) keys(list ...string) {
 	p.t.Helper()
 	for _, k := range list {
-		p.run(chromedp.KeyEvent(k))
+		p.run(webtest.Press(k, 0))
 	}
 }
 

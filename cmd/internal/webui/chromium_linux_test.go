@@ -19,6 +19,8 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"github.com/troupehost/troupe/cmd/internal/webui/webtest"
 )
 
 // shared is the one browser of all tests. It ends with the process.
@@ -84,7 +86,8 @@ type tab struct {
 	strays   []string // requests to elsewhere
 }
 
-const patience = 20 * time.Second
+// patience is for a machine that does other things: nothing takes as long unless it never comes.
+const patience = time.Minute
 
 func visit(t *testing.T, browser context.Context, f *fake, width, height int64) *tab {
 	t.Helper()
@@ -178,7 +181,7 @@ func (b *tab) run(actions ...chromedp.Action[chromedp.Void]) {
 func (b *tab) keys(list ...string) {
 	b.t.Helper()
 	for _, k := range list {
-		b.run(chromedp.KeyEvent(k))
+		b.run(webtest.Press(k, 0))
 	}
 }
 

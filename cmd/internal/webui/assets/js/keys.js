@@ -188,7 +188,7 @@ export function palette() {
     h('section', { class: 'palette', role: 'dialog', 'aria-label': 'Go to a view, or do something', onkeydown: (e) => {
       if (e.key === 'ArrowDown') p.at++;
       else if (e.key === 'ArrowUp') p.at--;
-      else if (e.key === 'Enter') { e.preventDefault(); pick(list[p.at]); return; } else { trap(e); return; }
+      else if (e.key === 'Enter') { e.preventDefault(); pick(choices()[p.at]); return; } else { trap(e); return; }
       e.preventDefault();
       draw();
     } },

@@ -1,0 +1,2 @@
+// Package webtest types into the web console for its tests.
+package webtest
