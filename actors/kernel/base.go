@@ -54,6 +54,7 @@ type base struct {
 	state       state
 	since       int64  // of state, or of being idle
 	busy        bool   // a run is scheduled or under way
+	worked      bool   // in that run: it was not for an Onlooker alone
 	suspended   bool   // between a failure and the restart
 	closed      bool   // stopping or stopped: nothing is accepted
 	number      uint64 // of the incarnation
@@ -107,6 +108,14 @@ type hand struct {
 	envelope
 	typ   reflect.Type
 	began int64
+}
+
+// quietFor is how long a question of an Onlooker may be in hand and not be shown.
+const quietFor = time.Second
+
+// shows reports whether there is a message in hand that is shown.
+func (h *hand) shows(now int64) bool {
+	return h.typ != nil && (!h.quiet || now-h.began >= int64(quietFor))
 }
 
 func (b *base) hold() { b.live.Add(1) }

@@ -17,6 +17,7 @@ type envelope struct {
 	at    int64  // of acceptance
 	lag   uint32 // nanoseconds from sending to acceptance; measured while somebody traces
 	lane  lane
+	quiet bool // of an Onlooker
 }
 
 // what a flight is.
@@ -143,6 +144,10 @@ func (b *base) finish(now int64, err *fault.Error) {
 	if b.hand.typ == nil {
 		return
 	}
+	if b.hand.quiet && err == nil {
+		b.hand = hand{}
+		return
+	}
 	f := flight{envelope: b.hand.envelope, typ: b.hand.typ, began: b.hand.began, ended: now, err: err}
 	if err != nil {
 		f.what = panicked
@@ -159,6 +164,9 @@ func (b *base) finish(now int64, err *fault.Error) {
 
 // lose records a message that was refused or will not be handled.
 func (b *base) lose(w what, e envelope, t reflect.Type, err *fault.Error) {
+	if e.quiet {
+		return
+	}
 	f := flight{envelope: e, typ: t, err: err, ended: b.sys.clock(), what: w}
 	b.record(f)
 	b.count(err)

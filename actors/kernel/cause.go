@@ -55,6 +55,19 @@ func (i *ident) String() string {
 type Origin struct {
 	cause Cause
 	from  *ident
+	quiet bool
+}
+
+// Onlooker is the sender of questions of somebody who only looks. They are handled as others are, and leave no trace: flight
+// recorders, totals, timings, depths, dead letters and traces do not know of them, and who has nothing else to do stays idle.
+// A panic is told of all the same, and so is a handler that does not return within a second.
+func Onlooker() *Origin { return &Origin{quiet: true} }
+
+// Looking is ctx for Ask of an Onlooker.
+func Looking(ctx context.Context) context.Context {
+	o := OriginOf(ctx).origin()
+	o.quiet = true
+	return &originCtx{ctx, o}
 }
 
 // Cause of what is sent from there; zero: each message gets its own.
@@ -99,7 +112,9 @@ func OriginOf(ctx context.Context) *Origin {
 
 // WithCause is ctx for what is done because of c.
 func WithCause(ctx context.Context, c Cause) context.Context {
-	return &originCtx{ctx, Origin{c, OriginOf(ctx).origin().from}}
+	o := OriginOf(ctx).origin()
+	o.cause = c
+	return &originCtx{ctx, o}
 }
 
 // CauseOf returns the cause of what is done under ctx, or the zero Cause.
@@ -138,6 +153,6 @@ func (c *Ctx[M]) Because(cause Cause) (was Cause) {
 }
 
 // Origin remembers actor and cause for a function that sends later, wherever it runs.
-func (c *Ctx[M]) Origin() *Origin { return &Origin{c.cause, c.cell.id} }
+func (c *Ctx[M]) Origin() *Origin { return new(c.origin()) }
 
-func (c *Ctx[M]) origin() Origin { return Origin{c.cause, c.cell.id} }
+func (c *Ctx[M]) origin() Origin { return Origin{cause: c.cause, from: c.cell.id} }

@@ -10,6 +10,7 @@
 //
 // Who looks at a System disturbs nothing: [System.Inspect], [System.Detail] (with the flight recorder, also of the dead),
 // [System.Mailbox], [System.Cause], [System.Trace] and [System.DeadLetters] read what actors publish between two messages.
+// A question that a handler has to answer for them is sent from an [Onlooker], and leaves no trace.
 // Each message has a [Cause], which goes with what it sets off; [Ref.From] passes it on. Operators act by path and incarnation:
 // [System.Pause], [System.Restart], [System.Kill], [System.LogLevel], [System.Replay].
 //

@@ -130,7 +130,7 @@ func (c *cell[M]) stop() {
 	c.end(err)
 	c.mu.Lock()
 	control, answers, work := c.control, c.answers, c.work
-	c.control, c.answers, c.work = ring[item[M]]{}, ring[arrival[M]]{}, ring[item[M]]{}
+	c.control, c.answers, c.work, c.quiet = ring[item[M]]{}, ring[arrival[M]]{}, ring[item[M]]{}, [laneWork + 1]int{}
 	c.mu.Unlock()
 	for control.n > 0 {
 		c.refuse(control.pop(), undelivered, err)
@@ -171,7 +171,7 @@ func (c *cell[M]) end(cause error) {
 func (c *cell[M]) refuse(it item[M], w what, err error) {
 	e := fault.From(err)
 	c.mu.Lock()
-	if w == panicked {
+	if w == panicked { // also of an Onlooker
 		c.count(e)
 	} else {
 		c.lose(w, it.envelope, typeOf(it.m), e)

@@ -36,6 +36,9 @@ type letters struct {
 
 // bury keeps the header of a message, and the message if nobody was told of its end. mu is not held.
 func (c *cell[M]) bury(it item[M], err *fault.Error, replayable bool) {
+	if it.quiet {
+		return
+	}
 	l := letter{envelope: it.envelope, actor: c.id, typ: typeOf(it.m), err: err}
 	if replayable {
 		l.again = resend(c.sys, c.path, it)
@@ -66,7 +69,7 @@ func resend[M any](s *System, path string, it item[M]) func() error {
 		if it.lane == laneControl {
 			l = laneControl
 		}
-		return to.post(it.m, nil, Origin{it.cause, it.from}, l)
+		return to.post(it.m, nil, Origin{cause: it.cause, from: it.from}, l)
 	}
 }
 

@@ -59,6 +59,7 @@ type cell[M any] struct {
 	control ring[item[M]]
 	answers ring[arrival[M]]
 	work    ring[item[M]]
+	quiet   [laneWork + 1]int // messages of Onlookers that wait, by lane
 
 	// Touched by the actor only.
 	cur     item[M]
@@ -75,7 +76,7 @@ func (b *base) seal(o Origin, l lane) envelope {
 	if o.cause.IsZero() {
 		o.cause = b.sys.NewCause()
 	}
-	return envelope{cause: o.cause, from: o.from, at: b.sys.clock(), lane: l}
+	return envelope{cause: o.cause, from: o.from, at: b.sys.clock(), lane: l, quiet: o.quiet}
 }
 
 // stamp tells sending and acceptance apart while somebody traces. mu is held.
@@ -106,7 +107,9 @@ func (c *cell[M]) post(m M, l *loan, o Origin, to lane) error {
 	case to == laneControl:
 		c.control.push(it)
 	case c.work.n >= c.opt.Mailbox:
-		c.refused++
+		if !it.quiet {
+			c.refused++
+		}
 		err = fault.New(fault.BusyQueueFull, "send to", c.path, nil).WithRetryAfter(retryAfter)
 	default:
 		c.work.push(it)
@@ -118,7 +121,11 @@ func (c *cell[M]) post(m M, l *loan, o Origin, to lane) error {
 		c.failMessage(m, err)
 		return err
 	}
-	c.accepted++
+	if it.quiet {
+		c.quiet[to]++
+	} else {
+		c.accepted++
+	}
 	c.wakeAndUnlock()
 	return nil
 }
@@ -210,7 +217,7 @@ func (c *cell[M]) next() lane {
 	l := laneNone
 	switch {
 	case c.system.n > 0:
-		c.sys1 = c.system.pop()
+		c.sys1, c.worked = c.system.pop(), true
 		return laneSystem
 	case c.suspended || c.closed:
 	case c.control.n > 0:
@@ -224,10 +231,10 @@ func (c *cell[M]) next() lane {
 	}
 	switch l {
 	case laneNone:
-		c.busy = false
-		if c.state == running {
+		if c.worked && c.state == running {
 			c.since = now
 		}
+		c.busy, c.worked = false, false
 		return laneNone
 	case laneAnswers:
 		c.hand.typ = c.answer.about()
@@ -235,7 +242,11 @@ func (c *cell[M]) next() lane {
 		c.hand.typ = typeOf(c.cur.m)
 	}
 	c.hand.envelope, c.hand.began = c.cur.envelope, now
-	c.lastCause = c.cur.cause
+	if c.cur.quiet {
+		c.quiet[l]--
+	} else {
+		c.worked, c.lastCause = true, c.cur.cause
+	}
 	return l
 }
 

@@ -124,7 +124,7 @@ type request[M, N, R any] struct {
 }
 
 func (q *request[M, N, R]) send() {
-	if err := q.to.cell.post(q.build(q.reply()), &q.loan, Origin{q.cause, q.from.cell.id}, laneWork); err != nil {
+	if err := q.to.cell.post(q.build(q.reply()), &q.loan, Origin{cause: q.cause, from: q.from.cell.id}, laneWork); err != nil {
 		q.refuse(err)
 	}
 }
@@ -152,7 +152,7 @@ func (q *request[M, N, R]) origin() Origin {
 	if q.to.cell == nil {
 		return Origin{cause: q.cause}
 	}
-	return Origin{q.cause, q.to.cell.id}
+	return Origin{cause: q.cause, from: q.to.cell.id}
 }
 
 func (q *request[M, N, R]) about() reflect.Type { return reflect.TypeFor[R]() }

@@ -177,7 +177,7 @@ func (s *System) Cause(c Cause) []inspect.Trace {
 				rows = append(rows, row{b.id, *f})
 			}
 		})
-		if b.hand.typ != nil && b.hand.cause == c {
+		if b.hand.shows(s.clock()) && b.hand.cause == c {
 			rows = append(rows, row{b.id, flight{envelope: b.hand.envelope, typ: b.hand.typ, began: b.hand.began}})
 		}
 		n.waiting(func(e envelope, t reflect.Type) bool {
@@ -232,7 +232,7 @@ func (s *System) fill(a *inspect.Actor, n node, all bool, now time.Time) {
 	if len(a.Lanes) == 0 {
 		a.Lanes = nil
 	}
-	busy := b.hand.typ != nil
+	busy := b.hand.shows(int64(now.Sub(s.epoch)))
 	if busy {
 		a.Handling, a.HandledAt = b.hand.typ.String(), s.wall(b.hand.began)
 	}
@@ -253,7 +253,8 @@ func (s *System) fill(a *inspect.Actor, n node, all bool, now time.Time) {
 }
 
 func (c *cell[M]) look(a *inspect.Actor, all bool) {
-	a.Depth, a.Cap = c.control.n+c.work.n, c.opt.Mailbox
+	control, work := c.control.n-c.quiet[laneControl], c.work.n-c.quiet[laneWork]
+	a.Depth, a.Cap = control+work, c.opt.Mailbox
 	var oldest int64
 	add := func(l lane, depth, capacity int, at int64) {
 		if depth > 0 || all {
@@ -264,13 +265,13 @@ func (c *cell[M]) look(a *inspect.Actor, all bool) {
 		}
 	}
 	add(laneSystem, c.system.n, 0, 0)
-	add(laneControl, c.control.n, 0, oldestOf(&c.control))
+	add(laneControl, control, 0, oldestOf(&c.control, control))
 	var at int64
 	if c.answers.n > 0 {
 		at = c.answers.front().at
 	}
 	add(laneAnswers, c.answers.n, 0, at)
-	add(laneWork, c.work.n, c.opt.Mailbox, oldestOf(&c.work))
+	add(laneWork, work, c.opt.Mailbox, oldestOf(&c.work, work))
 	a.OldestSince = c.sys.wall(oldest)
 	if c.shown != nil && len(c.shown.timers) > 0 {
 		var next int64
@@ -283,11 +284,14 @@ func (c *cell[M]) look(a *inspect.Actor, all bool) {
 	}
 }
 
-func oldestOf[M any](lane *ring[item[M]]) int64 {
-	if lane.n == 0 {
-		return 0
+// oldestOf is when the oldest of those messages of a lane came that are shown, of which there are n.
+func oldestOf[M any](lane *ring[item[M]], n int) int64 {
+	for i := 0; n > 0; i++ {
+		if it := lane.at(i); !it.quiet {
+			return it.at
+		}
 	}
-	return lane.front().at
+	return 0
 }
 
 func (c *cell[M]) waiting(f func(e envelope, t reflect.Type) bool) {
@@ -297,7 +301,7 @@ func (c *cell[M]) waiting(f func(e envelope, t reflect.Type) bool) {
 		}
 	}
 	for i := range c.control.n {
-		if it := c.control.at(i); !f(it.envelope, typeOf(it.m)) {
+		if it := c.control.at(i); !it.quiet && !f(it.envelope, typeOf(it.m)) {
 			return
 		}
 	}
@@ -307,7 +311,7 @@ func (c *cell[M]) waiting(f func(e envelope, t reflect.Type) bool) {
 		}
 	}
 	for i := range c.work.n {
-		if it := c.work.at(i); !f(it.envelope, typeOf(it.m)) {
+		if it := c.work.at(i); !it.quiet && !f(it.envelope, typeOf(it.m)) {
 			return
 		}
 	}

@@ -134,7 +134,7 @@ func (t *timer[M]) take(c *Ctx[M]) (m M, ok bool) {
 
 func (t *timer[M]) drop(*base, error) {}
 
-func (t *timer[M]) origin() Origin { return Origin{t.cause, t.c.cell.id} }
+func (t *timer[M]) origin() Origin { return Origin{cause: t.cause, from: t.c.cell.id} }
 
 func (t *timer[M]) about() reflect.Type { return typeOf(t.m) }
 
