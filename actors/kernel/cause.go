@@ -63,7 +63,7 @@ type Origin struct {
 // A panic is told of all the same, and so is a handler that does not return within a second.
 func Onlooker() *Origin { return &Origin{quiet: true} }
 
-// Looking is ctx for Ask of an Onlooker.
+// Looking is ctx for Ask of an Onlooker. It asks on the control lane, which neither a pause nor a full mailbox closes.
 func Looking(ctx context.Context) context.Context {
 	o := OriginOf(ctx).origin()
 	o.quiet = true

@@ -167,8 +167,14 @@ func (c *cell[M]) end(cause error) {
 	c.c, c.handler = nil, nil
 }
 
-// refuse answers an accepted message that will not be handled. One that was panicked on is on record already.
+// refuse answers an accepted message that will not be handled, and keeps it as a dead letter.
 func (c *cell[M]) refuse(it item[M], w what, err error) {
+	told := c.fail(it, w, err)
+	c.bury(it, fault.From(err), !told && it.loan == nil)
+}
+
+// fail answers a message that will not be handled, and reports whether somebody was told. One that was panicked on is on record already.
+func (c *cell[M]) fail(it item[M], w what, err error) (told bool) {
 	e := fault.From(err)
 	c.mu.Lock()
 	if w == panicked { // also of an Onlooker
@@ -177,9 +183,9 @@ func (c *cell[M]) refuse(it item[M], w what, err error) {
 		c.lose(w, it.envelope, typeOf(it.m), e)
 	}
 	c.mu.Unlock()
-	told := c.failMessage(it.m, err)
+	told = c.failMessage(it.m, err)
 	if it.loan != nil {
 		it.loan.lender.refuse(err)
 	}
-	c.bury(it, e, !told && it.loan == nil)
+	return told
 }

@@ -465,3 +465,30 @@ func TestStopDuringBackoffIsFinal(t *testing.T) {
 		}
 	})
 }
+
+// TestTaskOfTheDead: what a task found for an actor that has ended is answered, and is no dead letter.
+func TestTaskOfTheDead(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *System) {
+		release, begun := make(chan struct{}), false
+		var ends []error
+		r := spawn(t, s, Options[curious]{Name: "a", New: handler(func(c *Ctx[curious], _ curious) {
+			begun = true
+			c.Go(func(context.Context) curious {
+				<-release
+				return curious{Reply: ReplyFunc(func(_ int, err error) { ends = append(ends, err) })}
+			})
+		})})
+		_ = r.Send(curious{Reply: ReplyFunc(func(int, error) {})})
+		synctest.Wait()
+		r.Stop()
+		synctest.Wait()
+		close(release)
+		synctest.Wait()
+		if !begun || len(ends) != 1 || fault.CodeOf(ends[0]) != fault.CanceledStopped {
+			t.Errorf("begun %v, ends %v", begun, ends)
+		}
+		if l := s.DeadLetters(); len(l) != 0 {
+			t.Errorf("dead letters: %+v", l)
+		}
+	})
+}

@@ -129,6 +129,34 @@ func TestOnlookersInTrouble(t *testing.T) {
 	})
 }
 
+// TestOnlookersPassPauses: what an actor knows is told while its work waits, and while nothing more fits into its mailbox.
+func TestOnlookersPassPauses(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *System) {
+		r := spawnAsked(t, s, 1)
+		if err := s.Pause("troupe/a", 1); err != nil {
+			t.Fatal(err)
+		}
+		answered := 0
+		_ = r.Send(curious{Reply: ReplyFunc(func(int, error) { answered++ })})
+		ask := func(ctx context.Context) (int, error) {
+			ctx, cancel := context.WithTimeout(ctx, time.Minute)
+			defer cancel()
+			return Ask(ctx, r, func(to Reply[int]) curious { return curious{Reply: to} })
+		}
+		if n, err := ask(Looking(t.Context())); n != 7 || err != nil || answered != 0 {
+			t.Errorf("an onlooker: %d, %v; %d of others answered", n, err, answered)
+		}
+		_, err := ask(t.Context())
+		wantCode(t, err, fault.BusyQueueFull)
+		if err := s.Restart(t.Context(), "troupe/a", 1); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := ask(Looking(t.Context())); n != 7 || err != nil {
+			t.Errorf("after a restart: %d, %v", n, err)
+		}
+	})
+}
+
 func spawnAsked(t *testing.T, s *System, mailbox int) Ref[curious] {
 	t.Helper()
 	r := spawn(t, s, Options[curious]{Name: "a", Mailbox: mailbox, New: handler(func(_ *Ctx[curious], m curious) {

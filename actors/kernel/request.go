@@ -46,6 +46,10 @@ func askUntil[M, R any](ctx context.Context, to Ref[M], build func(Reply[R]) M, 
 	if o.cause.IsZero() {
 		o.cause = p.sys.NewCause()
 	}
+	by := laneWork
+	if o.quiet {
+		by = laneControl
+	}
 	leave := func() (R, error) {
 		if withdraw != nil {
 			withdraw()
@@ -63,7 +67,7 @@ func askUntil[M, R any](ctx context.Context, to Ref[M], build func(Reply[R]) M, 
 		return none, canceled(ctx, to.cell.path)
 	}
 	for {
-		if err := to.cell.post(build(p.reply()), &p.loan, o, laneWork); err != nil {
+		if err := to.cell.post(build(p.reply()), &p.loan, o, by); err != nil {
 			p.refuse(err) // unless its Failed method has answered already
 		}
 		select {

@@ -78,7 +78,8 @@ func (t *task[M]) drop(b *base, err error) {
 		b.sys.bug(b.path, "task panicked", panicFault(b.path, t.crash), t.crash.stack)
 		return
 	}
-	t.c.cell.refuse(item[M]{envelope: t.c.cell.seal(t.origin(), laneAnswers), m: t.m}, undelivered, err)
+	// What a task found concerns the actor that began it alone, so it is no dead letter when that has ended.
+	t.c.cell.fail(item[M]{envelope: t.c.cell.seal(t.origin(), laneAnswers), m: t.m}, undelivered, err)
 }
 
 func (t *task[M]) origin() Origin { return t.ctx.o }
