@@ -33,11 +33,13 @@ func ParseCause(s string) (Cause, error) {
 	return c, nil
 }
 
-// NewCause mints a cause for something that comes from outside: a random part of this System, and a number.
+// NewCause mints a cause for something that comes from outside: a number, and a random part of this System. The number is spread over
+// all of its digits, so that the first eight tell causes apart.
 func (s *System) NewCause() Cause {
+	const golden = 0x9E3779B97F4A7C15 // 2^64 over the golden ratio; it is odd, so no two numbers become the same
 	var c Cause
-	binary.BigEndian.PutUint64(c[:8], s.causes)
-	binary.BigEndian.PutUint64(c[8:], s.caused.Add(1))
+	binary.BigEndian.PutUint64(c[:8], s.causes+s.caused.Add(1)*golden)
+	binary.BigEndian.PutUint64(c[8:], s.causes)
 	return c
 }
 

@@ -102,6 +102,13 @@ func TestCausesAreMintedAndRead(t *testing.T) {
 	if a == b || a.IsZero() || len(a.String()) != 32 {
 		t.Errorf("%v, %v", a, b)
 	}
+	short := map[string]bool{}
+	for range 10_000 {
+		short[s.NewCause().String()[:8]] = true
+	}
+	if len(short) != 10_000 {
+		t.Errorf("%d of 10,000 causes begin otherwise than all others", len(short))
+	}
 	if back, err := ParseCause(a.String()); err != nil || back != a {
 		t.Errorf("%v, %v", back, err)
 	}
