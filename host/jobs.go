@@ -204,7 +204,10 @@ func (h *Host) askJob(ctx context.Context, build func(kernel.Reply[run.Job]) job
 //
 // caller.not_found; host.disk_io for a receipt that cannot be read.
 func (h *Host) Job(ctx context.Context, id string) (run.Job, error) {
-	return h.askJob(ctx, func(to kernel.Reply[run.Job]) jobs.Message { return jobs.Get{ID: id, Reply: to} })
+	j, err := h.askJob(ctx, func(to kernel.Reply[run.Job]) jobs.Message { return jobs.Get{ID: id, Reply: to} })
+	one := []run.Job{j}
+	h.stages(ctx, one)
+	return one[0], err
 }
 
 // Jobs lists jobs in the order of their ids, without timeline and output. next, if not empty, is the After of the next page.
@@ -227,6 +230,7 @@ func (h *Host) Jobs(ctx context.Context, f JobFilter) (list []run.Job, next stri
 			return nil, "", err
 		}
 	}
+	h.stages(ctx, p.Jobs)
 	return p.Jobs, p.Next, nil
 }
 

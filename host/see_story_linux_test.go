@@ -145,6 +145,10 @@ func TestStoryOfAWaitingJob(t *testing.T) {
 	if last := line.Stages[len(line.Stages)-1]; last.Name != "queued" || last.Owner != "execute" || last.Waits == "" {
 		t.Errorf("the last stage is %+v", last)
 	}
+	all, _, err := h.Jobs(t.Context(), host.JobFilter{State: run.JobRunning})
+	if err != nil || len(all) != 2 || all[0].Stage != run.JobExecuting || all[1].Stage != run.JobWaiting || all[1].Shown() != "waiting" {
+		t.Errorf("what is under way is listed as %+v, %v", all, err)
+	}
 	if _, err := h.RaiseJob(t.Context(), waits.ID, run.High, "me"); err != nil {
 		t.Fatal(err)
 	}

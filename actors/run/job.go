@@ -12,12 +12,31 @@ const (
 	JobSettled JobState = "settled" // ended, once and for all
 )
 
+// JobStage is how far a job is that is under way.
+type JobStage string
+
+// The stages.
+const (
+	JobPreparing JobStage = "preparing" // its artifact is waited for
+	JobWaiting   JobStage = "waiting"   // for a worker, or for what comes before one
+	JobExecuting JobStage = "running"   // a worker has it
+)
+
+// Shown is the state, and of what is under way the stage instead.
+func (j *Job) Shown() string {
+	if j.State == JobRunning && j.Stage != "" {
+		return string(j.Stage)
+	}
+	return string(j.State)
+}
+
 // Job is what is known of a run accepted by Submit. Its JSON form is a contract: fields are added, never renamed.
 type Job struct {
 	ID          string     `json:"id"`
 	Key         string     `json:"idempotency_key,omitempty"`
 	Tenant      string     `json:"tenant"`
 	State       JobState   `json:"state"`
+	Stage       JobStage   `json:"stage,omitempty"` // under way: how far it is; of a host that is asked, never kept
 	Priority    string     `json:"priority"`
 	CodeHash    string     `json:"code_hash"`
 	Mode        string     `json:"mode,omitempty"`     // how the code is entered: command, invoke, bytes; "" is the code's choice

@@ -161,6 +161,7 @@ var views = sync.OnceValue(func() map[string]*view {
 		"jobs": {key: "id", fields: join(
 			text("id", "id", "of the job", "job"), text("key", "idempotency_key", "that its caller gave it"),
 			text("tenant", "tenant", "who owns it"), choice("state", "state", "how far it is", "queued", "running", "settled"),
+			choice("stage", "stage", "how far it is while it is under way", "preparing", "waiting", "running"),
 			priority("priority"), text("code", "code_hash", "hash of the module", "code_hash"),
 			text("mode", "mode", "how its code is entered"), text("validity", "validity", "tag that can revoke it"),
 			text("retry_of", "retry_of", "the job that it repeats"), of(Number, "starts", "starts", "how often it was begun"),

@@ -185,7 +185,7 @@ func (a *app) printJob(j run.Job) {
 	}
 	q := fault.Quote
 	tell("job", q(j.ID))
-	tell("state", q(string(j.State)))
+	tell("state", q(j.Shown()))
 	tell("priority", q(j.Priority))
 	tell("tenant", q(j.Tenant))
 	tell("code", q(j.CodeHash), q(j.Mode))

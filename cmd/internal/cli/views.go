@@ -261,7 +261,7 @@ var jobList = listing[run.Job]{
 	view: "jobs", plural: "jobs", id: func(j run.Job) string { return j.ID },
 	columns: []cellOf[run.Job]{
 		at("JOB", func(j run.Job) string { return j.ID }),
-		at("STATE", func(j run.Job) string { return string(j.State) }),
+		at("STATE", func(j run.Job) string { return j.Shown() }),
 		at("PRIORITY", func(j run.Job) string { return j.Priority }),
 		at("AGE", func(j run.Job) string { return since(j.SubmittedAt) }),
 		at("CODE", func(j run.Job) string { return short(j.CodeHash) }),

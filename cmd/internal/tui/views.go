@@ -138,7 +138,7 @@ func jobView() *spec {
 		name: "jobs", watch: "jobs", kind: "job", title: "jobs", decode: decodeAs[J], pane: jobPane, empty: "no job matches", sorted: "-submitted",
 		columns: []column{
 			col("JOB", 26, 99, "id", func(_ *scene, j J) (string, style) { return safe(j.ID), normal }).growing(),
-			col("STATE", 9, 95, "state", func(_ *scene, j J) (string, style) { return state(string(j.State)) }),
+			col("STATE", 9, 95, "state", func(_ *scene, j J) (string, style) { return state(j.Shown()) }),
 			col("PRIORITY", 10, 90, "priority", func(_ *scene, j J) (string, style) {
 				if j.Priority == "critical" || j.Priority == "high" {
 					return safe(j.Priority), accent

@@ -43,7 +43,7 @@ export const tables = {
   jobs: {
     title: 'Jobs', kind: 'job', cli: 'job list', one: 'job show', id: 'id',
     cols: [
-      idOf('id', 'Job', 'minmax(140px,1.4fr)'), { f: 'state', t: 'State', w: '110px', p: 1, cell: (r) => state(r.state) },
+      idOf('id', 'Job', 'minmax(140px,1.4fr)'), { f: 'state', t: 'State', w: '110px', p: 1, cell: (r) => state((r.state === 'running' && r.stage) || r.state) },
       { f: 'verdict', t: 'Verdict', w: 'minmax(140px,1.4fr)', p: 1, cell: (r) => (r.receipt ? h('span', null, state(r.receipt.verdict), r.receipt.fault ? h('span', { class: 'dim' }, ' ' + clean(r.receipt.fault, 50)) : null) : r.fault ? h('span', { class: 'bad', title: clean(r.message) }, clean(r.fault, 50)) : '–') },
       text('priority', 'Priority', '92px', 1), text('tenant', 'Tenant', '110px', 3, 40), idOf('code_hash', 'Code', '120px', 2),
       count('starts', 'Starts', '66px', 3), since('submitted_at', 'Submitted', '90px', 1), since('started_at', 'Started', '84px', 2), since('settled_at', 'Settled', '84px', 2),
