@@ -99,7 +99,7 @@ type Trace struct {
 // Guest is one run, or one instance of an app, that is under way.
 type Guest struct {
 	ID          string           `json:"id"`   // as Run, Job or App with instance names it: unique on this host
-	Kind        string           `json:"kind"` // run, job, instance, prepare
+	Kind        string           `json:"kind"` // run, job, instance, preparation
 	Tenant      string           `json:"tenant"`
 	Job         string           `json:"job,omitempty"`
 	App         string           `json:"app,omitempty"`

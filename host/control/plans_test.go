@@ -311,3 +311,29 @@ func TestAuditTellsChangesAndRefusals(t *testing.T) {
 		t.Errorf("%+v", a)
 	}
 }
+
+// atWork is a world in which three jobs are under way, two of them with a worker.
+type atWork struct{ *world }
+
+func (atWork) Guests(context.Context) ([]inspect.Guest, error) {
+	return []inspect.Guest{{ID: "j1", Kind: "job"}, {ID: "j2", Kind: "job"}, {ID: "j3", Kind: "job"}, {ID: "preparation-1", Kind: "preparation"}}, nil
+}
+
+func (atWork) Workers(context.Context) ([]inspect.Worker, error) {
+	return []inspect.Worker{{ID: "execute-1", State: "busy", Actor: "troupe/execute/worker-1"}, {ID: "execute-2", State: "busy", Actor: "troupe/execute/worker-2"},
+		{ID: "execute-3", State: "idle", Actor: "troupe/execute/worker-3"}, {ID: "prepare-1", State: "busy", Actor: "troupe/prepare/worker-1"}}, nil
+}
+
+// TestPlansCountWhatIsLost: what a part of the host has under way ends with it, also where its actor has nothing in hand.
+func TestPlansCountWhatIsLost(t *testing.T) {
+	h := atWork{newWorld()}
+	for _, path := range []string{"troupe/jobs", "troupe/execute", "troupe/execute/worker-2", "troupe/execute/worker-3", "troupe/prepare", "troupe/cache"} {
+		h.actors = append(h.actors, inspect.Actor{Path: path, State: "idle", Incarnation: 1})
+	}
+	s := New(h, Options{})
+	for path, lost := range map[string]int{"troupe/jobs": 3, "troupe/execute": 2, "troupe/execute/worker-2": 1, "troupe/execute/worker-3": 0, "troupe/prepare": 1, "troupe/cache": 0, "troupe": 3} {
+		if p := planOf(t, s, api.Wish{Verb: "actor.restart", IDs: []string{path}}); p.Count != 1 || p.Targets[0].Lost != lost {
+			t.Errorf("%s: %+v", path, p.Targets)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/inspect"
@@ -28,7 +29,11 @@ func (s *Server) judge(ctx context.Context, verb *api.Verb, w api.Wish, id strin
 	}
 	switch row := row.(type) {
 	case *inspect.Actor:
-		return judgeActor(verb, t, row)
+		lost := 0
+		if ends(verb) {
+			lost = s.workOf(ctx, row.Path)
+		}
+		return judgeActor(verb, t, row, lost)
 	case *inspect.Worker:
 		t.Generation, t.Label, t.State = uint64(max(row.PID, 0)), row.Kind, row.State
 		if row.State == "busy" && verb.Action == "kill" {
@@ -98,11 +103,14 @@ func pausable(action string, paused bool) error {
 	return nil
 }
 
-func judgeActor(verb *api.Verb, t api.PlanTarget, a *inspect.Actor) (api.PlanTarget, error) {
+// ends reports whether a verb ends what an actor does.
+func ends(verb *api.Verb) bool { return verb.Action == "restart" || verb.Action == "kill" }
+
+func judgeActor(verb *api.Verb, t api.PlanTarget, a *inspect.Actor, lost int) (api.PlanTarget, error) {
 	t.Generation, t.Label, t.State = a.Incarnation, a.Kind, a.State
-	if verb.Action == "restart" || verb.Action == "kill" {
+	if ends(verb) {
 		t.Children = a.Children
-		if a.Handling != "" {
+		if t.Lost = lost; lost == 0 && a.Handling != "" {
 			t.Lost = 1
 		}
 		if a.State == "stopped" || a.State == "stopping" {
@@ -110,6 +118,26 @@ func judgeActor(verb *api.Verb, t api.PlanTarget, a *inspect.Actor) (api.PlanTar
 		}
 	}
 	return t, pausable(verb.Action, a.Paused)
+}
+
+// workOf counts what ends with an actor, or begins again: jobs, or what the workers below it do. What does not answer counts nothing.
+func (s *Server) workOf(ctx context.Context, path string) (n int) {
+	if _, part, _ := strings.Cut(path, "/"); part == "jobs" {
+		guests, _ := s.host.Guests(ctx)
+		for _, g := range guests {
+			if g.Kind == "job" {
+				n++
+			}
+		}
+		return n
+	}
+	workers, _ := s.host.Workers(ctx)
+	for _, w := range workers {
+		if w.State == "busy" && (w.Actor == path || strings.HasPrefix(w.Actor, path+"/")) {
+			n++
+		}
+	}
+	return n
 }
 
 func judgeJob(verb *api.Verb, w api.Wish, t api.PlanTarget, j *run.Job) (api.PlanTarget, error) {
