@@ -104,7 +104,7 @@ type Worker struct {
 	Tenant   string    `json:"tenant,omitempty"`
 	Artifact string    `json:"artifact,omitempty"`
 	Runs     uint64    `json:"runs"`
-	Since    time.Time `json:"since"`
+	Since    time.Time `json:"since"` // in this state; of a busy one: when it began with what it does
 	Sandbox  string    `json:"sandbox"`
 
 	App       string    `json:"app,omitempty"`
@@ -112,8 +112,8 @@ type Worker struct {
 	Job       string    `json:"job,omitempty"` // what it does now
 	CPUMicros int64     `json:"cpu_us,omitempty"`
 	RSSBytes  int64     `json:"rss_bytes,omitempty"`
-	StartedAt time.Time `json:"started_at,omitzero"`
-	Recycle   string    `json:"recycle,omitempty"` // why it will end when it is idle
+	StartedAt time.Time `json:"started_at,omitzero"` // its process
+	Recycle   string    `json:"recycle,omitempty"`   // why it will end when it is idle
 	Defences  []Layer   `json:"defences,omitempty"`
 	Actor     string    `json:"actor,omitempty"` // path of the actor that drives it; "" for none: an instance of an app, or nobody's yet
 }

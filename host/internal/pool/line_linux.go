@@ -58,7 +58,7 @@ type line struct {
 
 	calls sync.WaitGroup // rides under way; grows under mu while not over
 	runs  atomic.Uint64  // how many there were
-	busy  atomic.Bool    // the worker has a run
+	turn  atomic.Int64   // since when the worker has the run that it has, in nanoseconds since 1970; negative: since when it has none; 0: it had none yet
 
 	mu      sync.Mutex // before those of the pool, of the process and of a watch
 	queue   []*session // those that stand in the ring, oldest first
@@ -193,7 +193,7 @@ func (l *line) enterLocked(s *session) (run.Outcome, bool, bool) {
 			return l.notBegun(err), false, false
 		}
 		l.driver = s
-		l.busy.Store(true)
+		l.turn.Store(now.UnixNano())
 	}
 	l.last++
 	l.runs.Store(l.last)

@@ -129,7 +129,7 @@ func (p *Pool) Workers() []inspect.Worker {
 		out = append(out, w.snapshotLocked())
 	}
 	slices.SortFunc(out, func(a, b inspect.Worker) int {
-		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.ID, b.ID))
+		return cmp.Or(a.StartedAt.Compare(b.StartedAt), cmp.Compare(a.ID, b.ID))
 	})
 	return out
 }
@@ -237,15 +237,21 @@ type worker struct {
 
 	// below: guarded by pool.mu
 	state    string
+	since    time.Time // when it came to that state
 	tenant   string
 	artifact string
 	greeted  bool // it is counted as spawned
 	reaped   bool
 }
 
+func newWorker(p *Pool, kind string) *worker {
+	now := time.Now()
+	return &worker{pool: p, kind: kind, born: now, state: "starting", since: now}
+}
+
 // start returns a worker that answered Hello with the right build id.
 func (p *Pool) start(ctx context.Context, kind string, l rlimits) (*worker, error) {
-	w := &worker{pool: p, kind: kind, born: time.Now(), state: "starting"}
+	w := newWorker(p, kind)
 	if err := w.start(ctx, l); err != nil {
 		return nil, err
 	}
@@ -453,13 +459,13 @@ func (w *worker) diesOfItself(err error) bool {
 func (w *worker) assign(tenant string, key artifacts.Key) {
 	w.pool.mu.Lock()
 	defer w.pool.mu.Unlock()
-	w.state, w.tenant, w.artifact = "busy", tenant, key.String()
+	w.state, w.since, w.tenant, w.artifact = "busy", time.Now(), tenant, key.String()
 }
 
 func (w *worker) setState(s string) {
 	w.pool.mu.Lock()
 	defer w.pool.mu.Unlock()
-	w.state = s
+	w.state, w.since = s, time.Now()
 }
 
 // level is what confines this worker, the layers joined by "+".
@@ -471,15 +477,18 @@ func (w *worker) level() string {
 }
 
 func (w *worker) snapshotLocked() inspect.Worker {
-	state, runs := w.state, uint64(0)
+	state, since, runs := w.state, w.since, uint64(0)
 	if l := w.line.Load(); l != nil {
 		runs = l.runs.Load()
-		if l.busy.Load() {
-			state = "busy"
+		switch turn := l.turn.Load(); {
+		case turn > 0:
+			state, since = "busy", time.Unix(0, turn)
+		case turn < 0 && state == "idle":
+			since = time.Unix(0, -turn)
 		}
 	}
 	return inspect.Worker{
 		ID: w.id, Kind: w.kind, PID: w.proc.pid, State: state, Tenant: fault.Quote(w.tenant), Artifact: w.artifact,
-		Runs: runs, Since: w.born, Sandbox: w.level(),
+		Runs: runs, Since: since, StartedAt: w.born, Sandbox: w.level(),
 	}
 }

@@ -179,6 +179,7 @@ func (l *line) handOut(own *session) bool {
 	l.done, l.spent, l.readAt = 0, used, now
 	if len(l.queue) > 0 {
 		l.queue[0].begun = now
+		l.turn.Store(now.UnixNano())
 	}
 	l.lookSoonLocked()
 	var next *session
@@ -192,7 +193,7 @@ func (l *line) handOut(own *session) bool {
 		l.queue = nil
 	}
 	if len(l.queue) == 0 {
-		l.busy.Store(false)
+		l.turn.Store(-now.UnixNano())
 	}
 	l.nextLocked()
 	l.mu.Unlock()

@@ -131,7 +131,7 @@ func (p *Pool) Look() []inspect.Worker {
 	out := make([]inspect.Worker, 0, len(all))
 	for n, w := range all {
 		v := w.snapshot()
-		v.BuildID, v.CPUMicros, v.StartedAt = p.facts.BuildID, w.proc.cpu().Microseconds(), w.born
+		v.BuildID, v.CPUMicros = p.facts.BuildID, w.proc.cpu().Microseconds()
 		parts := max(1, (len(all)+maxRSSReads-1)/maxRSSReads)
 		if n%parts == first%parts {
 			w.proc.weigh()

@@ -107,7 +107,8 @@ func (p *Pool) spare(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	defer p.calls.Done()
-	w := &worker{pool: p, kind: kindExecute, born: time.Now(), state: "starting", spare: true}
+	w := newWorker(p, kindExecute)
+	w.spare = true
 	if err := w.start(ctx, rlimits{}); err != nil {
 		return false, err
 	}
