@@ -180,7 +180,17 @@ func TestReasons(t *testing.T) {
 
 		"queue":        {id: "execute", facts: busyExecute, sum: "The execute queue waits for workers: 4 are queued, the oldest for 20s.", words: []string{"4 things wait", "all 2 workers", "run-4"}, state: "waiting"},
 		"paused queue": {id: "execute", facts: func(f *Facts) { busyExecute(f); f.Host.Queues[0].Paused = true }, sum: "it is paused, and 4 things wait in it", words: []string{"is paused"}, advice: []string{"troupe queue resume execute"}, state: "paused"},
-		"empty queue":  {id: "prepare", facts: func(f *Facts) { f.Host.Queues = []inspect.Queue{{Name: "prepare"}} }, sum: "The prepare queue waits for nothing", state: "idle"},
+		"paused queue that jobs wait for": {id: "execute", facts: func(f *Facts) {
+			f.Host.Queues = []inspect.Queue{{Name: "execute", Soft: 2, Paused: true}, {Name: "jobs", Parked: map[string]int{"normal": 3}, OldestAt: ago(time.Minute)}}
+		}, sum: "it is paused, and 3 things wait for that, the oldest for 1m0s", words: []string{"3 jobs wait in the jobs queue", "is paused"}, advice: []string{"troupe queue resume execute"}, state: "paused", owner: "an operator"},
+		"jobs behind a paused queue": {id: "jobs", facts: func(f *Facts) {
+			f.Host.Queues = []inspect.Queue{{Name: "execute", Soft: 2, Paused: true}, {Name: "jobs", Parked: map[string]int{"normal": 1}, OldestAt: ago(time.Minute)}}
+		}, sum: "the execute queue is paused, and 1 job waits for that, the oldest for 1m0s", words: []string{"the execute queue is paused", "1 thing waits in the jobs queue"}, advice: []string{"troupe queue resume execute"}, state: "waiting"},
+		"jobs behind busy workers": {id: "jobs", facts: func(f *Facts) {
+			busyExecute(f)
+			f.Host.Queues = append(f.Host.Queues, inspect.Queue{Name: "jobs", Parked: map[string]int{"normal": 9}, OldestAt: ago(time.Minute)})
+		}, sum: "The jobs queue waits for room among those that run: 9 are queued, the oldest for 1m0s.", words: []string{"all 2 workers of the execute queue are busy", "9 things wait in the jobs queue"}, state: "waiting"},
+		"empty queue": {id: "prepare", facts: func(f *Facts) { f.Host.Queues = []inspect.Queue{{Name: "prepare"}} }, sum: "The prepare queue waits for nothing", state: "idle"},
 
 		"busy worker": {id: "execute-2", facts: busyExecute, sum: "Worker execute-2 waits for the code that it runs, for 50s.", words: []string{"run-4 of eve"}, advice: []string{"troupe worker kill --reason WHY execute-2"}},
 		"idle worker to be recycled": {id: "w", facts: func(f *Facts) {

@@ -29,12 +29,22 @@ func parked(q inspect.Queue) (n int) {
 	return n
 }
 
+// oldest is since when the oldest of two queues waits.
+func oldest(a, b inspect.Queue) time.Time {
+	if a.OldestAt.IsZero() || !b.OldestAt.IsZero() && b.OldestAt.Before(a.OldestAt) {
+		return b.OldestAt
+	}
+	return a.OldestAt
+}
+
 func (x *telling) queue(id string) bool {
 	q, ok := x.queueNamed(id)
 	if !ok {
 		return false
 	}
 	n := parked(q)
+	jobs, _ := x.queueNamed("jobs")
+	held := parked(jobs) // they do not begin while their runs would be refused
 	state := "idle"
 	switch {
 	case q.Paused:
@@ -46,13 +56,22 @@ func (x *telling) queue(id string) bool {
 	}
 	x.is("queue", id, state)
 	switch {
+	case q.Paused && id == "execute" && held > 0:
+		x.sum("The execute queue waits for an operator: it is paused, and %s for that, the oldest %s.", count(n+held, "thing waits", "things wait"), x.since(oldest(q, jobs)))
+		x.because("queue", "jobs", "an operator", jobs.OldestAt, "%s in the jobs queue: jobs do not begin while the execute queue is paused", count(held, "job waits", "jobs wait"))
 	case q.Paused:
 		x.sum("The %s queue waits for an operator: it is paused, and %s.", id, count(n, "thing waits in it", "things wait in it"))
+	case id == "jobs" && n > 0 && x.pausedQueue("execute"):
+		x.sum("The jobs queue waits for an operator: the execute queue is paused, and %s, the oldest %s.", count(n, "job waits for that", "jobs wait for that"), x.since(q.OldestAt))
+		x.queueLink("execute", "")
 	case n == 0:
 		x.sum("The %s queue waits for nothing: nothing is queued, and %s.", id, count(q.Running, "runs", "run"))
 		if !x.f.Host.Draining {
 			return true
 		}
+	case id == "jobs":
+		x.sum("The jobs queue waits for room among those that run: %s queued, the oldest %s.", count(n, "is", "are"), x.since(q.OldestAt))
+		x.queueLink("execute", "")
 	default:
 		x.sum("The %s queue waits for workers: %s queued, the oldest %s.", id, count(n, "is", "are"), x.since(q.OldestAt))
 	}
