@@ -14,13 +14,13 @@ import (
 // byOperator is who raises or retries for an operator that has no name.
 const byOperator = "an operator"
 
-// RetryArtifact has a failed preparation begin again now, whatever its cool-down, and returns when it is admitted. generation, if not
-// 0, is that of the failure that was looked at.
+// RetryArtifact has a failed preparation begin again now, whatever its cool-down, and returns when it has ended. When ctx ends first, it
+// goes on. generation, if not 0, is that of the failure that was looked at.
 //
 // # Errors
 //
 // caller.invalid_request, caller.stale, caller.conflict for what has not failed; caller.not_found, also if the code is not known any
-// more; busy.*.
+// more; busy.*; canceled.* for ctx; that of the preparation, if it fails again.
 func (h *Host) RetryArtifact(ctx context.Context, key string, generation uint64) error {
 	a, _, err := h.Artifact(ctx, key)
 	if err != nil {
@@ -45,20 +45,22 @@ func (h *Host) RetryArtifact(ctx context.Context, key string, generation uint64)
 		h.leave()
 		return err
 	}
-	admitted := make(chan error, 2)
+	settled := make(chan error, 1)
 	go func() {
 		defer h.leave()
 		defer c.release()
-		_, err := h.judge(h.life, CodeRequest{}, c, cache.Request{Kind: cache.HeadsUp, Priority: run.Normal, Budget: h.budget(h.cfg.PrepareCPU),
-			Again: true, Generation: generation, By: byOperator,
-			Accepted: kernel.ReplyFunc(func(_ struct{}, err error) { admitted <- err })})
-		admitted <- err
+		a, err := h.judge(h.life, CodeRequest{}, c, cache.Request{Kind: cache.HeadsUp, Priority: run.Normal, Budget: h.budget(h.cfg.PrepareCPU),
+			Again: true, Generation: generation, By: byOperator})
+		if f := a.Outcome.Fault; err == nil && f != nil {
+			err = f
+		}
+		settled <- err
 	}()
 	select {
-	case err := <-admitted:
+	case err := <-settled:
 		return err
 	case <-ctx.Done():
-		return fault.From(context.Cause(ctx))
+		return fault.From(context.Cause(ctx)).WithHint("it goes on being prepared: 'troupe explain " + key[:12] + "' says how far it is")
 	}
 }
 

@@ -217,13 +217,12 @@ func TestStoryOfAFailedPreparation(t *testing.T) {
 	if err := h.RetryArtifact(t.Context(), a.Key, a.Generation+1); !errors.Is(err, fault.CallerStale) {
 		t.Errorf("of another generation: %v", err)
 	}
-	if err := h.RetryArtifact(t.Context(), a.Key, a.Generation); err != nil {
-		t.Fatal(err)
+	if err := h.RetryArtifact(t.Context(), a.Key, a.Generation); fault.CodeOf(err) != fault.Code(a.Fault) {
+		t.Errorf("the second failure: %v, and the first %s", err, a.Fault)
 	}
-	waitFor(t, "the second failure", func() bool {
-		b, _, err := h.Artifact(t.Context(), a.Key)
-		return err == nil && b.State == "failed" && b.Generation > a.Generation
-	})
+	if b, _, err := h.Artifact(t.Context(), a.Key); err != nil || b.State != "failed" || b.Generation <= a.Generation {
+		t.Errorf("after the second failure: %+v, %v", b, err)
+	}
 	if err := h.RaiseArtifact(t.Context(), a.Key, 0, ""); !errors.Is(err, fault.CallerConflict) {
 		t.Errorf("of what is not being prepared: %v", err)
 	}

@@ -399,22 +399,34 @@ func (s *Server) start(ctx context.Context, v *visit, c caller, id, key string) 
 
 func randomID() string { return strings.ToLower(rand.Text())[:16] }
 
-// carryOut does one target after the other. What has changed since it was planned is left alone.
+// carryOut does one target after the other, but for what takes its time. What has changed since it was planned is left alone.
 func (s *Server) carryOut(ctx context.Context, p *planned, op *operation, face string) {
-	changed := 0
-	for _, t := range p.plan.Targets {
-		if ctx.Err() != nil {
-			op.add(outcome(t.ID, "failed", context.Cause(ctx)))
-			continue
-		}
-		result := s.oneTarget(ctx, p, t)
-		if result.State == "superseded" {
-			changed++
-		}
-		op.add(result)
+	most := 1
+	if p.verb.Name == "artifact.retry" {
+		most = togetherMost
 	}
+	var busy sync.WaitGroup
+	places := make(chan struct{}, most)
+	for _, t := range p.plan.Targets {
+		places <- struct{}{}
+		busy.Go(func() {
+			defer func() { <-places }()
+			if ctx.Err() != nil {
+				op.add(outcome(t.ID, "failed", context.Cause(ctx)))
+				return
+			}
+			op.add(s.oneTarget(ctx, p, t))
+		})
+	}
+	busy.Wait()
 	op.mu.Lock()
 	defer op.mu.Unlock()
+	changed := 0
+	for _, r := range op.now.Results {
+		if r.State == "superseded" {
+			changed++
+		}
+	}
 	op.now.EndedAt = now()
 	switch {
 	case op.now.Failed == 0:
@@ -440,7 +452,10 @@ func (s *Server) carryOut(ctx context.Context, p *planned, op *operation, face s
 	s.opts.Log.Info().Str("verb", op.now.Verb).Str("operation", op.now.ID).Int("done", op.now.Done).Int("failed", op.now.Failed).Str("tenant", op.now.By).Msg("operation ended")
 }
 
-const targetTimeout = time.Minute
+const (
+	targetTimeout = time.Minute
+	togetherMost  = 8 // preparations that are begun again at once: each is followed to its end
+)
 
 func (s *Server) oneTarget(ctx context.Context, p *planned, t api.PlanTarget) api.PlanOutcome {
 	ctx, cancel := context.WithTimeout(ctx, targetTimeout)
