@@ -36,6 +36,7 @@ type deed struct {
 	least   int                                   // arguments that first takes
 	offer   func(args []string) []string          // completes
 	resolve func(context.Context, *node, string) (string, error)
+	last    func(context.Context, *node) error // waits for the end of the host, which the deed brings about; nil: it lives on
 }
 
 // acting are the flags of verbs that change something by a plan.
@@ -213,8 +214,17 @@ func (a *app) act(ctx context.Context, n *node, d deed, f *acting, ids []string)
 	if err != nil {
 		return err
 	}
-	if op, err = a.follow(ctx, n, op, len(p.Targets)); err != nil {
+	op, err = a.follow(ctx, n, op, len(p.Targets))
+	if d.last != nil && hasEnded(err) { // before it could say so
+		op.State, op.Results, op.Done, err = "done", []api.PlanOutcome{{ID: d.own, State: "done"}}, 1, nil
+	}
+	if err != nil {
 		return err
+	}
+	if d.last != nil && op.State == "done" {
+		if err := d.last(ctx, n); err != nil {
+			return err
+		}
 	}
 	return a.outcome(p, op)
 }

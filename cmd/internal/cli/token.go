@@ -271,7 +271,7 @@ func (a *app) tokenRemoveVerb() verb {
 	var path string
 	return verb{
 		use: "rm [flags] NAME...", short: "Refuse tokens and certificates from the next reload on",
-		examples: []string{"troupe token rm ci --tokens tokens.json && troupe node reload", "and at once"},
+		examples: []string{"troupe token rm ci --tokens tokens.json && troupe node reload --yes", "and at once"},
 		exits:    with(exitsToken, exitSome), args: atLeast(1, "one or more names"),
 		flags: func(fs *pflag.FlagSet) { tokensFlag(fs, &path) },
 		run: func(_ context.Context, args []string) error {
