@@ -311,11 +311,11 @@ func (a *app) appDeployVerb() verb {
 before. There must be a worker session: see 'troupe session open'.`,
 		examples: []string{
 			"troupe app deploy app.app", "prints the address",
-			"troupe app deploy --config settings.json app.toml", "build it and deploy it, with a configuration for the guest",
+			"troupe app deploy --guest-config settings.json app.toml", "build it and deploy it, with a configuration for the guest",
 		},
 		exits: with(exitsCode, exitConflict), args: exactly(1, "one directory or file"),
 		flags: func(fs *pflag.FlagSet) {
-			fs.Var(word{&config, "FILE"}, "config", "configuration for the guest, at most 64KiB; it is no part of the address (default none)")
+			fs.Var(word{&config, "FILE"}, "guest-config", "configuration for the guest, at most 64KiB; it is no part of the address (default none)")
 			fs.Var(word{&tenant, "NAME"}, "tenant", "who owns the app, and shares channels and topics with it (default: this user)")
 			fs.BoolVar(&reuse, "reuse-instances", false, "one instance of an on-demand app of version 1 serves all")
 			fs.BoolVar(&bench, "bench", false, "make it the benchmark app")
