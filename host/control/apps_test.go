@@ -161,11 +161,11 @@ func TestAppsAreOperated(t *testing.T) {
 	}{
 		"app " + keyA:                 {app(func() (inspect.App, error) { return c.App(ctx, upper) }), keyA},
 		"start " + keyA:               {app(func() (inspect.App, error) { return c.StartApp(ctx, keyA) }), keyA},
-		"stop " + keyA:                {app(func() (inspect.App, error) { return c.StopApp(ctx, keyA) }), keyA},
+		"stop " + keyA:                {app(func() (inspect.App, error) { return c.StopApp(grave(ctx), keyA) }), keyA},
 		"resize " + keyA + " 0":       {app(func() (inspect.App, error) { return c.ResizeApp(ctx, keyA, 0) }), keyA},
 		"raise " + keyA + " critical": {app(func() (inspect.App, error) { return c.RaiseApp(ctx, keyA, "critical") }), keyA},
-		"remove " + keyA:              {func() (any, error) { m, err := c.RemoveApp(ctx, keyA); return m.Gas, err }, uint64(7)},
-		"remove all":                  {func() (any, error) { return c.RemoveAllApps(ctx) }, 5},
+		"remove " + keyA:              {func() (any, error) { m, err := c.RemoveApp(grave(ctx), keyA); return m.Gas, err }, uint64(7)},
+		"remove all":                  {func() (any, error) { return c.RemoveAllApps(grave(ctx)) }, 5},
 		"bench " + keyA + " 3":        {func() (any, error) { s, err := c.SetBench(ctx, upper, 3); return s.Bench, err }, keyA},
 		"bench  0":                    {func() (any, error) { s, err := c.SetBench(ctx, "", 0); return s.Bench, err }, ""},
 		"open 0a0b ff true": {func() (any, error) {

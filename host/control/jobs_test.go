@@ -131,7 +131,7 @@ func TestJobsAreChangedForTheCaller(t *testing.T) {
 	c := connect(t, h, control.Options{})
 	ctx := t.Context()
 	for name, call := range map[string]func() (run.Job, error){
-		"cancel j1 " + tenant():     func() (run.Job, error) { return c.CancelJob(ctx, "j1") },
+		"cancel j1 " + tenant():     func() (run.Job, error) { return c.CancelJob(grave(ctx), "j1") },
 		"raise j1 high " + tenant(): func() (run.Job, error) { return c.RaiseJob(ctx, "j1", "high") },
 		"retry j1 a key/&=":         func() (run.Job, error) { return c.RetryJob(ctx, "j1", "a key/&=") },
 	} {
@@ -140,7 +140,7 @@ func TestJobsAreChangedForTheCaller(t *testing.T) {
 			t.Errorf("%s: %+v %v, %v", name, j, err, h.calls)
 		}
 	}
-	if _, err := c.CancelJob(ctx, "settled"); !errors.Is(err, fault.CallerConflict) {
+	if _, err := c.CancelJob(grave(ctx), "settled"); !errors.Is(err, fault.CallerConflict) {
 		t.Errorf("a settled job: %v", err)
 	}
 	if _, err := c.Job(ctx, "none"); !errors.Is(err, fault.CallerNotFound) {
@@ -224,6 +224,7 @@ func TestJobRequestsThatAreTurnedAway(t *testing.T) {
 			if tt.kind != "" {
 				req.Header.Set("Content-Type", tt.kind)
 			}
+			req.Header.Set(api.HeaderReason, "a test")
 			status, e := raw(t, socket, req)
 			if status != tt.status || e.Code != string(tt.code) || e.Message == "" {
 				t.Errorf("status %d, %+v", status, e)
@@ -258,6 +259,7 @@ func TestStatusOfAcceptedJobs(t *testing.T) {
 			t.Fatal(err)
 		}
 		req.Header.Set("Content-Type", "multipart/form-data; boundary=B")
+		req.Header.Set(api.HeaderReason, "a test")
 		if status, e := raw(t, socket, req); status != tt.want {
 			t.Errorf("%s %s: status %d, %+v", tt.path, tt.request, status, e)
 		}

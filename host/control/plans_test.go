@@ -257,12 +257,48 @@ func TestDryRun(t *testing.T) {
 	}
 }
 
+// What cannot be undone has a reason in the audit log, whether it goes by a plan or by a route of its own.
+func TestDangerousRoutesNeedAReason(t *testing.T) {
+	h := newWorld()
+	s := New(h, Options{})
+	grave := map[string]bool{}
+	for _, spec := range api.Table {
+		if spec.Does != "" && api.VerbOf(spec.Does) == nil {
+			t.Errorf("%s does what is no verb: %s", spec.Route, spec.Does)
+		}
+		if !spec.Grave() {
+			continue
+		}
+		grave[spec.Does] = true
+		method, path := fillRoute(spec.Route, "j1", ourApp, ourKey, ourCode)
+		for _, reason := range []string{"", "  "} {
+			w := as(s, "uid:0", api.Rights, method, path, nil, api.HeaderReason, reason)
+			if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), string(fault.CallerReason)) {
+				t.Errorf("%s for %q: %d %s", spec.Route, reason, w.Code, w.Body)
+			}
+		}
+		h.allowed = true
+		if w := as(s, "uid:0", api.Rights, method, path, nil, api.HeaderReason, "a test"); w.Code != http.StatusOK {
+			t.Errorf("%s with a reason: %d %s", spec.Route, w.Code, w.Body)
+		}
+		h.allowed = false
+		if rows, _ := s.audit.Newest(2); rows[0].Code != string(fault.CallerReason) || rows[1].Reason != "a test" {
+			t.Errorf("%s: %+v", spec.Route, rows)
+		}
+	}
+	for _, v := range api.Verbs {
+		if v.Danger && (v.Kind == "job" || v.Kind == "artifact" || v.Kind == "app") && !grave[v.Name] {
+			t.Errorf("%s has a route of its own, which asks for no reason", v.Name)
+		}
+	}
+}
+
 func TestTheSameKeyIsTheSameAnswer(t *testing.T) {
 	h := newWorld()
 	h.allowed = true
 	s := New(h, Options{})
 	call := func(who, key, path string) (int, string) {
-		w := as(s, who, api.Rights, "POST", path, nil, api.HeaderIdempotency, key)
+		w := as(s, who, api.Rights, "POST", path, nil, api.HeaderIdempotency, key, api.HeaderReason, "a test")
 		return w.Code, w.Body.String()
 	}
 	_, first := call("uid:0", "k", "/v1/artifacts/prune")
@@ -296,7 +332,7 @@ func TestAuditTellsChangesAndRefusals(t *testing.T) {
 	as(s, ours, []api.Right{api.View}, "GET", "/v1/jobs", nil)
 	as(s, ours, []api.Right{api.View}, "POST", "/v1/jobs/j1/cancel", nil, api.HeaderOrigin, "top", api.HeaderReason, "it\nspins")
 	as(s, ours, nil, "GET", "/v1/jobs", nil)
-	as(s, "uid:0", api.Rights, "POST", "/v1/jobs/j1/cancel", nil)
+	as(s, "uid:0", api.Rights, "POST", "/v1/jobs/j1/cancel", nil, api.HeaderReason, "it spins")
 	rows, _ := s.audit.Newest(10)
 	if len(rows) != 3 {
 		t.Fatalf("%+v", rows)
@@ -307,7 +343,7 @@ func TestAuditTellsChangesAndRefusals(t *testing.T) {
 	if a := rows[1]; a.Outcome != "refused" || a.Route != api.RouteJobs {
 		t.Errorf("%+v", a)
 	}
-	if a := rows[2]; a.Outcome != "done" || a.Code != "" {
+	if a := rows[2]; a.Outcome != "done" || a.Code != "" || a.Reason != "it spins" {
 		t.Errorf("%+v", a)
 	}
 }

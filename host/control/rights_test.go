@@ -132,7 +132,7 @@ func TestNothingOfOtherTenantsIsTold(t *testing.T) {
 	for _, target := range []string{"GET /v1/jobs/j2", "GET /v1/jobs/j2/timeline", "GET /v1/apps/" + theirApp, "GET /v1/apps/" + theirApp + "/log", "POST /v1/jobs/j2/cancel", "POST /v1/apps/" + theirApp + "/stop",
 		"GET /v1/history?address=" + theirApp, "GET /v1/artifacts/" + theirKey, "GET /v1/blobs/sha256:" + secret, "GET /v1/actor/troupe/apps/" + theirApp, "GET /v1/explain/j2", "POST /v1/apps/" + theirApp + "/query"} {
 		method, path, _ := strings.Cut(target, " ")
-		if w := as(s, ours, rights, method, path, strings.NewReader("")); w.Code != http.StatusNotFound {
+		if w := as(s, ours, rights, method, path, strings.NewReader(""), api.HeaderReason, "a test"); w.Code != http.StatusNotFound {
 			t.Errorf("%s: status %d %s", target, w.Code, w.Body)
 		}
 		if method == "GET" && !strings.Contains(path, "/actor/") {

@@ -127,6 +127,9 @@ func (s *Server) route(spec *api.Spec, next http.HandlerFunc) http.HandlerFunc {
 		}
 		defer s.audited(r, v, rec)
 		err := s.mayCall(v, spec)
+		if err == nil && spec.Grave() && !v.dry && strings.TrimSpace(v.reason) == "" {
+			err = fault.New(fault.CallerReason, "control", spec.Does, nil).WithHint("say why in the header " + api.HeaderReason)
+		}
 		if err == nil {
 			err = s.ifMatch(r, spec)
 		}

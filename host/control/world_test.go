@@ -301,7 +301,14 @@ func (w *world) KillActor(_ context.Context, path string, n uint64) error {
 func (w *world) RetryArtifact(_ context.Context, key string, n uint64) error {
 	return w.note("retry " + key)
 }
-func (w *world) Evict(_ context.Context, key string) error { return w.note("evict " + key) }
+func (w *world) StopApp(_ context.Context, address string) (inspect.App, error) {
+	return inspect.App{Address: address}, w.note("stop " + address)
+}
+func (w *world) RemoveApp(_ context.Context, address string) (inspect.AppMetrics, error) {
+	return inspect.AppMetrics{}, w.note("remove " + address)
+}
+func (w *world) RemoveAllApps(context.Context) (int, error) { return 1, w.note("remove all") }
+func (w *world) Evict(_ context.Context, key string) error  { return w.note("evict " + key) }
 func (w *world) PauseQueue(_ context.Context, name string) error {
 	return w.note("pause queue " + name)
 }

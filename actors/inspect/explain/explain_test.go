@@ -99,7 +99,7 @@ func TestReasons(t *testing.T) {
 		"job that runs": {id: "j-9f3", facts: func(f *Facts) {
 			jobs(f, func(j *run.Job) { j.State = run.JobRunning })
 			f.Guests = []inspect.Guest{{ID: "run-1", Job: "j-9f3", Tenant: "ann", Stage: "running", Worker: "execute-3", Since: ago(640 * time.Millisecond), CPUMicros: 610_000, CPUCap: 2_000_000, Deadline: now.Add(7 * time.Second)}}
-		}, sum: "Job j-9f3 waits for nothing but its own code: it runs for 640ms.", words: []string{"its code runs on worker execute-3 for 640ms, has used 610ms of 2s of CPU time, and is ended in 7s at the latest"}, advice: []string{"troupe job cancel j-9f3"}, owner: "the code of ann"},
+		}, sum: "Job j-9f3 waits for nothing but its own code: it runs for 640ms.", words: []string{"its code runs on worker execute-3 for 640ms, has used 610ms of 2s of CPU time, and is ended in 7s at the latest"}, advice: []string{"troupe job cancel --reason WHY j-9f3"}, owner: "the code of ann"},
 		"job whose guest waits for the artifact": {id: "j-9f3", facts: func(f *Facts) {
 			jobs(f, func(j *run.Job) { j.State = run.JobRunning })
 			busyPrepare(f)

@@ -63,7 +63,7 @@ func (x *telling) underWay(j run.Job) {
 	for _, g := range x.f.Guests {
 		if g.Job == j.ID {
 			x.guestOf("Job "+j.ID, g)
-			x.advise("troupe job cancel " + j.ID)
+			x.advise("troupe job cancel --reason WHY " + j.ID)
 			return
 		}
 	}
@@ -80,7 +80,7 @@ func (x *telling) underWay(j run.Job) {
 				x.queueLink(name, j.Priority)
 			}
 		}
-		x.advise("troupe job cancel " + j.ID)
+		x.advise("troupe job cancel --reason WHY " + j.ID)
 	default:
 		x.sum("Job %s waits for its turn in the execute queue, %s.", j.ID, x.since(j.SubmittedAt))
 		x.queueLink("execute", j.Priority)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/host/control/api"
+	"github.com/troupehost/troupe/host/control/client"
 )
 
 // deed is one row of api.Verbs as a verb of the command line: a plan, a confirmation, and an operation that is followed to its end.
@@ -82,6 +83,11 @@ func (f *acting) check(ids []string, d deed, spec api.Verb) error {
 	case f.generation != 0 && len(ids) != 1:
 		return usage("--generation without a single id", "name the one that it is of")
 	}
+	return f.explained(spec)
+}
+
+// explained finds a reason that is missing or too long.
+func (f *acting) explained(spec api.Verb) error {
 	switch {
 	case len(f.reason) > maxReason:
 		return usage(fmt.Sprintf("--reason of %d bytes", len(f.reason)), fmt.Sprintf("say it in %d bytes", maxReason))
@@ -152,10 +158,7 @@ func (a *app) actVerb(d deed, short string) verb {
 		}
 		return nil
 	}
-	reason := ""
-	if spec.Danger {
-		reason = ` --reason "it hangs"`
-	}
+	reason := exampleReason(d.name)
 	if d.example != "" || d.own != "" {
 		v.examples = append(v.examples, strings.TrimSpace(name+reason+" "+d.example), spec.Effect)
 	}
@@ -163,6 +166,14 @@ func (a *app) actVerb(d deed, short string) verb {
 		v.examples = append(v.examples, name+` --selector 'age>10m' --reason "clean up" --dry-run`, "what would be done, and to what")
 	}
 	return v
+}
+
+// exampleReason is what an example of a verb says of why.
+func exampleReason(name string) string {
+	if specOf(name).Danger {
+		return ` --reason "it hangs"`
+	}
+	return ""
 }
 
 // act makes the plan of a deed, asks, carries it out and follows it.
@@ -406,8 +417,8 @@ func doneText(r api.PlanOutcome) string {
 	return r.State
 }
 
-// planned lets a verb that changes what it is told at once do so by a plan as well, when it is given a selector, a reason or one of
-// the flags of a plan.
+// planned lets a verb that changes what it is told at once do so by a plan as well, when it is given a selector or one of the flags of a
+// plan. A reason is none of them: what cannot be undone has one in any case.
 func (a *app) planned(v verb, d deed) verb {
 	spec := specOf(d.name)
 	f := &acting{}
@@ -421,7 +432,6 @@ func (a *app) planned(v verb, d deed) verb {
 			flags(fs)
 		}
 		f.add(fs, d, spec)
-		fs.Lookup("reason").Usage = "why, for the audit log; a selector needs one, and what cannot be undone and goes by a plan (default none)"
 	}
 	v.args = func(c *cobra.Command, given []string) error {
 		if f.selector != "" && len(given) == 0 {
@@ -430,8 +440,11 @@ func (a *app) planned(v verb, d deed) verb {
 		return args(c, given)
 	}
 	v.run = func(ctx context.Context, ids []string) error {
-		if f.selector == "" && f.reason == "" && !f.yes && !f.dry && f.generation == 0 {
-			return run(ctx, ids)
+		if f.selector == "" && !f.yes && !f.dry && f.generation == 0 {
+			if err := f.explained(spec); err != nil {
+				return err
+			}
+			return run(client.Under(ctx, client.Terms{Reason: f.reason}), ids)
 		}
 		if d.first != nil {
 			if _, err := d.first(ids); err != nil {
@@ -443,6 +456,6 @@ func (a *app) planned(v verb, d deed) verb {
 		}
 		return a.at(ctx, d.far, func(ctx context.Context, n *node) error { return a.act(ctx, n, d, f, ids) })
 	}
-	v.long = strings.TrimSpace(v.long + "\nWith --selector, --reason, --generation, --dry-run or --yes it goes by a plan, as 'troupe help plans' says.")
+	v.long = strings.TrimSpace(v.long + "\nWith --selector, --generation, --dry-run or --yes it goes by a plan, as 'troupe help plans' says.")
 	return v
 }

@@ -162,7 +162,7 @@ func bytesText(n uint64) string { return sizeText(int64(min(n, 1<<62))) }
 func (a *app) appChangeVerb(name, text, long string, f onApp) verb {
 	return a.planned(verb{
 		use: name + " [flags] ADDRESS...", short: text, long: long,
-		examples: []string{"troupe app " + name + " 3f9a2c", hintAddress},
+		examples: []string{"troupe app " + name + exampleReason("app."+name) + " 3f9a2c", hintAddress},
 		exits:    exitsOnKey, args: atLeast(1, "one or more addresses of apps"), complete: a.completeApps,
 		run: func(ctx context.Context, args []string) error { return a.onApps(ctx, name, args, f, a.printState) },
 	}, deed{name: "app." + name, what: "app", view: "apps", resolve: resolveApp})
@@ -226,13 +226,13 @@ func (a *app) appRaiseVerb() verb {
 
 func (a *app) appRemoveVerb() verb {
 	all := false
-	return verb{
-		use: "remove ADDRESS... | --all", short: "End apps and their sessions, and print what they used",
+	return a.planned(verb{
+		use: "remove [flags] ADDRESS... | --all", short: "End apps and their sessions, and print what they used",
 		long: `What an app has stored, and its log, stay for its next deployment. Totals that were not reported before are printed here for
 the last time.`,
 		examples: []string{
-			"troupe app remove 3f9a2c", hintAddress,
-			"troupe app remove --all", "each app; prints how many there were",
+			`troupe app remove --reason "it is not needed" 3f9a2c`, hintAddress,
+			`troupe app remove --reason "a new season" --all`, "each app; prints how many there were",
 		},
 		exits: exitsOnKey, complete: a.completeApps,
 		args: func(_ *cobra.Command, args []string) error {
@@ -262,7 +262,12 @@ the last time.`,
 				_ = w.Flush()
 			})
 		},
-	}
+	}, deed{name: "app.remove", what: "app", view: "apps", resolve: resolveApp, first: func(ids []string) ([]string, error) {
+		if all {
+			return nil, usage("--all with a plan", "pass --selector QUERY for some of them, or --all and a reason alone")
+		}
+		return ids, nil
+	}})
 }
 
 func (a *app) removeAll(ctx context.Context) error {

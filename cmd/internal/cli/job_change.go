@@ -100,7 +100,7 @@ func (a *app) jobCancelVerb() verb {
 	return a.planned(verb{
 		use: "cancel [flags] ID...", short: "Cancel jobs",
 		long:     "A job that runs is settled when its worker is dead; one that is settled already is a conflict.",
-		examples: []string{"troupe job cancel 01jq7", hintShort},
+		examples: []string{`troupe job cancel --reason "it hangs" 01jq7`, hintShort},
 		exits:    exitsOnKey, args: atLeast(1, "one or more job ids"), complete: a.completeJobs,
 		run: func(ctx context.Context, ids []string) error {
 			return a.onJobs(ctx, "cancel", ids,

@@ -228,7 +228,7 @@ func TestSubmitPassesItsFlags(t *testing.T) {
 func TestJobsNeedAServe(t *testing.T) {
 	for _, args := range [][]string{
 		{"submit", wasmFile(t)}, {"job", "list"}, {"job", "show", "job-1"}, {"job", "wait", "job-1"}, {"job", "timeline", "job-1"},
-		{"job", "retry", "job-1"}, {"job", "cancel", "job-1"}, {"job", "escalate", "job-1"}, {"queue", "show"}, {"queue", "revoke", "tag"},
+		{"job", "retry", "job-1"}, {"job", "cancel", "--reason", "r", "job-1"}, {"job", "escalate", "job-1"}, {"queue", "show"}, {"queue", "revoke", "tag"},
 	} {
 		c := newConsole(t, &fakeHost{})
 		if code := c.main(args); code != exitUnreachable || len(c.configs) > 0 || !strings.Contains(c.err.String(), "code:  caller.host_unreachable\nhint:  start one with 'troupe serve --data-dir ") {
@@ -465,11 +465,11 @@ func TestChangesOfJobs(t *testing.T) {
 		out   string
 		calls string
 	}{
-		"cancel a queued one":       {[]string{"cancel", "job-0003"}, 0, "job-0003 canceled\n", "cancel job-0003"},
-		"cancel a running one":      {[]string{"cancel", "job-0002"}, 0, "job-0002 cancel requested\n", "cancel job-0002"},
-		"cancel a settled one":      {[]string{"cancel", "job-0001"}, exitConflict, "", "cancel job-0001"},
-		"cancel some":               {[]string{"cancel", "job-0001", "job-0003", "nope"}, exitSome, "job-0003 canceled\n", "cancel job-0001, cancel job-0003"},
-		"cancel none":               {[]string{"cancel", "job-0001", "job-0004"}, exitConflict, "", "cancel job-0001, cancel job-0004"},
+		"cancel a queued one":       {[]string{"cancel", "--reason", "r", "job-0003"}, 0, "job-0003 canceled\n", "cancel job-0003"},
+		"cancel a running one":      {[]string{"cancel", "--reason", "r", "job-0002"}, 0, "job-0002 cancel requested\n", "cancel job-0002"},
+		"cancel a settled one":      {[]string{"cancel", "--reason", "r", "job-0001"}, exitConflict, "", "cancel job-0001"},
+		"cancel some":               {[]string{"cancel", "--reason", "r", "job-0001", "job-0003", "nope"}, exitSome, "job-0003 canceled\n", "cancel job-0001, cancel job-0003"},
+		"cancel none":               {[]string{"cancel", "--reason", "r", "job-0001", "job-0004"}, exitConflict, "", "cancel job-0001, cancel job-0004"},
 		"retry":                     {[]string{"retry", "job-0001", "job-0004"}, 0, "again-job-0001\nagain-job-0004\n", "retry job-0001 , retry job-0004 "},
 		"retry by key":              {[]string{"retry", "--key", "k", "job-0001"}, 0, "again-job-0001\n", "retry job-0001 k"},
 		"retry one that runs":       {[]string{"retry", "job-0002"}, exitConflict, "", "retry job-0002 "},
@@ -493,7 +493,7 @@ func TestChangesOfJobs(t *testing.T) {
 			Error     struct{ Code string }
 		}
 	}
-	if code := c.main([]string{"job", "cancel", "-o", "json", "job-0001", "job-0003"}); code != exitSome {
+	if code := c.main([]string{"job", "cancel", "--reason", "r", "-o", "json", "job-0001", "job-0003"}); code != exitSome {
 		t.Errorf("exit code %d", code)
 	}
 	if err := json.Unmarshal(c.out.Bytes(), &list); err != nil || len(list.Jobs) != 2 || list.Jobs[0].Error.Code != "caller.conflict" || list.Jobs[1].State != "settled" {

@@ -188,7 +188,7 @@ func TestHostileTextsOfJobs(t *testing.T) {
 	}
 	for _, args := range [][]string{
 		{"job", "list", "--all"}, {"job", "list", "--all", "-o", "wide"}, {"job", "show", "job-0001"}, {"job", "show", "job-0002"}, {"job", "wait", "job-0001"}, {"job", "wait", "job-0002"},
-		{"job", "wait", "job-0001", "job-0002"}, {"job", "timeline", "job-0001"}, {"job", "cancel", "job-0001", "job-0002"}, {"queue", "show"}, {"queue", "show", "-o", "wide"}, {"queue", "revoke", evil},
+		{"job", "wait", "job-0001", "job-0002"}, {"job", "timeline", "job-0001"}, {"job", "cancel", "--reason", "r", "job-0001", "job-0002"}, {"queue", "show"}, {"queue", "show", "-o", "wide"}, {"queue", "revoke", evil},
 		{"artifact", "warm", "--list"}, {"artifact", "warm", evil}, {"artifact", "cool", evil}, {"artifact", "show", hash}, {"status"}, {"job", "show", evil}, {"submit", evil}, {"submit", "--deadline", evil, "x"},
 	} {
 		c := newServed(t, h)

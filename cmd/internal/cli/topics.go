@@ -140,7 +140,7 @@ These do at once what they are told about the ids that they are given, and ask n
 
 %s
 
-With any of --selector, --reason, --generation, --dry-run and --yes they go by a plan, too. All others that take --yes always do.
+With any of --selector, --generation, --dry-run and --yes they go by a plan, too. All others that take --yes always do.
 
 A target that has changed since the plan was made is left alone, and called superseded. Exit code 8: some targets failed; 6: all
 had changed, or are not in the state for it. Ctrl-C stops the waiting, not the operation.

@@ -38,7 +38,7 @@ func (a *app) artifactVerb() verb {
 	key := func(name, short, long string, f onKey) verb {
 		return a.planned(verb{
 			use: name + " [flags] KEY...", short: short, long: long, exits: exitsOnKey,
-			examples: []string{"troupe artifact " + name + " 3f9a2c", "a unique beginning of a key is enough"},
+			examples: []string{"troupe artifact " + name + exampleReason("artifact."+name) + " 3f9a2c", "a unique beginning of a key is enough"},
 			args:     atLeast(1, "one or more artifact keys"), complete: a.completeKeys,
 			run: a.onKeys(name, f),
 		}, deed{name: "artifact." + name, what: "artifact", view: "artifacts", far: directory, resolve: resolve})

@@ -51,7 +51,7 @@ func (d *document) operation(s Spec, path string) map[string]any {
 	}
 	params := []any{}
 	add := func(in, name, about string, schema any) {
-		params = append(params, map[string]any{"name": name, "in": in, "required": in == "path", "description": about, "schema": schema})
+		params = append(params, map[string]any{"name": name, "in": in, "required": in == "path" || name == HeaderReason && s.Grave(), "description": about, "schema": schema})
 	}
 	kind := func(k string) any { return map[string]any{"type": k} }
 	for part := range strings.SplitSeq(path, "/") {

@@ -14,6 +14,7 @@ type Spec struct {
 	Right   Right  // that a caller needs
 	And     Right  // and this one too; "": none
 	Changes string // in words; "": nothing
+	Does    string // the row of Verbs that it carries out on one thing, or on all; "": none. A dangerous one needs HeaderReason.
 	Whole   bool   // it concerns what belongs to all tenants: callers that are confined to their own are refused
 	Gen     bool   // HeaderIfMatch is understood
 	Again   bool   // HeaderIdempotency is understood: the reply is kept, and given again
@@ -82,13 +83,13 @@ var Table = []Spec{
 	gen(change(RouteVerify, Operate, "checks the bytes of an artifact, and drops it if it is damaged", Done{})),
 	gen(change(RoutePin, Operate, "keeps an artifact", Done{})),
 	gen(change(RouteUnpin, Operate, "lets an artifact be pruned", Done{})),
-	gen(change(RouteEvict, Admin, "removes an artifact", Done{})),
+	does("artifact.evict", gen(change(RouteEvict, Admin, "removes an artifact", Done{}))),
 
 	{Route: RouteSubmit, Right: Operate, Changes: "submits a job", Form: codeParts, Reply: run.Job{}, Or: 202, About: "submits a durable job"},
 	look(RouteJobs, JobList{}, "jobs", with(pFind, pTenant, Param{"state", "string", "queued, running or settled"})...),
 	look(RouteJob, run.Job{}, "one job; what it printed only with the right payload", Param{"seen", "integer", "events that are known"}, pWait),
 	look(RouteTimeline, inspect.Timeline{}, "where the time of a job went"),
-	change(RouteCancelJob, Operate, "cancels a job", run.Job{}),
+	does("job.cancel", change(RouteCancelJob, Operate, "cancels a job", run.Job{})),
 	change(RouteRaiseJob, Operate, "raises a job", run.Job{}, pPriority),
 	or(change(RouteRetryJob, Operate, "repeats a job", run.Job{}, Param{"idempotency_key", "string", "of the new job"}), 202),
 	change(RouteRevoke, Operate, "ends the caller's requests that carry a tag", Revoked{}, Param{"tag", "string", "of validity"}),
@@ -101,10 +102,10 @@ var Table = []Spec{
 	{Route: RouteAnnounce, Right: Operate, Changes: "announces an app", Form: []string{PartRequest, PartManifest, PartConfig}, Reply: Done{}, Status: 202, About: "announces an app"},
 	look(RouteApps, AppList{}, "apps", with(pFind, pTenant)...),
 	look(RouteApp, inspect.App{}, "one app"),
-	whole(change(RouteRemoveAll, Admin, "removes all apps", AppsRemoved{})),
-	change(RouteRemoveApp, Admin, "removes an app", inspect.AppMetrics{}),
+	does("app.remove", whole(change(RouteRemoveAll, Admin, "removes all apps", AppsRemoved{}))),
+	does("app.remove", change(RouteRemoveApp, Admin, "removes an app", inspect.AppMetrics{})),
 	change(RouteStartApp, Operate, "starts an app", inspect.App{}),
-	change(RouteStopApp, Operate, "stops an app", inspect.App{}),
+	does("app.stop", change(RouteStopApp, Operate, "stops an app", inspect.App{})),
 	change(RouteResizeApp, Operate, "changes the number of instances of an app", inspect.App{}, Param{"instances", "integer", "wanted"}),
 	change(RouteRaiseApp, Operate, "raises the preparation of an app", inspect.App{}, pPriority),
 	{Route: RouteQueryApp, Right: Payload, And: Operate, Changes: "asks an app", Bytes: true, Reply: AppReply{}, Params: []Param{{"path", "string", "of the query"}, pPriority}, About: "asks an app"},
@@ -170,6 +171,14 @@ var Table = []Spec{
 
 func gen(s Spec) Spec   { s.Gen = true; return s }
 func whole(s Spec) Spec { s.Whole = true; return s }
+
+func does(verb string, s Spec) Spec { s.Does = verb; return s }
+
+// Grave reports whether a route carries out a dangerous verb, which needs a reason.
+func (s Spec) Grave() bool {
+	v := VerbOf(s.Does)
+	return v != nil && v.Danger
+}
 
 func or(s Spec, status int) Spec {
 	s.Or = status
