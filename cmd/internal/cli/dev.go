@@ -33,28 +33,38 @@ const (
 type devFlags struct {
 	*workFlags
 	listen string
+	plain  bool
 }
 
 func (a *app) devVerb() verb {
 	f := &devFlags{workFlags: newWorkFlags()}
 	return verb{
 		use: "dev [flags] FILE|DIR [-- args]", short: "Run code or an app on a throw-away host, and again when it changes",
-		long: `A .wasm file is run, with the arguments after the dashes, and its output goes to stdout. What 'troupe app deploy' takes is deployed, and its
-log goes to stdout. When the file changes (of an app: any file of its directory) it is prepared and begun anew; what cannot be is
-told, and the app that runs goes on. Ctrl-C ends it, and nothing is left behind.`,
+		long: `A .wasm file is run, with the arguments after the dashes. What 'troupe app deploy' takes is deployed. When the file changes (of an app: any
+file of its directory) it is prepared and begun anew; what cannot be is told, and the app that runs goes on.
+
+On a terminal this is the console of 'troupe top', of the throw-away host, which begins with what the program prints or logs; esc goes
+to the views, O and ':output' back. Elsewhere, and with --plain, what it prints or logs goes to stdout. Ctrl-C ends program and host
+(in the console also q), and nothing is left behind.`,
 		examples: []string{
-			"troupe dev hello.wasm -- Ann", "run it after each build",
+			"troupe dev hello.wasm -- Ann", "run it after each build, and look at its host",
+			"troupe dev --plain hello.wasm", "only what it prints",
 			"troupe dev --app-listen 127.0.0.1:8080 app.toml", "an app that is built, deployed and reached at this address",
 		},
 		exits: exitsCode, args: oneProgram("dev"),
 		flags: func(fs *pflag.FlagSet) {
 			f.add(fs)
 			fs.Var(word{&f.listen, "ADDR"}, "app-listen", "serve the users of the app by HTTP on ADDR (default: nowhere)")
+			fs.BoolVar(&f.plain, "plain", false, "lines instead of the console, on a terminal too")
 		},
 		run: func(ctx context.Context, args []string) error {
 			ctx, stop := a.untilInterrupt(ctx)
 			defer stop()
-			err := a.dev(ctx, f, args[0], args[1:])
+			dev := a.dev
+			if in, ok := a.in.(*os.File); ok && a.outTerminal && isTerminal(in) && !f.plain {
+				dev = a.devConsole
+			}
+			err := dev(ctx, f, args[0], args[1:])
 			if ctx.Err() != nil && errors.Is(context.Cause(ctx), fault.CanceledCaller) {
 				return nil // it was asked to end
 			}
@@ -64,6 +74,11 @@ told, and the app that runs goes on. Ctrl-C ends it, and nothing is left behind.
 }
 
 func (a *app) dev(ctx context.Context, f *devFlags, path string, args []string) error {
+	return a.devSeen(ctx, f, path, args, nil)
+}
+
+// devSeen tells seen of the host, if it is not nil.
+func (a *app) devSeen(ctx context.Context, f *devFlags, path string, args []string, seen func(*node)) error {
 	if _, err := os.Stat(path); err != nil {
 		return fileError(path, err)
 	}
@@ -72,11 +87,18 @@ func (a *app) dev(ctx context.Context, f *devFlags, path string, args []string) 
 	if err != nil {
 		return err
 	}
-	n, err := a.devHost(ctx, f.listen)
+	level := zerolog.WarnLevel
+	if seen != nil {
+		level = zerolog.ErrorLevel // a console shows the log
+	}
+	n, err := a.devHost(ctx, f.listen, level)
 	if err != nil {
 		return err
 	}
 	defer n.close()
+	if seen != nil {
+		seen(n)
+	}
 	seed := maphash.MakeSeed()
 	changes := watchFiles(ctx, func() uint64 { return fingerprint(seed, path, isCode) })
 	round := &devRound{a: a, n: n, path: path}
@@ -102,7 +124,7 @@ func (a *app) dev(ctx context.Context, f *devFlags, path string, args []string) 
 }
 
 // devHost starts a host in a directory that goes with it.
-func (a *app) devHost(ctx context.Context, listen string) (*node, error) {
+func (a *app) devHost(ctx context.Context, listen string, level zerolog.Level) (*node, error) {
 	dir, err := os.MkdirTemp("", "troupe-dev-")
 	if err != nil {
 		return nil, fault.New(fault.HostDataDir, "throw-away host", "", err)
@@ -111,7 +133,6 @@ func (a *app) devHost(ctx context.Context, listen string) (*node, error) {
 	cfg := host.Default()
 	cfg.DataDir, cfg.WorkerPath, cfg.Owner = dir, a.worker, ownerRun
 	cfg.StopTimeout, cfg.SpareWorkers, cfg.BallastBytes = privately, host.NoLimit, host.NoLimit
-	level := zerolog.WarnLevel
 	if a.verbose {
 		level = zerolog.DebugLevel
 	}
@@ -209,7 +230,7 @@ func (d *devRound) replace(ctx context.Context) error {
 		return nil // a change that makes no difference
 	}
 	if d.address != "" {
-		if _, err := d.n.RemoveApp(ctx, d.address); err != nil && !errors.Is(err, fault.CallerNotFound) {
+		if _, err := d.n.RemoveApp(client.Under(ctx, client.Terms{Reason: "its files have changed"}), d.address); err != nil && !errors.Is(err, fault.CallerNotFound) {
 			return err
 		}
 		d.address, d.after = "", 0

@@ -182,3 +182,69 @@ func TestDevDeploysAgain(t *testing.T) {
 	}
 	d.stops()
 }
+
+// On a terminal 'dev' is the console of its host, which begins with what the program prints; its end is the end of both.
+func TestDevInATerminal(t *testing.T) {
+	self, err := exec.LookPath("troupe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, tmp := filepath.Join(t.TempDir(), "app.wasm"), t.TempDir()
+	replaceFile(t, filepath.Join(guests(t), "exit.wasm"), file)
+	x := openTerminal(t, 100, 30, "TMPDIR="+tmp, self+" dev "+file+" -- 3")
+	x.sees("output of app.wasm", "code:  guest.exit")
+	replaceFile(t, filepath.Join(guests(t), "loop.wasm"), file)
+	x.sees("note:  app.wasm has changed")
+	x.keys("Escape") // and a while before the next key, which would be one with Alt
+	x.sees("READY", "QUEUE", "execute")
+	x.keys("8")
+	x.sees("guests", "running")
+	x.keys(":", "'worker list", "Enter") // a verb meets the host of this console, and no other
+	x.sees("troupe worker list", "busy")
+	x.keys("Escape")
+	x.sees("guests", "running")
+	x.keys(":", "'serve", "Enter")
+	x.sees("'serve' cannot be typed here")
+	x.keys("O")
+	x.sees("output of app.wasm", "has changed")
+	replaceFile(t, filepath.Join(guests(t), "not-wasm.wasm"), file)
+	x.sees("code:  guest.not_wasm")
+	x.keys("C-c")
+	x.sees("ENDED 0", "code:  guest.not_wasm") // the last lines stay
+	if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v %v", left, err)
+	}
+	y := openTerminal(t, 100, 30, "TMPDIR="+tmp, self+" dev --plain "+file)
+	y.sees("code:  guest.not_wasm")
+	if text := y.text(); strings.Contains(text, "output of") {
+		t.Errorf("not plain:\n%s", text)
+	}
+	y.keys("C-c")
+	y.sees("ENDED 0")
+}
+
+// What a program prints is kept by lines, the last of them, however it is written.
+func TestPrintedLines(t *testing.T) {
+	p := &printedLines{}
+	write := func(s string) {
+		if n, err := p.Write([]byte(s)); n != len(s) || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	if lines, n := p.last(); len(lines) != 0 || n != 0 {
+		t.Error(lines, n)
+	}
+	write("one\ntw")
+	write("o")
+	if lines, n := p.last(); strings.Join(lines, "|") != "one|two" || n != 2 {
+		t.Error(lines, n)
+	}
+	write("\n\n" + strings.Repeat("x", 2*maxLine+1))
+	if lines, _ := p.last(); len(lines) != 6 || lines[2] != "" || len(lines[3]) != maxLine || lines[5] != "x" {
+		t.Error(len(lines))
+	}
+	write(strings.Repeat("y\n", 2*mostPrinted) + "z")
+	if lines, _ := p.last(); len(lines) != mostPrinted+1 || lines[0] != "y" || lines[mostPrinted] != "z" {
+		t.Error(len(lines))
+	}
+}

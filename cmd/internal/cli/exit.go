@@ -143,8 +143,13 @@ func printError(w io.Writer, message string, code fault.Code, hint string) {
 
 // oneLine defuses text for the terminal without cutting it.
 func oneLine(s string) string {
+	return harmless(strings.Join(strings.Fields(s), " "))
+}
+
+// harmless quotes what a terminal would obey, however long the text is.
+func harmless(s string) string {
 	var b strings.Builder
-	for part := range slices.Chunk([]rune(strings.Join(strings.Fields(s), " ")), 50) {
+	for part := range slices.Chunk([]rune(s), 50) {
 		b.WriteString(fault.Quote(string(part)))
 	}
 	return b.String()

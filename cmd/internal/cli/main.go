@@ -101,6 +101,7 @@ type app struct {
 	sharedFlags
 	outside
 
+	inside    *node         // that the console which runs this verb shows; nil: it is looked for
 	sandbox   string        // --sandbox of run
 	guestExit bool          // --guest-exit of run
 	clockStep time.Duration // --clock-step of run; 0: the default

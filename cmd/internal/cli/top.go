@@ -53,13 +53,8 @@ func (a *app) top(ctx context.Context, f *topFlags) error {
 	if !a.outTerminal || !isFile || !isTerminal(in) {
 		return usage("'troupe top' needs a terminal", "use 'troupe status -o json' or 'troupe actor list' in scripts")
 	}
-	opts := tui.Options{In: in, Out: a.out.w, View: f.view, Query: f.query, Clipboard: true, OpenBundle: openBundle}
-	switch {
-	case f.mono || a.getenv("TERM") == "dumb":
-		opts.Looks = tui.Mono
-	case a.getenv("NO_COLOR") != "":
-		opts.Looks = tui.Plain
-	}
+	opts := a.consoleOptions(in, f.mono)
+	opts.View, opts.Query = f.view, f.query
 	if f.file != "" {
 		source, at, stop, err := openBundle(f.file)
 		if err != nil {
@@ -70,9 +65,22 @@ func (a *app) top(ctx context.Context, f *topFlags) error {
 		return a.shown(ctx, opts)
 	}
 	return a.at(ctx, served, func(ctx context.Context, n *node) error {
-		opts.Source, opts.RunVerb, opts.Verbs = n.Client, a.verbInside, a.verbNames()
+		opts.Source, opts.Verbs = n.Client, a.verbNames()
+		opts.RunVerb = func(ctx context.Context, words []string) (string, int) { return a.verbInside(ctx, words, nil) }
 		return a.shown(ctx, opts)
 	})
+}
+
+// consoleOptions are those of a console on the terminal.
+func (a *app) consoleOptions(in *os.File, mono bool) tui.Options {
+	opts := tui.Options{In: in, Out: a.out.w, Clipboard: true, OpenBundle: openBundle}
+	switch {
+	case mono || a.getenv("TERM") == "dumb":
+		opts.Looks = tui.Mono
+	case a.getenv("NO_COLOR") != "":
+		opts.Looks = tui.Plain
+	}
+	return opts
 }
 
 // shown runs the console until a signal ends it, in good order.

@@ -183,7 +183,7 @@ func TestTopInATerminal(t *testing.T) {
 	x.keys("r")
 	x.sees("artifact.retry  1 target")
 	x.keys("Enter")
-	x.sees("artifact.retry done: 1 done")
+	x.sees("artifact.retry failed: 0 done, 1 failed")
 
 	x.keys(":", "'audit", "Enter")
 	x.sees("job.cancel", "artifact.retry", "queue.pause", "it spins")

@@ -22,8 +22,9 @@ func (c *capped) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// verbInside runs a verb for the console, at the host that the console shows, without a terminal: what would ask is refused.
-func (a *app) verbInside(ctx context.Context, words []string) (string, int) {
+// verbInside runs a verb for the console, at the host that the console shows, without a terminal: what would ask is refused. n is a host
+// that is not found by flags; nil: it is.
+func (a *app) verbInside(ctx context.Context, words []string, n *node) (string, int) {
 	var out capped
 	b := &app{
 		in: strings.NewReader(""), out: &sink{w: &out}, err: &out, getenv: a.getenv, screen: a.screen,
@@ -31,7 +32,7 @@ func (a *app) verbInside(ctx context.Context, words []string) (string, int) {
 		askSecret: func(string) ([]byte, error) {
 			return nil, usage("a secret is not typed here", "use a shell, or a flag that names a file")
 		},
-		patience: a.patience, reaction: a.reaction, sharedFlags: sharedFlags{systemConfig: a.systemConfig},
+		patience: a.patience, reaction: a.reaction, inside: n, sharedFlags: sharedFlags{systemConfig: a.systemConfig},
 	}
 	code := b.mainIn(ctx, append(words, a.sameHost()...))
 	return out.String(), code
@@ -63,7 +64,7 @@ func (a *app) verbNames() (names []string) {
 		}
 	}
 	for _, v := range a.table().verbs {
-		if name := strings.Fields(v.use)[0]; !slices.Contains([]string{"top", "serve", "dev", "web", "run", "bundle", "explain"}, name) {
+		if name := strings.Fields(v.use)[0]; !slices.Contains([]string{"top", "serve", "dev", "web", "bundle", "explain"}, name) {
 			walk("", v)
 		}
 	}

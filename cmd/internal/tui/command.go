@@ -25,6 +25,9 @@ func (m *Model) command(text string) []effect {
 	case "help":
 		m.help = true
 		return nil
+	case "output":
+		m.showPrinted()
+		return nil
 	case "bundle":
 		if file, ok := strings.CutPrefix(rest, "open "); ok {
 			rest = file
@@ -111,8 +114,8 @@ func (m *Model) runVerb(text string) []effect {
 	case m.offline != "":
 		m.say("a snapshot knows only views: see tab, or ?", warn)
 		return nil
-	case slices.Contains([]string{"top", "serve", "dev", "web", "run"}, all[0]):
-		m.say(all[0]+" wants a terminal of its own", warn)
+	case slices.Contains([]string{"top", "serve", "dev", "web"}, all[0]):
+		m.say("'"+all[0]+"' cannot be typed here: it goes on until it is ended, and wants a terminal of its own", warn)
 		return nil
 	}
 	m.seq++
@@ -139,7 +142,7 @@ func (m *Model) verbEnded(in ran) {
 	if in.code != 0 {
 		m.rawTitle += "  exit code " + strconv.Itoa(in.code)
 	}
-	m.raw, m.rawTop = nil, 0
+	m.raw, m.rawTop, m.printing = nil, 0, false
 	for l := range strings.SplitSeq(strings.TrimRight(in.text, "\n"), "\n") {
 		m.raw = append(m.raw, safeLine(strings.ReplaceAll(l, "\t", "  ")))
 	}

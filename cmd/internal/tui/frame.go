@@ -59,6 +59,9 @@ func (m *Model) Frame() frame {
 		if m.rawTitle != "" {
 			title = line{{" " + m.rawTitle + "  ", strong}, {"esc: back", dim}}
 		}
+		if m.printing {
+			title = line{{" output of " + m.program + "  ", strong}, {"esc: the host   O: back here   ctrl-c: end both", dim}}
+		}
 		add(title, normal)
 		for i := m.rawTop; i < len(m.raw) && i < m.rawTop+body-1; i++ {
 			add(plainLine(" "+m.raw[i]), normal)

@@ -18,7 +18,7 @@ var keys = []struct{ key, text string }{
 	{"s S", "sort by the next column, by level and then by change; reverse"}, {"f", "freeze the display; the host goes on"},
 	{"t", "trace the messages of this"}, {"m", "what waits in its mailbox"}, {"l", "its lines in the log"}, {"e", "its last fault, with evidence"},
 	{"w", "what it waits for, who owns that, since when"},
-	{"o", "the same as JSON"}, {"y Y", "copy its id; copy the command that shows the same"},
+	{"o O", "the same as JSON; what the program of 'troupe dev' prints"}, {"y Y", "copy its id; copy the command that shows the same"},
 	{"+ -", "refresh more often, less often: 250ms to 10s"}, {"q, ctrl-c", "leave"},
 }
 

@@ -24,7 +24,8 @@ func (m *Model) press(in pressed) []effect {
 	case m.dialog != nil:
 		return m.pressDialog(in)
 	case in.key == ":" && (m.help || m.raw != nil): // never keys of the view below what hides it
-		m.help, m.helpTop, m.raw, m.rawTop = false, 0, nil, 0
+		m.help, m.helpTop = false, 0
+		m.closeRaw()
 		m.openPrompt(":", "")
 		return nil
 	case m.help:
@@ -36,7 +37,7 @@ func (m *Model) press(in pressed) []effect {
 	case m.raw != nil:
 		m.rawTop = scroll(m.rawTop, in.key, len(m.raw), m.h-2)
 		if in.key == "o" || in.key == "esc" || in.key == "q" || in.key == "enter" {
-			m.raw, m.rawTop = nil, 0
+			m.closeRaw()
 		}
 		return nil
 	}
@@ -62,6 +63,8 @@ func (m *Model) press(in pressed) []effect {
 		return m.goBack()
 	case "]":
 		return m.goForward()
+	case "O":
+		m.showPrinted()
 	case "f":
 		m.freeze()
 	case "+", "=":
@@ -381,7 +384,7 @@ func (m *Model) copy(key string) []effect {
 		if err := json.Indent(&b, raw, "", "  "); err != nil {
 			return nil
 		}
-		m.raw, m.rawTop, m.rawTitle = nil, 0, ""
+		m.closeRaw()
 		for l := range strings.SplitSeq(b.String(), "\n") {
 			m.raw = append(m.raw, safe(l))
 		}

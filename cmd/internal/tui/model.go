@@ -93,6 +93,9 @@ type Model struct {
 	raw      []string // JSON, line by line; nil: not shown
 	rawTop   int
 	rawTitle string   // of it; "": JSON of a row
+	printed  []string // by the program that the console belongs to; nil: it belongs to none
+	printing bool     // that is what is shown as raw
+	program  string
 	verb     int      // of the command line that runs now
 	more     []string // words that a command may begin with, besides
 	toast    string
@@ -224,6 +227,8 @@ func (m *Model) Step(now time.Time, in message) []effect {
 		}
 	case ticked:
 		return m.tick()
+	case said:
+		m.programSaid(in.lines)
 	case known:
 		if in.err == nil {
 			m.me, m.knows = in.me, true

@@ -406,3 +406,34 @@ func TestCommandsOfTheCommandLine(t *testing.T) {
 	k.keys("?", ":", "'jobs", "enter").sees(":jobs")
 	k.keys(":", "'top", "enter").sees("wants a terminal of its own")
 }
+
+// TestProgram: what the program of 'troupe dev' prints comes first, its end stays in sight, and the views are below it.
+func TestProgram(t *testing.T) {
+	k := rich(t, "overview")
+	k.keys("O")
+	k.sees("only of a program that 'troupe dev' runs")
+	k.m.program, k.m.printed = "app.wasm", []string{}
+	k.keys("O")
+	k.sees("output of app.wasm")
+	var lines []string
+	for n := range 2 * maxPrinted {
+		lines = append(lines, fmt.Sprintf("line %d\tof \x1b[2Jit", n))
+	}
+	k.step(said{lines[:3]})
+	k.sees("line 2  of")
+	k.step(said{lines})
+	k.sees(fmt.Sprintf("line %d  of", 2*maxPrinted-1))
+	k.seesNot("\x1b[2J")
+	if len(k.m.printed) != maxPrinted {
+		t.Errorf("%d lines are kept", len(k.m.printed))
+	}
+	k.keys("g") // who reads what is above is left alone
+	k.step(said{append(lines, "news")})
+	k.seesNot("news")
+	k.keys("esc")
+	k.seesNot("output of app.wasm")
+	k.keys(":", "'output", "enter")
+	k.sees("output of app.wasm", "news")
+	k.keys(":", "'serve", "enter")
+	k.sees("'serve' cannot be typed here")
+}

@@ -51,6 +51,10 @@ type Options struct {
 	Clipboard bool             // the terminal may be asked to copy text
 	Env       []string         // for what the terminal can; nil: that of the process
 	Now       func() time.Time // default: time.Now
+	// Program is the name of a program that runs as long as the console, and Printed the last lines that it has printed, with a number
+	// that grows with them; nil: there is none. The console begins with them.
+	Program string
+	Printed func() (lines []string, last uint64)
 }
 
 const (
@@ -78,6 +82,10 @@ func Run(ctx context.Context, opts Options) error {
 		model.since = opts.At
 	}
 	model.more = opts.Verbs
+	if opts.Printed != nil {
+		model.program, model.printed = safe(opts.Program), []string{}
+		model.showPrinted()
+	}
 	screen := &screen{model: model, driver: d, first: first}
 	how := []tea.ProgramOption{tea.WithContext(ctx), tea.WithInput(opts.In), tea.WithOutput(opts.Out), tea.WithoutSignalHandler(), tea.WithFPS(30)}
 	if opts.Env != nil {
@@ -106,6 +114,7 @@ type screen struct {
 	model  *Model
 	driver *driver
 	first  []effect
+	heard  uint64 // of what the program has printed
 }
 
 type tick struct{}
@@ -128,6 +137,12 @@ func (s *screen) Update(in tea.Msg) (tea.Model, tea.Cmd) {
 	case tea.PasteMsg:
 		return s, s.driver.do(s.model.Step(now, pasted{in.Content}))
 	case tick:
+		if printed := s.driver.opts.Printed; printed != nil {
+			if lines, last := printed(); last != s.heard {
+				s.heard = last
+				s.model.Step(now, said{lines})
+			}
+		}
 		out := s.model.Step(now, ticked{})
 		return s, tea.Batch(s.driver.do(out), nextTick(refreshes[s.model.every]))
 	case message:
@@ -141,6 +156,9 @@ func (s *screen) View() tea.View {
 	v := tea.NewView(strings.Join(f.lines, "\n"))
 	v.AltScreen = true
 	v.WindowTitle = "troupe top"
+	if s.driver.opts.Program != "" {
+		v.WindowTitle = "troupe dev"
+	}
 	if f.cursorX >= 0 {
 		v.Cursor = tea.NewCursor(f.cursorX, f.cursorY)
 	}
