@@ -23,7 +23,8 @@ func (a *app) chainVerb() verb {
 	return verb{
 		use: "chain COMMAND", short: "See the chain that the host works with, and send transactions to it",
 		long: `A 'troupe serve' without --chain has a chain of its own, which the account root owns. The verbs ask the host which chain it is;
---chain names another one.`,
+--chain names another one. What the host has missed it reads when the chain answers again, by itself; 'troupe actor restart
+troupe/follower' has it read all of it anew.`,
 		examples: []string{
 			"troupe chain status", "how far it is, and what waits to be sent",
 			"troupe chain blocks --follow", "block by block, with the events",
