@@ -50,6 +50,10 @@ func Explain(f *Facts, id string) (inspect.Explanation, error) {
 	if found, err := x.byHash(id); found || err != nil {
 		return x.e, err
 	}
+	if kind, number, ok := strings.Cut(id, "-"); ok && (kind == "execute" || kind == "prepare") && strings.Trim(number, "0123456789") == "" {
+		return x.e, fault.New(fault.CallerNotFound, "explain", "worker "+id, nil).
+			WithHint("it has ended, or there was none: 'troupe worker list' shows those that live, and 'troupe failures' the jobs that ended with one")
+	}
 	return x.e, fault.New(fault.CallerNotFound, "explain", fault.QuoteTo(id, 128), nil).
 		WithHint("give the id of a job, artifact, worker, app or call, the path of an actor, 'prepare', 'execute', 'jobs' or 'chain'")
 }

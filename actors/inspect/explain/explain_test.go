@@ -134,7 +134,21 @@ func TestReasons(t *testing.T) {
 			prepared(f)
 			f.Host.Queues = []inspect.Queue{{Name: "execute", Soft: 2}}
 			f.Host.Actors = []inspect.Actor{{Path: "troupe/execute", State: "idle", Paused: true}}
-		}, words: []string{"actor troupe/execute is paused"}, advice: []string{"troupe actor resume troupe/execute"}, sum: "waits for its turn"},
+		}, words: []string{"actor troupe/execute is paused"}, advice: []string{"troupe actor resume troupe/execute"}, sum: "waits for an operator: actor troupe/execute is paused"},
+		"job while an actor is wedged": {id: "j-9f3", facts: func(f *Facts) {
+			jobs(f, nil)
+			prepared(f)
+			f.Host.Actors = []inspect.Actor{{Path: "troupe/report", Paused: true}, {Path: "troupe/cache", State: "busy", Handling: "cache.Ask", HandledAt: ago(time.Minute)}}
+		}, words: []string{"actor troupe/cache handles cache.Ask for 1m0s"}, advice: []string{"troupe actor show troupe/cache"}, sum: "waits for the handler of actor troupe/cache"},
+		"job whose code nobody prepares": {id: "j-9f3", facts: func(f *Facts) {
+			jobs(f, nil)
+			f.Host.Queues = []inspect.Queue{{Name: "prepare", Paused: true}}
+		}, sum: "waits for an operator: a queue is paused", words: []string{"the prepare queue is paused"}, advice: []string{"troupe queue resume prepare"}},
+		"job whose code is there": {id: "j-9f3", facts: func(f *Facts) {
+			jobs(f, nil)
+			prepared(f)
+			f.Host.Queues = []inspect.Queue{{Name: "prepare", Paused: true}}
+		}, sum: "waits for its turn"},
 		"job while the host drains": {id: "j-9f3", facts: func(f *Facts) { jobs(f, nil); prepared(f); f.Host.Draining = true },
 			sum: "waits for its turn", words: []string{"the host is draining"}},
 		"job while the disk is full": {id: "j-9f3", facts: func(f *Facts) {
@@ -172,7 +186,7 @@ func TestReasons(t *testing.T) {
 		}, sum: "waits for nothing: its preparation has failed", blame: "guest", words: []string{"the same code fails again in the same way: \ufffd[2J"}},
 		"artifact in quarantine": {id: key, facts: func(f *Facts) {
 			f.Host.Artifacts = []inspect.Artifact{{Key: key, State: "prepared", RetryAt: now.Add(15 * time.Minute)}}
-		}, sum: "waits for the end of its quarantine, in 15m0s", words: []string{"several times in a row"}, advice: []string{"troupe artifact retry"}},
+		}, sum: "waits for the end of its quarantine, in 15m0s", words: []string{"several times in a row"}, advice: []string{"troupe artifact show 3f9a2c000000", "troupe artifact evict --reason WHY 3f9a2c000000"}},
 		"artifact that is ready": {id: key, facts: func(f *Facts) {
 			f.Host.Artifacts = []inspect.Artifact{{Key: key, State: "prepared", InUse: 1}}
 		}, sum: "waits for nothing: it is prepared, and 1 run uses it."},
@@ -190,7 +204,10 @@ func TestReasons(t *testing.T) {
 			busyExecute(f)
 			f.Host.Queues = append(f.Host.Queues, inspect.Queue{Name: "jobs", Parked: map[string]int{"normal": 9}, OldestAt: ago(time.Minute)})
 		}, sum: "The jobs queue waits for room among those that run: 9 are queued, the oldest for 1m0s.", words: []string{"all 2 workers of the execute queue are busy", "9 things wait in the jobs queue"}, state: "waiting"},
-		"empty queue": {id: "prepare", facts: func(f *Facts) { f.Host.Queues = []inspect.Queue{{Name: "prepare"}} }, sum: "The prepare queue waits for nothing", state: "idle"},
+		"paused preparations": {id: "prepare", facts: func(f *Facts) {
+			f.Host.Queues = []inspect.Queue{{Name: "prepare", Paused: true}, {Name: "jobs", Parked: map[string]int{"normal": 2}}}
+		}, sum: "it is paused, and 2 jobs wait in the jobs queue", words: []string{"the prepare queue is paused"}, advice: []string{"troupe queue resume prepare"}, state: "paused"},
+		"empty queue": {id: "prepare", facts: func(f *Facts) { f.Host.Queues = []inspect.Queue{{Name: "prepare"}} }, sum: "The prepare queue waits for nothing: nothing is queued, and nothing runs.", state: "idle"},
 
 		"busy worker": {id: "execute-2", facts: busyExecute, sum: "Worker execute-2 waits for the code that it runs, for 50s.", words: []string{"run-4 of eve"}, advice: []string{"troupe worker kill --reason WHY execute-2"}},
 		"idle worker to be recycled": {id: "w", facts: func(f *Facts) {
@@ -329,7 +346,7 @@ func inOrder(t *testing.T, name string, lines, want []string) {
 
 func TestWhatIsNotThere(t *testing.T) {
 	f := &Facts{At: now, Host: inspect.Host{Artifacts: []inspect.Artifact{{Key: key, CodeHash: code}, {Key: "3f9a" + key2[4:], CodeHash: code}}}}
-	for id, want := range map[string]fault.Code{"": fault.CallerNotFound, "j-1": fault.CallerNotFound, "3f9": fault.CallerNotFound, "beef": fault.CallerNotFound, "3f9a": fault.CallerInvalid, "troupe": fault.CallerNotFound} {
+	for id, want := range map[string]fault.Code{"": fault.CallerNotFound, "j-1": fault.CallerNotFound, "execute-9": fault.CallerNotFound, "3f9": fault.CallerNotFound, "beef": fault.CallerNotFound, "3f9a": fault.CallerInvalid, "troupe": fault.CallerNotFound} {
 		if _, err := Explain(f, id); fault.CodeOf(err) != want {
 			t.Errorf("%q: %v", id, err)
 		}

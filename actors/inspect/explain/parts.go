@@ -59,13 +59,19 @@ func (x *telling) queue(id string) bool {
 	case q.Paused && id == "execute" && held > 0:
 		x.sum("The execute queue waits for an operator: it is paused, and %s for that, the oldest %s.", count(n+held, "thing waits", "things wait"), x.since(oldest(q, jobs)))
 		x.because("queue", "jobs", "an operator", jobs.OldestAt, "%s in the jobs queue: jobs do not begin while the execute queue is paused", count(held, "job waits", "jobs wait"))
+	case q.Paused && id == "prepare" && n == 0 && held > 0:
+		x.sum("The prepare queue waits for an operator: it is paused, and %s in the jobs queue, of which those wait for it whose code is not prepared.", count(held, "job waits", "jobs wait"))
 	case q.Paused:
 		x.sum("The %s queue waits for an operator: it is paused, and %s.", id, count(n, "thing waits in it", "things wait in it"))
 	case id == "jobs" && n > 0 && x.pausedQueue("execute"):
 		x.sum("The jobs queue waits for an operator: the execute queue is paused, and %s, the oldest %s.", count(n, "job waits for that", "jobs wait for that"), x.since(q.OldestAt))
 		x.queueLink("execute", "")
 	case n == 0:
-		x.sum("The %s queue waits for nothing: nothing is queued, and %s.", id, count(q.Running, "runs", "run"))
+		runs := "nothing runs"
+		if q.Running > 0 {
+			runs = count(q.Running, "runs", "run")
+		}
+		x.sum("The %s queue waits for nothing: nothing is queued, and %s.", id, runs)
 		if !x.f.Host.Draining {
 			return true
 		}
@@ -182,6 +188,26 @@ func (x *telling) worker(id string) bool {
 		return true
 	}
 	return false
+}
+
+// stuckActor returns the first actor on the way of a job that does not go on by itself, and in words what that waits for.
+func (x *telling) stuckActor() (inspect.Actor, string) {
+	for _, a := range x.f.Host.Actors {
+		if !slices.Contains([]string{"jobs", "cache", "prepare", "execute"}, a.Path[strings.LastIndexByte(a.Path, '/')+1:]) {
+			continue
+		}
+		switch {
+		case a.Paused:
+			return a, "an operator: actor " + a.Path + " is paused"
+		case a.State == "gave_up":
+			return a, "an operator: actor " + a.Path + " was given up"
+		case a.State == "backoff":
+			return a, "the restart of actor " + a.Path
+		case a.State == "busy" && x.f.At.Sub(a.HandledAt) >= time.Second:
+			return a, "the handler of actor " + a.Path
+		}
+	}
+	return inspect.Actor{}, ""
 }
 
 func (x *telling) actor(id string) bool {

@@ -3,6 +3,7 @@ package explain
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/inspect"
@@ -73,15 +74,24 @@ func (x *telling) underWay(j run.Job) {
 		x.sum("Job %s waits for its code to be prepared.", j.ID)
 		x.artifactLink(a)
 		x.advise("troupe job escalate " + j.ID)
-	case x.pausedQueue("jobs") || x.pausedQueue("execute"):
+	case x.pausedQueue("jobs") || x.pausedQueue("execute") || !known && x.pausedQueue("prepare"):
 		x.sum("Job %s waits for an operator: a queue is paused. It was submitted %s ago.", j.ID, span(x.f.At.Sub(j.SubmittedAt)))
-		for _, name := range []string{"jobs", "execute"} {
+		for _, name := range []string{"jobs", "execute", "prepare"} {
+			if name == "prepare" && known {
+				continue // its code is there
+			}
 			if x.pausedQueue(name) {
 				x.queueLink(name, j.Priority)
 			}
 		}
 		x.advise("troupe job cancel --reason WHY " + j.ID)
 	default:
+		if a, what := x.stuckActor(); what != "" {
+			x.sum("Job %s waits for %s. It was submitted %s ago.", j.ID, what, span(x.f.At.Sub(j.SubmittedAt)))
+			x.actorLink(a)
+			x.advise("troupe job cancel --reason WHY " + j.ID)
+			break
+		}
 		x.sum("Job %s waits for its turn in the execute queue, %s.", j.ID, x.since(j.SubmittedAt))
 		x.queueLink("execute", j.Priority)
 		x.advise("troupe job escalate " + j.ID)
@@ -124,8 +134,8 @@ func (x *telling) artifact(a inspect.Artifact) {
 		x.failedArtifact(a)
 	case a.State == "prepared" && a.RetryAt.After(x.f.At):
 		x.sum("Artifact %s waits for the end of its quarantine, %s.", short(a.Key), x.in(a.RetryAt))
-		x.because("artifact", a.Key, "cache", a.PreparedAt, "its runs ended as suspect several times in a row, so it is left alone for a while%s", tail(a.Message))
-		x.advise("troupe artifact retry " + short(a.Key))
+		x.because("artifact", a.Key, "cache", time.Time{}, "its runs ended as suspect several times in a row, so that its code is refused for a while%s", tail(a.Message))
+		x.advise("troupe artifact show "+short(a.Key), "troupe artifact evict --reason WHY "+short(a.Key))
 	default:
 		x.sum("Artifact %s waits for nothing: it is %s%s.", short(a.Key), a.State, inUse(a))
 	}

@@ -183,7 +183,9 @@ func TestTopInATerminal(t *testing.T) {
 	x.keys("r")
 	x.sees("artifact.retry  1 target")
 	x.keys("Enter")
-	x.sees("artifact.retry failed: 0 done, 1 failed")
+	x.sees("artifact.retry failed: 0 done, 1 failed") // it was followed to its end, and is no WebAssembly still
+	x.keys("Escape")
+	x.sees("r retry")
 
 	x.keys(":", "'audit", "Enter")
 	x.sees("job.cancel", "artifact.retry", "queue.pause", "it spins")
