@@ -46,7 +46,7 @@ timed: ## tests that hold a line of time or need a loaded machine; on a machine 
 	go test -tags timed -count 1 -p 1 -timeout 30m -run 'Bar|Timed' -v $(TESTFLAGS) $(PKGS)
 
 undefended: ## attacks with the defences left out that stop them: each gets through then (as root: all of them)
-	go test -tags undefended -count 1 -p 1 -timeout 10m -run Undefended $(TESTFLAGS) ./host/... ./cmd/internal/webui
+	go test -tags undefended -count 1 -p 1 -timeout 10m -run Undefended $(TESTFLAGS) ./host/... ./cmd/internal/webui ./cmd/internal/cli
 
 real: ## real modules from public Go modules, alone and metered (needs a network, or has them already)
 	go test -count 1 -timeout 10m -run 'RealModules|SharedMemory' -v $(TESTFLAGS) ./host/engine

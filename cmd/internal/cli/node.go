@@ -2,14 +2,11 @@ package cli
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -117,7 +114,7 @@ func (a *app) served(ctx context.Context, dir string) (*node, error) {
 	owner, ok := a.owner(dir)
 	switch {
 	case !ok && unreadable(dir):
-		return nil, fault.New(fault.CallerDenied, "read", fault.Quote(dir), nil).WithHint(hintAccount)
+		return nil, fault.New(fault.CallerDenied, "read", fault.Quote(dir), nil).WithHint(hintAccount + ", or --socket PATH if it lets a group of yours in")
 	case !ok:
 		if err := host.CheckDataDir(dir); err != nil { // a 'serve' would be refused too
 			return nil, denied(err)
@@ -238,37 +235,4 @@ func (a *app) directory() (string, error) {
 		return "", fault.New(fault.CallerInvalid, "data directory", fault.Quote(dir), reason(err)).WithHint("pass an absolute path to --data-dir")
 	}
 	return abs, nil
-}
-
-// socketPath returns where the 'serve' of dir listens: inside, unless the path is too long for a socket.
-func (a *app) socketPath(dir string) (string, error) {
-	inside := filepath.Join(dir, "troupe.sock")
-	if len(inside) <= control.MaxSocketPath {
-		return inside, nil
-	}
-	sum := sha256.Sum256([]byte(dir))
-	name := hex.EncodeToString(sum[:8]) + ".sock"
-	parent := a.getenv("XDG_RUNTIME_DIR")
-	if !filepath.IsAbs(parent) || len(parent) > control.MaxSocketPath/2 {
-		parent = filepath.Join(os.TempDir(), "troupe-"+strconv.Itoa(os.Geteuid()))
-		if err := ownDirectory(parent); err != nil {
-			return "", err
-		}
-	}
-	return filepath.Join(parent, "troupe-"+name), nil
-}
-
-// ownDirectory makes a directory that nobody else may enter, in a place where others may have been first.
-func ownDirectory(path string) error {
-	if err := os.MkdirAll(path, 0o700); err != nil {
-		return fault.New(fault.HostDataDir, "socket", path, err)
-	}
-	info, err := os.Lstat(path)
-	if err != nil {
-		return fault.New(fault.HostDataDir, "socket", path, err)
-	}
-	if !info.IsDir() || info.Mode().Perm()&0o077 != 0 || !ownedBy(info, os.Geteuid()) {
-		return fault.New(fault.HostDataDir, "socket", path, nil).WithHint("this directory must be yours alone: remove it, or choose a shorter --data-dir")
-	}
-	return nil
 }

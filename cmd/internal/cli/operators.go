@@ -37,7 +37,7 @@ func (f *operatorFlags) add(fs *pflag.FlagSet) {
 	fs.Var(word{&f.clients, "FILE"}, "tls-clients", "certificates of the authorities that sign those of operators (default: none are asked for)")
 	fs.Var(word{&f.tokens, "FILE"}, "tokens", "what the tokens and certificates of operators may do; see 'troupe token'")
 	fs.Var(rightsFlag{&f.max}, "max-rights", "nobody may do more than this, however they come: of view, payload, operate and admin, joined by commas (default all)")
-	fs.Var(word{&f.group, "GROUP"}, "operator-group", "members of this group may use the control socket, too (default: only this user and root)")
+	fs.Var(word{&f.group, "GROUP"}, "operator-group", "members of this group may use the control socket, too, which must be where they can get to: see --socket (default: only this user and root)")
 	fs.Var(rightsFlag{&f.groupRights}, "operator-rights", "what members of --operator-group may do")
 	settings.MarkLive(fs, "tls-cert", "tls-key", "tls-clients", "tokens")
 }
@@ -67,20 +67,40 @@ func (f *operatorFlags) check() error {
 // options adds who may do what.
 func (f *operatorFlags) options(o *control.Options) error {
 	o.MaxRights, o.GroupRights = f.max, f.groupRights
+	var err error
+	o.Group, err = f.gid()
+	return err
+}
+
+// gid is that of the group of operators, 0 if there is none.
+func (f *operatorFlags) gid() (int, error) {
 	if f.group == "" {
-		return nil
+		return 0, nil
 	}
 	g, err := user.LookupGroup(f.group)
 	if err != nil {
 		g, err = user.LookupGroupId(f.group)
 	}
 	if err != nil {
-		return usage("--operator-group "+fault.Quote(f.group), "there is no such group")
+		return 0, usage("--operator-group "+fault.Quote(f.group), "there is no such group")
 	}
-	if o.Group, err = strconv.Atoi(g.Gid); err != nil || o.Group <= 0 {
-		return usage("--operator-group "+fault.Quote(f.group), "choose a group other than that of root")
+	gid, err := strconv.Atoi(g.Gid)
+	if err != nil || gid <= 0 {
+		return 0, usage("--operator-group "+fault.Quote(f.group), "choose a group other than that of root")
 	}
-	return nil
+	return gid, nil
+}
+
+// place says whether the operators can get to a socket, before there is one.
+func (f *operatorFlags) place(path string, named bool) error {
+	gid, err := f.gid()
+	if err == nil && named {
+		err = placeSocket(path, gid)
+	}
+	if err == nil && gid != 0 {
+		err = reaches(path, gid, f.group)
+	}
+	return err
 }
 
 const auditDir = "audit" // in the data directory

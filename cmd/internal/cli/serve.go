@@ -49,6 +49,8 @@ func (a *app) serve(ctx context.Context, f *serveFlags) (err error) {
 	defer closeAll(sockets)
 	if l := sockets[socketControl]; l != nil {
 		cfg.Socket = l.Addr().String()
+	} else if err := f.operators.place(cfg.Socket, a.socket != ""); err != nil {
+		return err
 	}
 	doors, err := openDoors(f, sockets)
 	if err != nil {

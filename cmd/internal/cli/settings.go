@@ -53,7 +53,7 @@ type sharedFlags struct {
 func (a *app) addShared(p *pflag.FlagSet) {
 	p.Var(word{&a.config, "FILE"}, "config", "file of settings; none reads none (default $XDG_CONFIG_HOME/troupe/config.toml, else ~/.config/troupe/config.toml; of root /etc/troupe/config.toml)")
 	p.Var(word{&a.context, "NAME"}, "context", "reach the host of a 'troupe context'; local is the one of the data directory")
-	p.Var(word{&a.socket, "PATH"}, "socket", "reach the host that listens on this control socket")
+	p.Var(word{&a.socket, "PATH"}, "socket", "reach the host that listens on this control socket; 'troupe serve' listens on it (default: in the data directory)")
 	p.Var(word{&a.connect, "ADDR"}, "connect", "reach the host that listens with TLS on HOST:PORT")
 	p.Var(word{&a.connectCA, "FILE"}, "connect-ca", "certificates of the authorities that --connect trusts (default those of the system)")
 	p.Var(word{&a.connectCert, "FILE"}, "connect-cert", "certificate that --connect shows")
