@@ -135,6 +135,7 @@ type life struct {
 	values []settings.Value          // that it runs with
 	hooks  []func(*serveFlags) error // read files again that settings name
 	busy   sync.WaitGroup            // reloads and bundles
+	swept  sync.Once                 // what an earlier process has left of bundles
 }
 
 func (a *app) newLife(f *serveFlags, dir string) *life {
@@ -220,8 +221,17 @@ func (l *life) signalled(s os.Signal) {
 	case bundleSignal:
 		l.bundle("signal")
 	case syscall.SIGQUIT:
-		l.log.Error().Msg("SIGQUIT: a bundle and the stacks, and the end")
-		l.bundle("crash")
+		written := make(chan struct{})
+		go func() {
+			defer close(written)
+			l.log.Error().Msg("SIGQUIT: a bundle and the stacks, and the end")
+			l.bundle("crash")
+		}()
+		select {
+		case <-written:
+		case <-time.After(bundleTime):
+			l.log.Error().Msgf("no bundle is written within %v", bundleTime)
+		}
 		if l.a.die != nil {
 			l.a.die()
 		}
@@ -299,7 +309,8 @@ const (
 	bundlePrefix = "bundle-"
 	bundleSuffix = ".troupe"
 	keptBundles  = 8
-	bundleTime   = 10 * time.Second // a host that is stuck must not hold up its own end
+	collectTime  = 7 * time.Second  // for the host to say what is in it
+	bundleTime   = 10 * time.Second // a host that is stuck, or its disk, must not hold up its own end
 )
 
 // bundle writes what the host shows into its data directory.
@@ -317,10 +328,12 @@ func (l *life) writeBundle(why string) (path string, err error) {
 	if h == nil {
 		return "", fault.New(fault.BusyDraining, "bundle", "", nil).WithHint("the host has not started yet")
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), bundleTime)
-	defer cancel()
 	dir := filepath.Join(l.dir, bundleDir)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	l.swept.Do(func() { err = sweepBundles(dir) })
+	if err != nil {
 		return "", err
 	}
 	path = filepath.Join(dir, bundlePrefix+time.Now().UTC().Format("20060102T150405.000Z")+"-"+why+bundleSuffix)
@@ -328,7 +341,7 @@ func (l *life) writeBundle(why string) (path string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if err = l.snapshot(ctx, f, *h, why); err == nil {
+	if err = l.snapshot(context.Background(), f, *h, why, collectTime); err == nil {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err == nil {
@@ -341,26 +354,33 @@ func (l *life) writeBundle(why string) (path string, err error) {
 	return path, dropBundles(dir, keptBundles)
 }
 
-// dropBundles removes all but the newest, and what a crash has left half written.
+// dropBundles removes all but the newest.
 func dropBundles(dir string, keep int) error {
-	entries, err := os.ReadDir(dir) // in the order of their names, which is that of time
-	if err != nil {
-		return err
-	}
-	var all []string
-	for _, e := range entries {
-		switch name := e.Name(); {
-		case strings.HasPrefix(name, bundlePrefix) && strings.HasSuffix(name, bundleSuffix):
-			all = append(all, name)
-		case strings.HasPrefix(name, ".bundle-"):
-			err = errors.Join(err, os.Remove(filepath.Join(dir, name)))
-		}
-	}
+	all, err := namesOf(dir, bundlePrefix, bundleSuffix) // in the order of time
 	for len(all) > keep {
 		err = errors.Join(err, os.Remove(filepath.Join(dir, all[0])))
 		all = all[1:]
 	}
 	return err
+}
+
+// sweepBundles removes what a process that has ended left half written. Those of this one are still being written.
+func sweepBundles(dir string) error {
+	all, err := namesOf(dir, ".bundle-", ".tmp")
+	for _, name := range all {
+		err = errors.Join(err, os.Remove(filepath.Join(dir, name)))
+	}
+	return err
+}
+
+func namesOf(dir, prefix, suffix string) (all []string, err error) {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		if name := e.Name(); strings.HasPrefix(name, prefix) && strings.HasSuffix(name, suffix) {
+			all = append(all, name)
+		}
+	}
+	return all, err
 }
 
 // statusEvery is how often a service manager is told what the host is doing.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -18,6 +19,10 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/troupehost/troupe/actors/inspect"
+	"github.com/troupehost/troupe/host"
+	"github.com/troupehost/troupe/host/control/api"
+	"github.com/troupehost/troupe/host/control/bundle"
 	"github.com/troupehost/troupe/host/control/client"
 )
 
@@ -38,6 +43,12 @@ type daemon struct {
 const patient = time.Minute
 
 func startDaemon(t *testing.T, config string, env []string, args ...string) *daemon {
+	t.Helper()
+	return startProgram(t, "troupe", config, env, args...)
+}
+
+// startProgram is startDaemon for a program of another name: see TestMain.
+func startProgram(t *testing.T, name, config string, env []string, args ...string) *daemon {
 	t.Helper()
 	d := &daemon{t: t, dir: filepath.Join(t.TempDir(), "data"), config: filepath.Join(t.TempDir(), "config.toml"), told: make(chan string, 100), lines: make(chan string, 10_000), ended: make(chan error, 1)}
 	d.settings(config)
@@ -60,7 +71,7 @@ func startDaemon(t *testing.T, config string, env []string, args ...string) *dae
 		t.Fatal(err)
 	}
 	d.cmd = exec.CommandContext(t.Context(), self, append([]string{"serve", "--config", d.config, "--data-dir", d.dir, "--chain", "none", "--log-format", "json"}, args...)...)
-	d.cmd.Args[0] = "troupe"
+	d.cmd.Args[0] = name
 	d.cmd.Env = append(append(os.Environ(), "NOTIFY_SOCKET="+l.LocalAddr().String()), env...)
 	stderr, err := d.cmd.StderrPipe()
 	if err != nil {
@@ -178,26 +189,113 @@ func TestServeUnderAManager(t *testing.T) {
 	}
 }
 
-// SIGUSR1 asks for a bundle and leaves the host alone; SIGQUIT ends it, with the stacks of all goroutines.
+// bundleOf waits for the file of a bundle and reads it.
+func (d *daemon) bundleOf(why string) *api.Bundle {
+	d.t.Helper()
+	names, err := filepath.Glob(filepath.Join(d.dir, bundleDir, bundlePrefix+"*-"+why+bundleSuffix))
+	if err != nil || len(names) == 0 {
+		d.t.Fatalf("no bundle for %s: %v\n%s", why, err, d.logText.String())
+	}
+	f, err := os.Open(names[len(names)-1])
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer f.Close()
+	b, err := bundle.Read(f)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return b
+}
+
+// SIGUSR1 asks for a bundle and leaves the host alone; SIGQUIT ends it, with a bundle and the stacks of all goroutines.
 func TestServeWritesBundlesAndStacks(t *testing.T) {
 	d := startDaemon(t, "", nil)
 	d.hears("^READY=1")
 	d.signal(syscall.SIGUSR1)
-	d.logs(`"message":"(a bundle is written|no bundle could be written)`)
+	d.logs(`"message":"a bundle is written`)
+	b := d.bundleOf("signal")
+	if b.Reason != "signal" || len(b.Missing) > 0 || len(b.Actors) == 0 || len(b.Log) == 0 || len(b.Config) == 0 || b.Host.Version != host.Version {
+		t.Errorf("%+v", b)
+	}
 	if err := client.New(filepath.Join(d.dir, "troupe.sock"), 0).Ready(t.Context()); err != nil {
 		t.Error(err)
 	}
-	d.signal(syscall.SIGQUIT)
-	if code := d.ends(); code != 2 {
-		t.Errorf("exit code %d", code)
-	}
-	text := d.logText.String()
-	if !strings.Contains(text, "SIGQUIT: quit") || strings.Count(text, "\ngoroutine ") < 5 {
-		t.Errorf("no stacks:\n%s", text)
+	d.quits()
+	if b := d.bundleOf("crash"); b.Reason != "crash" || len(b.Missing) > 0 || len(b.Actors) == 0 {
+		t.Errorf("%+v", b)
 	}
 	// What it left behind does not keep the next one from starting.
 	next := startDaemon(t, "", nil)
 	next.hears("^READY=1")
+}
+
+// quits has it end by SIGQUIT.
+func (d *daemon) quits() {
+	d.t.Helper()
+	d.signal(syscall.SIGQUIT)
+	if code := d.ends(); code != 2 {
+		d.t.Errorf("exit code %d", code)
+	}
+	text := d.logText.String()
+	if !strings.Contains(text, "SIGQUIT: quit") || strings.Count(text, "\ngoroutine ") < 5 {
+		d.t.Errorf("no stacks:\n%s", text)
+	}
+}
+
+// wedgedProgram is the program with a host of which parts never answer, whoever has what patience.
+const wedgedProgram = "troupe-wedged"
+
+func wedgedMain() int {
+	a := program()
+	start := a.start
+	a.start = func(ctx context.Context, cfg host.Config) (running, error) {
+		h, err := start(ctx, cfg)
+		return wedgedHost{h}, err
+	}
+	return a.main(os.Args[1:])
+}
+
+type wedgedHost struct{ running }
+
+func (wedgedHost) Guests(context.Context) ([]inspect.Guest, error) { select {} }
+
+func (wedgedHost) Session(context.Context) (inspect.Session, error) { select {} }
+
+// A host of which a part is wedged still says what the others know: by SIGUSR1, by SIGQUIT, and to who asks for it.
+func TestBundlesOfAWedgedServe(t *testing.T) {
+	d := startProgram(t, wedgedProgram, "", nil)
+	d.hears("^READY=1")
+	d.signal(syscall.SIGUSR1)
+	d.logs(`"message":"a bundle is written`)
+	check := func(why string, b *api.Bundle) {
+		t.Helper()
+		if len(b.Missing) != 2 || !strings.HasPrefix(b.Missing["guests"], "no answer within ") || b.Missing["session"] == "" {
+			t.Errorf("%s: missing is %v", why, b.Missing)
+		}
+		if len(b.Actors) == 0 || len(b.Log) == 0 || len(b.Host.Queues) == 0 {
+			t.Errorf("%s: %+v", why, b)
+		}
+	}
+	check("signal", d.bundleOf("signal"))
+	begin := time.Now()
+	d.quits()
+	if took := time.Since(begin); took > 2*bundleTime {
+		t.Errorf("it took %v to end", took)
+	}
+	check("crash", d.bundleOf("crash"))
+}
+
+// A host that cannot write a bundle says so, and ends all the same.
+func TestServeEndsWithoutABundle(t *testing.T) {
+	d := startDaemon(t, "", nil)
+	d.hears("^READY=1")
+	if err := os.WriteFile(filepath.Join(d.dir, bundleDir), nil, 0o600); err != nil { // no directory
+		t.Fatal(err)
+	}
+	d.signal(syscall.SIGUSR1)
+	d.logs(`"message":"no bundle could be written"`)
+	d.quits()
 }
 
 // A manager that holds the control socket hands it over, and it is there before the host is.
@@ -262,7 +360,7 @@ func TestBundlesAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := dropBundles(dir, 2); err != nil {
+	if err := errors.Join(dropBundles(dir, 2), sweepBundles(dir)); err != nil {
 		t.Fatal(err)
 	}
 	entries, err := os.ReadDir(dir)

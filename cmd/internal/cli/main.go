@@ -21,7 +21,10 @@ import (
 )
 
 // Main runs one command line and returns the exit code of the process.
-func Main() int {
+func Main() int { return program().main(os.Args[1:]) }
+
+// program is an app with all that is outside of it.
+func program() *app {
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // a closed stdout is then an error of Write, and not our death
 	interrupts := make(chan os.Signal, 2)
 	var asked []os.Signal
@@ -46,7 +49,7 @@ func Main() int {
 		sharedFlags: sharedFlags{systemConfig: systemFile(), environ: os.Environ}, outside: process(),
 	}
 	a.setKnobs()
-	return a.main(os.Args[1:])
+	return a
 }
 
 func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }

@@ -118,7 +118,7 @@ func (l *life) operated(cfg host.Config, f *operatorFlags, h running) (*control.
 	o.Settings = l.settings
 	o.Drain = func(context.Context) error { l.drain(); return nil }
 	o.Reload = func(context.Context) error { _, err := l.reload(); return err }
-	o.Snapshot = func(ctx context.Context, w io.Writer) error { return l.snapshot(ctx, w, h, "request") }
+	o.Snapshot = func(ctx context.Context, w io.Writer) error { return l.snapshot(ctx, w, h, "request", 0) }
 	return control.New(h, o), o, nil
 }
 
@@ -137,43 +137,23 @@ func (l *life) openTLS(s *control.Server, f *operatorFlags) (net.Listener, error
 	return listener, nil
 }
 
-const (
-	auditedLines = 1000    // of the audit log in a bundle
-	maxRecording = 1 << 30 // of what the cores were given
-)
+const auditedLines = 1000 // of the audit log in a bundle
 
-// snapshot writes a bundle.
-func (l *life) snapshot(ctx context.Context, w io.Writer, h running, why string) error {
-	extra := bundle.Extra{Config: l.settings(), Reason: why, At: time.Now().UTC()}
+// snapshot writes a bundle; what the host does not tell within limit is left out. 0: the limit of package bundle.
+func (l *life) snapshot(ctx context.Context, w io.Writer, h running, why string, limit time.Duration) error {
+	extra := bundle.Extra{Config: l.settings(), Reason: why, At: time.Now().UTC(), Limit: limit}
 	if c := l.host.Load(); c != nil {
-		if page, err := c.Audit(ctx, client.Find{Limit: auditedLines}); err == nil {
-			extra.Audit = page.Rows
+		extra.Audit = func(ctx context.Context) ([]api.Audit, error) {
+			page, err := c.Audit(ctx, client.Find{Limit: auditedLines})
+			return page.Rows, err
 		}
 	}
-	b, err := bundle.Collect(ctx, h, extra)
+	b, given, err := bundle.Collect(ctx, h, extra)
 	if err != nil {
 		return err
 	}
-	var recording io.Reader
-	given := &limitedBuffer{most: maxRecording}
-	switch err := h.Recording(ctx, given); {
-	case err != nil:
-		b.Missing["recording"] = fault.Quote(err.Error())
-	case given.Len() > 0: // a host that does not record is seen without
-		recording = given
+	if len(given) == 0 { // a host that does not record
+		return bundle.Write(w, b, nil)
 	}
-	return bundle.Write(w, b, recording)
-}
-
-// limitedBuffer refuses what is too much.
-type limitedBuffer struct {
-	bytes.Buffer
-	most int
-}
-
-func (b *limitedBuffer) Write(p []byte) (int, error) {
-	if b.Len()+len(p) > b.most {
-		return 0, fault.New(fault.CallerParamsTooBig, "recording", "", nil)
-	}
-	return b.Buffer.Write(p)
+	return bundle.Write(w, b, bytes.NewReader(given))
 }

@@ -30,7 +30,10 @@ import (
 // The test binary is also the program and its worker.
 func TestMain(m *testing.M) {
 	worker.Main()
-	testscript.Main(m, map[string]func(){"troupe": func() { os.Exit(Main()) }})
+	testscript.Main(m, map[string]func(){
+		"troupe":      func() { os.Exit(Main()) },
+		wedgedProgram: func() { os.Exit(wedgedMain()) },
+	})
 }
 
 func guests(t *testing.T) string {

@@ -7,8 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -166,7 +169,8 @@ func TestHostileFile(t *testing.T) {
 // TestCollect: what a bundle shows, collected again, is the same bundle.
 func TestCollect(t *testing.T) {
 	want := bundletest.Rich(40)
-	got, err := bundle.Collect(t.Context(), bundle.Host(want), bundle.Extra{Audit: want.Audit, Config: want.Config, Reason: "request", At: want.At})
+	audit := func(context.Context) ([]api.Audit, error) { return want.Audit, nil }
+	got, _, err := bundle.Collect(t.Context(), bundle.Host(want), bundle.Extra{Audit: audit, Config: want.Config, Reason: "request", At: want.At})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +202,7 @@ func (m mute) Jobs(_ context.Context, f host.JobFilter) ([]run.Job, string, erro
 
 // TestCollectHalf: a part that is missing is named, and the rest is there; what guests wrote is left out.
 func TestCollectHalf(t *testing.T) {
-	b, err := bundle.Collect(t.Context(), mute{bundle.Host(bundletest.Rich(0))}, bundle.Extra{})
+	b, _, err := bundle.Collect(t.Context(), mute{bundle.Host(bundletest.Rich(0))}, bundle.Extra{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,6 +213,204 @@ func TestCollectHalf(t *testing.T) {
 		if j.Receipt.Stdout != nil || j.Receipt.Result != nil {
 			t.Errorf("job %s has output", j.ID)
 		}
+	}
+}
+
+// wedged is a host of which parts never answer, whatever the caller's patience.
+type wedged struct {
+	bundle.Source
+	parts map[string]bool // of Bundle.Missing
+	until chan struct{}
+}
+
+func (w wedged) hold(part string) {
+	if w.parts[part] {
+		<-w.until
+	}
+}
+
+func (w wedged) Inspect(ctx context.Context) (inspect.Host, error) {
+	w.hold("host")
+	return w.Source.Inspect(ctx)
+}
+
+func (w wedged) Workers(ctx context.Context) ([]inspect.Worker, error) {
+	w.hold("workers")
+	return w.Source.Workers(ctx)
+}
+
+func (w wedged) Guests(ctx context.Context) ([]inspect.Guest, error) {
+	w.hold("guests")
+	return w.Source.Guests(ctx)
+}
+
+func (w wedged) DeadLetters(ctx context.Context) ([]inspect.Letter, error) {
+	w.hold("dead")
+	return w.Source.DeadLetters(ctx)
+}
+
+func (w wedged) LogLines(ctx context.Context, after uint64, most int, wait time.Duration) ([]inspect.LogLine, uint64, error) {
+	w.hold("log")
+	return w.Source.LogLines(ctx, after, most, wait)
+}
+
+func (w wedged) Blobs(ctx context.Context) ([]inspect.Blob, int64, int64, error) {
+	w.hold("blobs")
+	return w.Source.Blobs(ctx)
+}
+
+func (w wedged) Session(ctx context.Context) (inspect.Session, error) {
+	w.hold("session")
+	return w.Source.Session(ctx)
+}
+
+func (w wedged) Actor(ctx context.Context, path string) (inspect.ActorDetail, error) {
+	w.hold("actors")
+	return w.Source.Actor(ctx, path)
+}
+
+func (w wedged) Mailbox(ctx context.Context, path string) ([]inspect.Letter, error) {
+	w.hold("mailboxes")
+	return w.Source.Mailbox(ctx, path)
+}
+
+func (w wedged) Jobs(ctx context.Context, f host.JobFilter) ([]run.Job, string, error) {
+	w.hold("jobs")
+	return w.Source.Jobs(ctx, f)
+}
+
+func (w wedged) Job(ctx context.Context, id string) (run.Job, error) {
+	w.hold("events")
+	return w.Source.Job(ctx, id)
+}
+
+func (w wedged) Timeline(ctx context.Context, id string) (inspect.Timeline, error) {
+	w.hold("timelines")
+	return w.Source.Timeline(ctx, id)
+}
+
+func (w wedged) Apps(ctx context.Context, f host.AppFilter) ([]inspect.App, uint64, error) {
+	w.hold("apps")
+	return w.Source.Apps(ctx, f)
+}
+
+func (w wedged) Chain(ctx context.Context) (inspect.ChainView, error) {
+	w.hold("chain")
+	return w.Source.Chain(ctx)
+}
+
+func (w wedged) ChainCalls(ctx context.Context, f host.CallFilter) ([]inspect.Outgoing, uint64, error) {
+	w.hold("calls")
+	return w.Source.ChainCalls(ctx, f)
+}
+
+func (w wedged) ChainDemands(ctx context.Context, after string, limit int) ([]inspect.Demand, string, error) {
+	w.hold("demands")
+	return w.Source.ChainDemands(ctx, after, limit)
+}
+
+func (w wedged) ChainPay(ctx context.Context, after string, limit int) ([]inspect.Pay, string, error) {
+	w.hold("pay")
+	return w.Source.ChainPay(ctx, after, limit)
+}
+
+func (w wedged) Explain(ctx context.Context, id string) (inspect.Explanation, error) {
+	w.hold("explanations")
+	return w.Source.Explain(ctx, id)
+}
+
+func (w wedged) Recording(ctx context.Context, out io.Writer) error {
+	w.hold("recording")
+	_, err := io.WriteString(out, "given")
+	return err
+}
+
+// TestCollectOfAWedgedHost: whichever part never answers, it is named, it takes its share of the time and no more, and all other parts
+// are there. If none answers there is a bundle all the same, in time.
+func TestCollectOfAWedgedHost(t *testing.T) {
+	const limit = 8 * time.Second
+	lists := func(b *api.Bundle, recording []byte) map[string]int {
+		return map[string]int{
+			"workers": len(b.Host.Workers), "guests": len(b.Guests), "dead": len(b.Dead), "log": len(b.Log), "audit": len(b.Audit), "blobs": len(b.Blobs), "actors": len(b.Actors),
+			"mailboxes": len(b.Mailboxes), "jobs": len(b.Jobs), "timelines": len(b.Timelines), "apps": len(b.Apps), "calls": len(b.Calls),
+			"demands": len(b.Demands), "pay": len(b.Pay), "explanations": len(b.Explanations), "recording": len(recording),
+		}
+	}
+	collect := func(t *testing.T, parts ...string) (*api.Bundle, map[string]int, time.Duration) {
+		t.Helper()
+		w := wedged{Source: bundle.Host(bundletest.Rich(20)), parts: map[string]bool{}, until: make(chan struct{})}
+		for _, p := range parts {
+			w.parts[p] = true
+		}
+		defer close(w.until)
+		begin := time.Now()
+		b, recording, err := bundle.Collect(t.Context(), w, bundle.Extra{Limit: limit, Audit: func(context.Context) ([]api.Audit, error) {
+			w.hold("audit")
+			return []api.Audit{{}}, nil
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		took := time.Since(begin)
+		file(t, b, bytes.NewReader(recording))
+		return b, lists(b, recording), took
+	}
+	all := []string{"host", "workers", "guests", "dead", "log", "audit", "blobs", "session", "actors", "mailboxes", "jobs", "events", "timelines", "apps", "chain",
+		"calls", "demands", "pay", "explanations", "recording"}
+	// What is asked for only if another part has answered.
+	needs := map[string][]string{
+		"host": {"workers", "actors", "mailboxes", "explanations"}, "jobs": {"timelines", "explanations"}, "chain": {"calls", "demands", "pay"}, "actors": {}, "apps": {"explanations"},
+		"workers": {"explanations"},
+	}
+	synctest.Test(t, func(t *testing.T) {
+		_, whole, _ := collect(t)
+		for _, part := range all {
+			b, have, took := collect(t, part)
+			if len(b.Missing) != 1 || b.Missing[part] == "" {
+				t.Errorf("%s is wedged, missing is %v", part, b.Missing)
+			}
+			if took < time.Second || took > limit/4 {
+				t.Errorf("%s is wedged: it took %v of %v", part, took, limit)
+			}
+			for other, n := range whole {
+				if other != part && have[other] != n && !slices.Contains(needs[part], other) {
+					t.Errorf("%s is wedged: %d %s, and not %d", part, have[other], other, n)
+				}
+			}
+		}
+		b, _, took := collect(t, all...)
+		for _, part := range []string{"host", "workers", "jobs", "chain", "recording"} {
+			if b.Missing[part] == "" {
+				t.Errorf("all is wedged, and %s is not missing", part)
+			}
+		}
+		if took > limit {
+			t.Errorf("all is wedged: it took %v", took)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		w := wedged{Source: bundle.Host(bundletest.Rich(0)), parts: map[string]bool{"guests": true}, until: make(chan struct{})}
+		defer close(w.until)
+		if _, _, err := bundle.Collect(ctx, w, bundle.Extra{Limit: limit}); !errors.Is(err, fault.CanceledDeadline) {
+			t.Errorf("who asked has left: %v", err)
+		}
+	})
+}
+
+// sick is a host with a bug.
+type sick struct{ bundle.Source }
+
+func (sick) Workers(context.Context) ([]inspect.Worker, error) { panic("a bug\x1b[2J") }
+
+// TestCollectOfASickHost: what panics when it is asked is missing, and nothing else.
+func TestCollectOfASickHost(t *testing.T) {
+	b, _, err := bundle.Collect(t.Context(), sick{bundle.Host(bundletest.Rich(0))}, bundle.Extra{})
+	if err != nil || len(b.Missing) != 1 || !strings.Contains(b.Missing["workers"], "a bug") || strings.Contains(b.Missing["workers"], "\x1b") {
+		t.Errorf("%v, %v", b.Missing, err)
+	}
+	h, err := bundle.Host(b).Inspect(t.Context())
+	if err != nil || !slices.ContainsFunc(h.Health, func(w inspect.Health) bool { return w.Code == "bundle.partial" && strings.Contains(w.Message, "workers") }) {
+		t.Errorf("nobody who opens it is told: %+v, %v", h.Health, err)
 	}
 }
 

@@ -1,8 +1,12 @@
 package bundle
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -33,14 +37,16 @@ type Source interface {
 	ChainCalls(context.Context, host.CallFilter) (calls []inspect.Outgoing, next uint64, err error)
 	ChainDemands(ctx context.Context, after string, limit int) (demands []inspect.Demand, next string, err error)
 	ChainPay(ctx context.Context, after string, limit int) (apps []inspect.Pay, next string, err error)
+	Recording(ctx context.Context, w io.Writer) error
 }
 
 // Extra is what a host cannot tell of itself.
 type Extra struct {
-	Audit  []api.Audit
+	Audit  func(context.Context) ([]api.Audit, error) // nil: there is none
 	Config []api.Setting
 	Reason string // request, signal, crash
 	At     time.Time
+	Limit  time.Duration // of all of it; 0: a minute
 }
 
 // What one bundle takes at most. What is left out is said in Missing.
@@ -56,68 +62,136 @@ const (
 	maxCalls     = 1_000
 	maxDemands   = 5_000
 	maxLog       = 10_000
-	askTimeout   = 5 * time.Second // for one answer: a wedged actor must not hold up the rest
+	maxRecording = 1 << 30 // bytes of what the cores were given
+	defaultLimit = time.Minute
+	leastTime    = 5 * time.Millisecond // with less nothing is asked any more
+)
+
+// Of the limit of all, a part has at most a quarter, and half of what is left; one answer two thirds of what its part has left. So a
+// part that is wedged takes little from the others, and one thing that is wedged not all from its part.
+const (
+	partShare            = 4
+	leftShare            = 2
+	askShareN, askShareD = 2, 3
 )
 
 // collector asks one thing after another and notes what it did not get.
 type collector struct {
-	ctx  context.Context
-	host Source
-	b    *api.Bundle
+	ctx   context.Context
+	host  Source
+	b     *api.Bundle
+	limit time.Duration
+	until time.Time
+	spent map[string]time.Duration // of each part
 }
 
-// Collect asks a host for all that its views show. It fails only if the host does not answer at all, or ctx ends.
-func Collect(ctx context.Context, h Source, extra Extra) (*api.Bundle, error) {
-	c := collector{ctx: ctx, host: h, b: &api.Bundle{
+// Collect asks a host for all that its views show, and what its cores were given. What does not answer in its share of the time is left
+// out, even if it never does: then a goroutine is left behind. It fails only if ctx ends.
+func Collect(ctx context.Context, h Source, extra Extra) (b *api.Bundle, recording []byte, err error) {
+	c := collector{ctx: ctx, host: h, limit: cmp.Or(extra.Limit, defaultLimit), spent: map[string]time.Duration{}, b: &api.Bundle{
 		Format: Format, Timelines: map[string]inspect.Timeline{}, Mailboxes: map[string][]inspect.Letter{},
 		Explanations: map[string]inspect.Explanation{}, Missing: map[string]string{},
-		Audit: extra.Audit, Config: extra.Config, Reason: cmp.Or(extra.Reason, "request"), At: extra.At,
+		Config: extra.Config, Reason: cmp.Or(extra.Reason, "request"), At: extra.At,
 	}}
-	b := c.b
-	var err error
-	if b.Host, err = h.Inspect(ctx); err != nil {
-		return nil, err
-	}
+	c.until = time.Now().Add(c.limit)
+	b = c.b
+	b.Host, _ = ask(&c, "host", h.Inspect)
 	if b.At.IsZero() {
 		b.At = b.Host.At
 	}
-	c.ask("workers", func(ctx context.Context) (err error) {
-		workers, err := h.Workers(ctx)
-		if err == nil {
-			b.Host.Workers = workers
-		}
-		return err
+	if workers, ok := ask(&c, "workers", h.Workers); ok {
+		b.Host.Workers = workers
+	}
+	b.Guests, _ = ask(&c, "guests", h.Guests)
+	b.Dead, _ = ask(&c, "dead", h.DeadLetters)
+	b.Log, _ = ask(&c, "log", func(ctx context.Context) ([]inspect.LogLine, error) {
+		lines, _, err := h.LogLines(ctx, 0, maxLog, 0)
+		return lines, err
 	})
-	c.ask("guests", func(ctx context.Context) (err error) { b.Guests, err = h.Guests(ctx); return err })
-	c.ask("dead", func(ctx context.Context) (err error) { b.Dead, err = h.DeadLetters(ctx); return err })
-	c.ask("log", func(ctx context.Context) (err error) { b.Log, _, err = h.LogLines(ctx, 0, maxLog, 0); return err })
-	c.ask("blobs", func(ctx context.Context) (err error) { b.Blobs, _, _, err = h.Blobs(ctx); return err })
-	c.ask("session", func(ctx context.Context) error {
-		s, err := h.Session(ctx)
-		if err == nil {
-			b.Session = &s
-		}
-		return err
+	if extra.Audit != nil {
+		b.Audit, _ = ask(&c, "audit", extra.Audit)
+	}
+	b.Blobs, _ = ask(&c, "blobs", func(ctx context.Context) ([]inspect.Blob, error) {
+		blobs, _, _, err := h.Blobs(ctx)
+		return blobs, err
 	})
+	if s, ok := ask(&c, "session", h.Session); ok {
+		b.Session = &s
+	}
 	c.actors()
 	c.jobs()
 	c.apps()
 	c.chain()
 	c.explain()
+	recording, _ = ask(&c, "recording", func(ctx context.Context) ([]byte, error) {
+		given := &limitedBuffer{most: maxRecording}
+		err := h.Recording(ctx, given)
+		return given.Bytes(), err
+	})
 	if ctx.Err() != nil {
-		return nil, fault.From(context.Cause(ctx))
+		return nil, nil, fault.From(context.Cause(ctx))
 	}
-	return b, nil
+	return b, recording, nil
 }
 
-// ask bounds one question; what is not there is no failure.
-func (c *collector) ask(part string, f func(context.Context) error) {
-	ctx, cancel := context.WithTimeout(c.ctx, askTimeout)
-	defer cancel()
-	if err := f(ctx); err != nil && fault.CodeOf(err) != fault.CallerNotFound {
-		c.miss(part, fault.Quote(err.Error()))
-	}
+// limitedBuffer refuses what is too much.
+type limitedBuffer struct {
+	bytes.Buffer
+	most int
 }
+
+// Write implements io.Writer.
+func (b *limitedBuffer) Write(p []byte) (int, error) {
+	if b.Len()+len(p) > b.most {
+		return 0, fault.New(fault.CallerParamsTooBig, "recording", "", nil)
+	}
+	return b.Buffer.Write(p)
+}
+
+// ask asks one question of a part, for as long as it may take. What is not there is no failure.
+func ask[T any](c *collector, part string, question func(context.Context) (T, error)) (v T, ok bool) {
+	limit := min(c.limit/partShare-c.spent[part], time.Until(c.until)/leftShare) * askShareN / askShareD
+	if limit < leastTime {
+		c.miss(part, "there was no time left to ask for more")
+		return v, false
+	}
+	ctx, cancel := context.WithTimeoutCause(c.ctx, limit, errSilent)
+	defer cancel()
+	type answer struct {
+		v   T
+		err error
+	}
+	said := make(chan answer, 1)
+	begin := time.Now()
+	go func() {
+		var a answer
+		defer func() {
+			if p := recover(); p != nil { // a host in trouble may be in more than it knows
+				a.err = fault.New(fault.BugPanic, part, "", fmt.Errorf("%v", p))
+			}
+			said <- a
+		}()
+		a.v, a.err = question(ctx)
+	}()
+	var a answer
+	select {
+	case a = <-said:
+	case <-ctx.Done():
+		a.err = context.Cause(ctx)
+	}
+	c.spent[part] += time.Since(begin)
+	switch {
+	case a.err == nil:
+		return a.v, true
+	case context.Cause(ctx) == errSilent:
+		c.miss(part, fmt.Sprintf("no answer within %v", limit.Round(time.Millisecond)))
+	case fault.CodeOf(a.err) != fault.CallerNotFound:
+		c.miss(part, fault.Quote(a.err.Error()))
+	}
+	return v, false
+}
+
+var errSilent = errors.New("no answer")
 
 func (c *collector) miss(part, why string) {
 	if c.b.Missing[part] == "" {
@@ -153,13 +227,9 @@ func (c *collector) actors() {
 	for _, a := range list {
 		detail, gone := inspect.ActorDetail{Actor: a}, a.Kind == "dead"
 		if flights < maxFlights || trouble(a) {
-			c.ask("actors", func(ctx context.Context) error {
-				d, err := c.host.Actor(ctx, a.Path)
-				if err == nil {
-					detail, gone = d, false
-				}
-				return err
-			})
+			if d, ok := ask(c, "actors", func(ctx context.Context) (inspect.ActorDetail, error) { return c.host.Actor(ctx, a.Path) }); ok {
+				detail, gone = d, false
+			}
 		}
 		if gone {
 			continue
@@ -172,13 +242,10 @@ func (c *collector) actors() {
 		flights += len(detail.Flights)
 		c.b.Actors = append(c.b.Actors, detail)
 		if a.Depth > 0 && len(c.b.Mailboxes) < maxMailboxes {
-			c.ask("mailboxes", func(ctx context.Context) error {
-				letters, err := c.host.Mailbox(ctx, a.Path)
-				if len(letters) > 0 {
-					c.b.Mailboxes[a.Path] = letters[:min(len(letters), maxLetters)]
-				}
-				return err
-			})
+			letters, _ := ask(c, "mailboxes", func(ctx context.Context) ([]inspect.Letter, error) { return c.host.Mailbox(ctx, a.Path) })
+			if len(letters) > 0 {
+				c.b.Mailboxes[a.Path] = letters[:min(len(letters), maxLetters)]
+			}
 		}
 	}
 }
@@ -190,44 +257,41 @@ func rank(first bool) int {
 	return 1
 }
 
+// page is one of a list.
+type page[T, N any] struct {
+	rows []T
+	next N
+}
+
 func (c *collector) jobs() {
 	for _, state := range []run.JobState{run.JobRunning, run.JobQueued, run.JobSettled} { // what is under way matters most
 		after := ""
 		for {
-			var page []run.Job
-			next := ""
-			c.ask("jobs", func(ctx context.Context) (err error) {
-				page, next, err = c.host.Jobs(ctx, host.JobFilter{State: state, After: after, Limit: min(1000, maxJobs-len(c.b.Jobs))})
-				return err
+			filter := host.JobFilter{State: state, After: after, Limit: min(1000, maxJobs-len(c.b.Jobs))}
+			p, _ := ask(c, "jobs", func(ctx context.Context) (p page[run.Job, string], err error) {
+				p.rows, p.next, err = c.host.Jobs(ctx, filter)
+				return p, err
 			})
-			for _, j := range page {
-				j = Bare(j)
+			for _, j := range p.rows {
+				id := j.ID
 				if len(c.b.Timelines) < maxTimelines {
-					c.ask("timelines", func(ctx context.Context) error {
-						t, err := c.host.Timeline(ctx, j.ID)
-						if err == nil {
-							c.b.Timelines[j.ID] = t
-						}
-						return err
-					})
-					c.ask("jobs", func(ctx context.Context) error {
-						full, err := c.host.Job(ctx, j.ID) // lists come without events
-						if err == nil {
-							j = Bare(full)
-						}
-						return err
-					})
+					if t, ok := ask(c, "timelines", func(ctx context.Context) (inspect.Timeline, error) { return c.host.Timeline(ctx, id) }); ok {
+						c.b.Timelines[id] = t
+					}
+					if full, ok := ask(c, "events", func(ctx context.Context) (run.Job, error) { return c.host.Job(ctx, id) }); ok { // lists have none
+						j = full
+					}
 				}
-				c.b.Jobs = append(c.b.Jobs, j)
+				c.b.Jobs = append(c.b.Jobs, Bare(j))
 			}
-			if len(c.b.Jobs) >= maxJobs && next != "" {
+			if len(c.b.Jobs) >= maxJobs && p.next != "" {
 				c.miss("jobs", "there were more")
 				return
 			}
-			if next <= after {
+			if p.next <= after {
 				break
 			}
-			after = next
+			after = p.next
 		}
 	}
 }
@@ -245,17 +309,16 @@ func Bare(j run.Job) run.Job {
 func (c *collector) apps() {
 	after := uint64(0)
 	for {
-		var page []inspect.App
-		next := uint64(0)
-		c.ask("apps", func(ctx context.Context) (err error) {
-			page, next, err = c.host.Apps(ctx, host.AppFilter{After: after})
-			return err
+		filter := host.AppFilter{After: after}
+		p, _ := ask(c, "apps", func(ctx context.Context) (p page[inspect.App, uint64], err error) {
+			p.rows, p.next, err = c.host.Apps(ctx, filter)
+			return p, err
 		})
-		c.b.Apps = append(c.b.Apps, page...)
-		if next <= after {
+		c.b.Apps = append(c.b.Apps, p.rows...)
+		if p.next <= after {
 			return
 		}
-		if after = next; len(c.b.Apps) >= maxApps {
+		if after = p.next; len(c.b.Apps) >= maxApps {
 			c.miss("apps", "there were more")
 			return
 		}
@@ -263,29 +326,23 @@ func (c *collector) apps() {
 }
 
 func (c *collector) chain() {
-	c.ask("chain", func(ctx context.Context) error {
-		v, err := c.host.Chain(ctx)
-		if err == nil {
-			c.b.Chain = &v
-		}
-		return err
-	})
-	if c.b.Chain == nil {
+	v, ok := ask(c, "chain", c.host.Chain)
+	if !ok {
 		return
 	}
+	c.b.Chain = &v
 	for _, settled := range []bool{false, true} {
 		for after := uint64(0); len(c.b.Calls) < maxCalls; {
-			var page []inspect.Outgoing
-			next := uint64(0)
-			c.ask("calls", func(ctx context.Context) (err error) {
-				page, next, err = c.host.ChainCalls(ctx, host.CallFilter{History: settled, After: after})
-				return err
+			filter := host.CallFilter{History: settled, After: after}
+			p, _ := ask(c, "calls", func(ctx context.Context) (p page[inspect.Outgoing, uint64], err error) {
+				p.rows, p.next, err = c.host.ChainCalls(ctx, filter)
+				return p, err
 			})
-			c.b.Calls = append(c.b.Calls, page...)
-			if next <= after {
+			c.b.Calls = append(c.b.Calls, p.rows...)
+			if p.next <= after {
 				break
 			}
-			after = next
+			after = p.next
 		}
 	}
 	c.b.Demands = pages(c, "demands", c.host.ChainDemands)
@@ -294,14 +351,16 @@ func (c *collector) chain() {
 
 func pages[T any](c *collector, part string, get func(context.Context, string, int) ([]T, string, error)) (all []T) {
 	for after := ""; len(all) < maxDemands; {
-		var page []T
-		next := ""
-		c.ask(part, func(ctx context.Context) (err error) { page, next, err = get(ctx, after, 0); return err })
-		all = append(all, page...)
-		if next <= after {
+		from := after
+		p, _ := ask(c, part, func(ctx context.Context) (p page[T, string], err error) {
+			p.rows, p.next, err = get(ctx, from, 0)
+			return p, err
+		})
+		all = append(all, p.rows...)
+		if p.next <= after {
 			return all
 		}
-		after = next
+		after = p.next
 	}
 	c.miss(part, "there were more")
 	return all
@@ -341,13 +400,9 @@ func (c *collector) explain() {
 			c.miss("explanations", "there were more")
 			return
 		}
-		c.ask("explanations", func(ctx context.Context) error {
-			e, err := c.host.Explain(ctx, id)
-			if err == nil {
-				c.b.Explanations[id] = e
-			}
-			return err
-		})
+		if e, ok := ask(c, "explanations", func(ctx context.Context) (inspect.Explanation, error) { return c.host.Explain(ctx, id) }); ok {
+			c.b.Explanations[id] = e
+		}
 		if c.ctx.Err() != nil {
 			return
 		}

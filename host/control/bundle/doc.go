@@ -10,10 +10,10 @@
 //
 // Lifecycle: nothing starts here. A bundle does not change; what would change it is answered with caller.denied.
 //
-// Concurrency: Write and Read work on the caller's goroutine. A [Offline] is read only, and safe from any goroutine.
+// Concurrency: Write and Read work on the caller's goroutine; Collect asks in goroutines of its own. A [Offline] is read only, and safe from any goroutine.
 //
-// Failure: Collect leaves out what a host did not answer, and says so in Bundle.Missing: half a bundle of a host in trouble is better
-// than none. A file that was cut, damaged, or written by somebody hostile is refused whole, with caller.invalid_request.
+// Failure: Collect leaves out what a host did not answer in its share of the time, and says so in Bundle.Missing: half a bundle of a host
+// in trouble is better than none. A file that was cut, damaged, or written by somebody hostile is refused whole, with caller.invalid_request.
 //
 // Limits: [MaxPartBytes], [MaxObjects], [MaxRecordingBytes] and the number of entries bound what a file can make a reader hold; the
 // constants of collect.go bound what Collect takes.

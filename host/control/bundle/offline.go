@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -55,6 +56,14 @@ func (o *Offline) Inspect(context.Context) (inspect.Host, error) {
 	h.Ready = false
 	if h.At.IsZero() {
 		h.At = o.b.At
+	}
+	if len(o.b.Missing) > 0 {
+		var parts []string
+		for _, part := range slices.Sorted(maps.Keys(o.b.Missing)) {
+			parts = append(parts, part+" ("+o.b.Missing[part]+")")
+		}
+		h.Health = append(slices.Clone(h.Health), inspect.Health{Code: "bundle.partial", Level: "warning", Since: o.b.At,
+			Message: fault.Quote("not all is in this bundle: " + strings.Join(parts, ", ")), Hint: "what is missing may be what was wedged"})
 	}
 	if len(h.Actors) == 0 {
 		for _, a := range o.b.Actors {
