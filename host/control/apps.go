@@ -1,7 +1,6 @@
 package control
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/hex"
@@ -57,11 +56,11 @@ func (s *Server) deployment(w http.ResponseWriter, r *http.Request) (host.Deploy
 	err := s.eachPart(w, r, order, func(name string, p io.Reader) (leave bool, err error) {
 		switch name {
 		case api.PartRequest:
-			err = decode(p, &a)
+			err = s.decode(r, p, &a)
 		case api.PartManifest:
-			d.Manifest, err = readPart(p, api.MaxManifestBytes, fault.CallerManifestTooLarge)
+			d.Manifest, err = s.readPart(r, p, api.MaxManifestBytes, fault.CallerManifestTooLarge)
 		case api.PartConfig:
-			d.Config, err = readPart(p, api.MaxConfigBytes, fault.CallerParamsTooBig)
+			d.Config, err = s.readPart(r, p, api.MaxConfigBytes, fault.CallerParamsTooBig)
 		}
 		return false, err
 	})
@@ -272,15 +271,12 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, limit int64) (
 	if r.ContentLength > limit {
 		return nil, fault.New(fault.CallerParamsTooBig, "control", "", nil)
 	}
-	var b bytes.Buffer
-	if _, err := b.ReadFrom(io.LimitReader(r.Body, limit+1)); err != nil {
-		return nil, cutOff(err)
-	}
-	if int64(b.Len()) > limit {
-		return nil, fault.New(fault.CallerParamsTooBig, "control", "", nil)
+	b, err := s.readPart(r, r.Body, limit, fault.CallerParamsTooBig)
+	if err != nil {
+		return nil, err
 	}
 	_ = rc.SetReadDeadline(time.Time{}) // the end of the connection may come at any time
-	return b.Bytes(), nil
+	return b, nil
 }
 
 // appLog answers at once, or as soon as there is a newer line.

@@ -106,6 +106,7 @@ type Options struct {
 	MaxCodeBytes  int64          // default 32 MiB; more is refused before the host sees it
 	MaxInputBytes int64          // default 16 MiB
 	MaxBlobBytes  int64          // default 64 MiB
+	MaxBodyBytes  int64          // of bodies of requests in memory; at least LargestBody. Default 512 MiB, or twice that
 	MaxRequests   int            // requests at once. Default 256
 	FormTimeout   time.Duration  // for a caller to send all but the stdin of a run. Default 60 s
 	PlainTimeout  time.Duration  // for a caller to send a request without a form, and to take a reply. Default 10 s
@@ -129,6 +130,16 @@ type Options struct {
 	Snapshot func(context.Context, io.Writer) error // writes a bundle. Default: unsupported
 }
 
+// DefaultBodyBytes is that of Options.MaxBodyBytes.
+const DefaultBodyBytes = 512 << 20
+
+// LargestBody is what the largest request takes of MaxBodyBytes: code, input and stdin in one form.
+func (o Options) LargestBody() int64 { return o.withDefaults().largestBody() }
+
+func (o Options) largestBody() int64 {
+	return o.MaxCodeBytes + 2*o.MaxInputBytes + api.MaxRequestBytes + 4 // a byte more of each tells that it is too large
+}
+
 func (o Options) withDefaults() Options {
 	orBytes := func(p *int64, v int64) {
 		if *p == 0 {
@@ -143,6 +154,7 @@ func (o Options) withDefaults() Options {
 	orBytes(&o.MaxCodeBytes, 32<<20)
 	orBytes(&o.MaxInputBytes, 16<<20)
 	orBytes(&o.MaxBlobBytes, 64<<20)
+	orBytes(&o.MaxBodyBytes, max(DefaultBodyBytes, 2*o.largestBody()))
 	if o.MaxRequests == 0 {
 		o.MaxRequests = 256
 	}
@@ -190,6 +202,7 @@ type Server struct {
 	door     atomic.Pointer[door]
 	audit    *audit.Log
 	auditErr error
+	bodies   *bodies
 	answers  *answers
 	plans    *plans
 	views    *viewSet
@@ -203,7 +216,7 @@ type Server struct {
 func New(h Host, opts Options) *Server {
 	opts = opts.withDefaults()
 	base, end := context.WithCancelCause(context.Background())
-	s := &Server{opts: opts, uid: os.Geteuid(), base: base, end: end, answers: newAnswers()}
+	s := &Server{opts: opts, uid: os.Geteuid(), base: base, end: end, answers: newAnswers(), bodies: newBodies(opts.MaxBodyBytes, opts.LargestBody())}
 	s.host = gate{h, s.Audited, newShown()}
 	s.slots, s.probes = make(chan struct{}, opts.MaxRequests), make(chan struct{}, opts.MaxRequests)
 	s.streams, s.making = make(chan struct{}, opts.MaxStreams), make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))

@@ -1,7 +1,6 @@
 package control
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -35,17 +34,17 @@ func (s *Server) readForm(w http.ResponseWriter, r *http.Request, request any, w
 	err := s.eachPart(w, r, order, func(name string, p io.Reader) (leave bool, err error) {
 		switch name {
 		case api.PartRequest:
-			err = decode(p, request)
+			err = s.decode(r, p, request)
 		case api.PartCode:
-			f.code, err = readPart(p, s.opts.MaxCodeBytes, fault.GuestCodeTooLarge)
+			f.code, err = s.readPart(r, p, s.opts.MaxCodeBytes, fault.GuestCodeTooLarge)
 		case api.PartInput:
-			f.input, err = readPart(p, s.opts.MaxInputBytes, fault.CallerParamsTooBig)
+			f.input, err = s.readPart(r, p, s.opts.MaxInputBytes, fault.CallerParamsTooBig)
 		case api.PartStdin:
 			if !whole {
 				f.stdin = p
 				return true, nil
 			}
-			f.stdinBytes, err = readPart(p, s.opts.MaxInputBytes, fault.CallerParamsTooBig)
+			f.stdinBytes, err = s.readPart(r, p, s.opts.MaxInputBytes, fault.CallerParamsTooBig)
 		}
 		return false, err
 	})
@@ -98,8 +97,8 @@ func (s *Server) eachPart(w http.ResponseWriter, r *http.Request, order []string
 	return nil
 }
 
-func decode(p io.Reader, v any) error {
-	b, err := readPart(p, api.MaxRequestBytes, fault.CallerParamsTooBig)
+func (s *Server) decode(r *http.Request, p io.Reader, v any) error {
+	b, err := s.readPart(r, p, api.MaxRequestBytes, fault.CallerParamsTooBig)
 	if err != nil {
 		return err
 	}
@@ -109,15 +108,8 @@ func decode(p io.Reader, v any) error {
 	return nil
 }
 
-func readPart(p io.Reader, limit int64, tooLarge fault.Code) ([]byte, error) {
-	var b bytes.Buffer
-	if _, err := b.ReadFrom(io.LimitReader(p, limit+1)); err != nil {
-		return nil, cutOff(err)
-	}
-	if int64(b.Len()) > limit {
-		return nil, fault.New(tooLarge, "control", "", nil)
-	}
-	return b.Bytes(), nil
+func (s *Server) readPart(r *http.Request, p io.Reader, limit int64, tooLarge fault.Code) ([]byte, error) {
+	return s.gather(r.Context(), visitOf(r.Context()), p, limit, tooLarge)
 }
 
 // cutOff names the fault of a body that did not arrive.

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/troupehost/troupe/host/control/api"
 )
@@ -64,4 +65,24 @@ func TestUndefendedTextIsAudited(t *testing.T) {
 	if rows, _ := s.audit.Newest(1); !strings.Contains(rows[0].Reason, "\x1b[2J\n") {
 		t.Errorf("%+v", rows)
 	}
+}
+
+// TestUndefendedBodiesFillTheMemory: a caller has the host keep as many bodies as it may have requests.
+func TestUndefendedBodiesFillTheMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, h, ask := hoarding(1)
+		held := func() (bytes int64, in int) {
+			for range 16 {
+				go func() { _ = ask(ours, small) }()
+			}
+			synctest.Wait()
+			return s.bodies.held, len(h.begun)
+		}
+		anyBody = true
+		defer func() { anyBody = false }()
+		if n, in := held(); n <= 2*s.bodies.most || in != 16 {
+			t.Errorf("%d requests hold %d bytes, of %d", in, n, s.bodies.most)
+		}
+		close(h.end)
+	})
 }

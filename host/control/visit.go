@@ -27,6 +27,8 @@ type visit struct {
 	verb, plan, target string // for the audit log
 	quiet              bool   // an answer that was given before
 
+	body int64 // bytes that it holds of Server.bodies
+
 	own ownSet
 }
 
@@ -126,6 +128,7 @@ func (s *Server) route(spec *api.Spec, next http.HandlerFunc) http.HandlerFunc {
 			}
 		}
 		defer s.audited(r, v, rec)
+		defer func() { s.bodies.give(v.caller.Tenant(), v.body) }()
 		err := s.mayCall(v, spec)
 		if err == nil && spec.Grave() && !v.dry && strings.TrimSpace(v.reason) == "" {
 			err = fault.New(fault.CallerReason, "control", spec.Does, nil).WithHint("say why in the header " + api.HeaderReason)

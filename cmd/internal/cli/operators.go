@@ -27,6 +27,7 @@ type operatorFlags struct {
 	listen, cert, key, clients, tokens string
 	max, groupRights                   []api.Right
 	group                              string
+	bodies                             int64
 }
 
 func (f *operatorFlags) add(fs *pflag.FlagSet) {
@@ -39,6 +40,8 @@ func (f *operatorFlags) add(fs *pflag.FlagSet) {
 	fs.Var(rightsFlag{&f.max}, "max-rights", "nobody may do more than this, however they come: of view, payload, operate and admin, joined by commas (default all)")
 	fs.Var(word{&f.group, "GROUP"}, "operator-group", "members of this group may use the control socket, too, which must be where they can get to: see --socket (default: only this user and root)")
 	fs.Var(rightsFlag{&f.groupRights}, "operator-rights", "what members of --operator-group may do")
+	f.bodies = control.DefaultBodyBytes
+	fs.Var((*size)(&f.bodies), "body-bytes", "the bodies of all requests to the host take at most SIZE of memory, and those of one caller half of it; who finds no room is told to come back")
 	settings.MarkLive(fs, "tls-cert", "tls-key", "tls-clients", "tokens")
 }
 
@@ -53,7 +56,10 @@ func (f *operatorFlags) tls() control.TLS {
 
 // check finds what cannot be meant.
 func (f *operatorFlags) check() error {
+	least := control.Options{}.LargestBody()
 	switch {
+	case f.bodies < least:
+		return usage("--body-bytes "+(*size)(&f.bodies).String(), "the largest request has "+(*size)(&least).String())
 	case f.listen != "" && f.cert == "":
 		return usage("--listen-tls without --tls-cert", "name the certificate of this host")
 	case f.listen != "" && f.tokens == "":
@@ -66,7 +72,7 @@ func (f *operatorFlags) check() error {
 
 // options adds who may do what.
 func (f *operatorFlags) options(o *control.Options) error {
-	o.MaxRights, o.GroupRights = f.max, f.groupRights
+	o.MaxRights, o.GroupRights, o.MaxBodyBytes = f.max, f.groupRights, f.bodies
 	var err error
 	o.Group, err = f.gid()
 	return err

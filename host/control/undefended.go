@@ -1,0 +1,6 @@
+//go:build undefended
+
+package control
+
+// Defences that tests leave out.
+var anyBody, anyCrowd bool
