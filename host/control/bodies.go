@@ -12,6 +12,7 @@ import (
 const (
 	bodyWait  = 2 * time.Second // for room among the bodies of others
 	leastBody = 64 << 10        // that a body takes
+	formParts = 4               // of a form; each may have a byte more than it may, which tells that it is too large
 )
 
 // bodies is the memory that the bodies of all requests share. It is taken as bytes arrive, not as they are announced, so who sends
@@ -27,7 +28,7 @@ type bodies struct {
 
 // newBodies makes it of so many bytes, and of no less than the largest request has, which one caller can always send.
 func newBodies(most, largest int64) *bodies {
-	most = max(most, largest)
+	most, largest = max(most, largest)+formParts, largest+formParts
 	return &bodies{most: most, each: max(most/2, largest), by: map[string]int64{}, freed: make(chan struct{})}
 }
 

@@ -121,6 +121,8 @@ type Options struct {
 	MaxStreams   int           // event streams at once. Default 256
 	CallerMost   int           // event streams at once of one caller. Default a quarter of MaxStreams
 	SlowStream   time.Duration // for a caller to take one event of such a stream. Default 30 s
+	MaxStrangers int           // TLS connections over which nobody is known yet; of more, the oldest are cut off. Default 256
+	AddressMost  int           // of them from one address. Default a quarter of MaxStrangers
 	Heartbeat    time.Duration // between signs of life on them. Default 15 s
 	AuditDir     string        // where the audit log is. Default: in memory
 
@@ -137,7 +139,7 @@ const DefaultBodyBytes = 512 << 20
 func (o Options) LargestBody() int64 { return o.withDefaults().largestBody() }
 
 func (o Options) largestBody() int64 {
-	return o.MaxCodeBytes + 2*o.MaxInputBytes + api.MaxRequestBytes + 4 // a byte more of each tells that it is too large
+	return o.MaxCodeBytes + 2*o.MaxInputBytes + api.MaxRequestBytes
 }
 
 func (o Options) withDefaults() Options {
@@ -164,6 +166,12 @@ func (o Options) withDefaults() Options {
 	if o.CallerMost == 0 {
 		o.CallerMost = max(1, o.MaxStreams/4)
 	}
+	if o.MaxStrangers == 0 {
+		o.MaxStrangers = 256
+	}
+	if o.AddressMost == 0 {
+		o.AddressMost = max(1, o.MaxStrangers/4)
+	}
 	orRights := func(p *[]api.Right, v ...api.Right) {
 		if *p == nil {
 			*p = v
@@ -182,7 +190,7 @@ func (o Options) withDefaults() Options {
 }
 
 const (
-	headerTimeout = 5 * time.Second
+	headerTimeout = 5 * time.Second  // for a TLS handshake, and then for the header of a request
 	jsonTimeout   = 15 * time.Second // for the host to answer a request that is not a run, a precheck or a wait for a job
 	lingerTimeout = time.Second      // for a caller to hang up after the last event
 	maxHeader     = 16 << 10
@@ -237,8 +245,8 @@ func New(h Host, opts Options) *Server {
 		ErrorLog:                     log.New(logWriter{opts.Log}, "", 0),
 		BaseContext:                  func(net.Listener) context.Context { return base },
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			if _, ok := c.(*tls.Conn); ok {
-				return ctx
+			if over, ok := c.(*tls.Conn); ok {
+				return context.WithValue(ctx, strangerKey{}, over.NetConn())
 			}
 			peer, err := api.PeerOf(c)
 			return context.WithValue(ctx, callerKey{}, caller{Peer: peer, err: err})

@@ -101,22 +101,29 @@ func readGrants(path string) (g Grants, err error) {
 
 // ListenTLS opens TCP for callers with a token or a certificate; pass what it returns to Serve. A server has one of them.
 func (s *Server) ListenTLS(address string, t TLS) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fault.New(fault.CallerConfig, "listen", address, err)
+	}
+	over, err := s.OverTLS(l, t)
+	if err != nil {
+		_ = l.Close()
+	}
+	return over, err
+}
+
+// OverTLS is ListenTLS on a listener that there is already. If it fails, the listener is still the caller's to close.
+func (s *Server) OverTLS(l net.Listener, t TLS) (net.Listener, error) {
 	d, err := openDoor(t)
 	if err != nil {
 		return nil, err
 	}
 	if !s.door.CompareAndSwap(nil, d) {
-		return nil, fault.New(fault.CallerConflict, "listen", address, nil).WithHint("a server has one TLS listener")
-	}
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		s.door.Store(nil)
-		return nil, fault.New(fault.CallerConfig, "listen", address, err)
+		return nil, fault.New(fault.CallerConflict, "listen", l.Addr().String(), nil).WithHint("a server has one TLS listener")
 	}
 	// Each connection takes what holds now, so that a reload needs no new listener.
-	return tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS13, SessionTicketsDisabled: true, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
-		return s.door.Load().config, nil
-	}}), nil
+	return tls.NewListener(newCrowd(l, s.opts.MaxStrangers, s.opts.AddressMost, s.opts.Log), &tls.Config{MinVersion: tls.VersionTLS13, SessionTicketsDisabled: true,
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return s.door.Load().config, nil }}), nil
 }
 
 // ReloadTLS reads certificates and tokens again. If they are not valid, what held before holds on. Each request is judged by what

@@ -15,7 +15,10 @@ import (
 	"github.com/troupehost/troupe/host/control/api"
 )
 
-type callerKey struct{}
+type (
+	callerKey   struct{}
+	strangerKey struct{} // the connection, if it may be that of a stranger
+)
 
 // caller is who is at the other end, or why that is not known.
 type caller struct {
@@ -122,6 +125,9 @@ func (s *Server) overTLS(r *http.Request) (caller, error) {
 		return c, denied(c.name+" has expired", "ask whoever runs the host for a new one")
 	}
 	c.rights = api.Narrow(s.opts.MaxRights, door.max, grant.Rights)
+	if n, ok := r.Context().Value(strangerKey{}).(*stranger); ok {
+		n.known()
+	}
 	return c, nil
 }
 
