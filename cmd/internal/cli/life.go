@@ -123,6 +123,7 @@ type life struct {
 	log     zerolog.Logger
 	level   *liveLevel
 	manager *systemd.Manager
+	sockets map[string]net.Listener // that the service manager holds
 
 	drained chan struct{} // closed when it was asked to drain
 	once    sync.Once
@@ -267,6 +268,9 @@ func (l *life) reloadLocked() (string, error) {
 		return "", err
 	}
 	if _, err := b.serve.config(l.dir); err != nil {
+		return "", err
+	}
+	if err := b.serve.comeIn(l.sockets); err != nil {
 		return "", err
 	}
 	var errs []error

@@ -4,13 +4,18 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -18,6 +23,7 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"github.com/spf13/pflag"
 
 	"github.com/troupehost/troupe/actors/inspect"
 	"github.com/troupehost/troupe/host"
@@ -298,6 +304,29 @@ func TestServeEndsWithoutABundle(t *testing.T) {
 	d.quits()
 }
 
+// heldBy returns a command that serves on a socket which a service manager holds under a name.
+func heldBy(t *testing.T, l interface{ File() (*os.File, error) }, name, dir string, flags ...string) *exec.Cmd {
+	t.Helper()
+	bash, err := exec.LookPath("bash")
+	if err != nil {
+		t.Skip("no bash, which can name the process that it becomes")
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := l.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	// LISTEN_PID must be the process itself: a shell becomes it.
+	cmd := exec.CommandContext(t.Context(), bash, append([]string{"-c", `LISTEN_PID=$$ exec -a troupe "$0" serve --chain none --data-dir "$@"`, self, dir}, flags...)...)
+	cmd.Env = append(os.Environ(), "LISTEN_FDS=1", "LISTEN_FDNAMES="+name)
+	cmd.ExtraFiles = []*os.File{f}
+	return cmd
+}
+
 // A manager that holds the control socket hands it over, and it is there before the host is.
 func TestServeTakesOverSockets(t *testing.T) {
 	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "held.sock"))
@@ -305,32 +334,11 @@ func TestServeTakesOverSockets(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	f, err := l.(*net.UnixListener).File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	// LISTEN_PID must be the process itself: a shell becomes it.
-	start := func(name string) *exec.Cmd {
-		cmd := exec.CommandContext(t.Context(), "sh", "-c", `LISTEN_PID=$$ exec -a troupe "$0" serve --chain none --data-dir "$1"`, self, filepath.Join(t.TempDir(), "data"))
-		if bash, err := exec.LookPath("bash"); err == nil {
-			cmd.Path = bash
-		}
-		cmd.Env = append(os.Environ(), "LISTEN_FDS=1", "LISTEN_FDNAMES="+name)
-		cmd.ExtraFiles = []*os.File{f}
-		return cmd
-	}
-	if _, err := exec.LookPath("bash"); err != nil {
-		t.Skip("no bash, which can name the process that it becomes")
-	}
-	if out, err := start("contrl").CombinedOutput(); err == nil || !strings.Contains(string(out), "one of control, apps, apps-tls") {
+	dir := filepath.Join(t.TempDir(), "data")
+	if out, err := heldBy(t, l.(*net.UnixListener), "contrl", dir).CombinedOutput(); err == nil || !strings.Contains(string(out), "one of control, control-tls, apps, apps-tls") {
 		t.Errorf("an unknown name: %v\n%s", err, out)
 	}
-	cmd := start("control")
+	cmd := heldBy(t, l.(*net.UnixListener), "control", dir)
 	cmd.Stdout, cmd.Stderr = io.Discard, io.Discard
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -349,6 +357,106 @@ func TestServeTakesOverSockets(t *testing.T) {
 	}
 	if _, err := os.Lstat(l.Addr().String()); err != nil {
 		t.Errorf("the socket is its manager's: %v", err)
+	}
+}
+
+// So does one that holds the socket for operators by TLS, where they need a token as elsewhere.
+func TestServeTakesOverTheSocketForTLS(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	in := func(name string) string { return filepath.Join(t.TempDir(), name) }
+	dir, certificate, tokens := in("data"), in("host.pem"), in("tokens.json")
+	serverCertificate(t, certificate)
+	sum := sha256.Sum256([]byte("token"))
+	if err := os.WriteFile(tokens, fmt.Appendf(nil, `{"tokens":[{"name":"ci","rights":["view"],"sha256":"%x"}]}`, sum), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := heldBy(t, l.(*net.TCPListener), socketControlTLS, dir, "--tls-cert", certificate, "--tokens", tokens)
+	cmd.Stdout, cmd.Stderr = io.Discard, io.Discard
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(certificate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(text)
+	ctx, cancel := context.WithTimeout(t.Context(), patient)
+	defer cancel()
+	var c *client.Client
+	for token, want := range map[string]bool{"token": true, "wrong": false} {
+		if c, err = client.NewTLS(client.TLS{Address: l.Addr().String(), Roots: roots, Token: token}); err != nil {
+			t.Fatal(err)
+		}
+		if me, err := c.Me(ctx); (err == nil) != want || want && (me.Caller != "token:ci" || me.Listener != "tls") {
+			t.Errorf("%s: %+v, %v", token, me, err)
+		}
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+// What does not fit the sockets that are held is refused before anything starts.
+func TestSocketsAndFlagsFitTogether(t *testing.T) {
+	unix, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close()
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tcp.Close()
+	dir := t.TempDir()
+	for _, tt := range []struct {
+		sockets map[string]net.Listener
+		flags   string
+		want    string // of what is said; "": nothing
+	}{
+		{nil, "", ""},
+		{nil, "--listen-tls :0 --tls-cert c --tokens t", ""},
+		{nil, "--listen-tls :0 --tls-cert c", "--listen-tls without --tokens"},
+		{nil, "--tls-cert c --tokens t", "without --listen-tls"},
+		{nil, "--app-cert " + dir, "--app-cert without --app-tls"},
+		{nil, "--body-bytes 1MiB", "the largest request has 65MiB"}, {nil, "--body-bytes 65MiB", ""},
+		{map[string]net.Listener{socketControl: unix}, "", ""},
+		{map[string]net.Listener{socketControl: tcp}, "", "is not a Unix socket"},
+		{map[string]net.Listener{socketControlTLS: tcp}, "--tls-cert c --tokens t", ""},
+		{map[string]net.Listener{socketControlTLS: tcp}, "", "without --tls-cert or --tokens"},
+		{map[string]net.Listener{socketControlTLS: tcp}, "--listen-tls :0 --tls-cert c --tokens t", "choose one of them"},
+		{map[string]net.Listener{socketAppsTLS: tcp}, "--app-cert " + dir, ""},
+		{map[string]net.Listener{socketAppsTLS: tcp}, "", "without --app-cert"},
+		{map[string]net.Listener{socketAppsTLS: tcp}, "--app-cert " + dir + " --app-tls :0", "choose one of them"},
+		{map[string]net.Listener{socketApps: tcp}, "", ""},
+	} {
+		f, fs := newServeFlags(), pflag.NewFlagSet("serve", pflag.ContinueOnError)
+		f.add(fs)
+		if err := fs.Parse(strings.Fields(tt.flags)); err != nil {
+			t.Fatal(err)
+		}
+		_, err := f.config("/data")
+		if err == nil {
+			err = f.comeIn(tt.sockets)
+		}
+		said := ""
+		if err != nil {
+			said = err.Error()
+			if m, ok := errors.AsType[mistake](err); ok {
+				said += " " + m.hint
+			}
+		}
+		if (tt.want == "") != (said == "") || !strings.Contains(said, tt.want) {
+			t.Errorf("%v %s: %q, want %q", slices.Collect(maps.Keys(tt.sockets)), tt.flags, said, tt.want)
+		}
 	}
 }
 

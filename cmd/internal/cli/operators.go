@@ -64,8 +64,19 @@ func (f *operatorFlags) check() error {
 		return usage("--listen-tls without --tls-cert", "name the certificate of this host")
 	case f.listen != "" && f.tokens == "":
 		return usage("--listen-tls without --tokens", "name the file that says who may come in: see 'troupe token new'")
-	case f.listen == "" && (f.cert != "" || f.key != "" || f.clients != "" || f.tokens != ""):
-		return usage("--tls-cert, --tls-key, --tls-clients or --tokens without --listen-tls", "say where operators come in")
+	}
+	return nil
+}
+
+// comeIn finds what fits no place where operators come in; held: the service manager has a socket for them.
+func (f *operatorFlags) comeIn(held bool) error {
+	switch {
+	case held && f.listen != "":
+		return usage("--listen-tls and a socket "+socketControlTLS+" of the service manager", "choose one of them")
+	case held && (f.cert == "" || f.tokens == ""):
+		return usage("a socket "+socketControlTLS+" of the service manager without --tls-cert or --tokens", "name the certificate of this host, and the file that says who may come in")
+	case !held && f.listen == "" && (f.cert != "" || f.key != "" || f.clients != "" || f.tokens != ""):
+		return usage("--tls-cert, --tls-key, --tls-clients or --tokens without --listen-tls", "say where operators come in, or give the service manager a socket "+socketControlTLS)
 	}
 	return nil
 }
@@ -129,11 +140,16 @@ func (l *life) operated(cfg host.Config, f *operatorFlags, h running) (*control.
 }
 
 // openTLS lets operators in by TLS, and reads their certificates and tokens again with each reload. nil: nobody comes so.
-func (l *life) openTLS(s *control.Server, f *operatorFlags) (net.Listener, error) {
-	if f.listen == "" {
+// held is a socket of the service manager for them, or nil.
+func (l *life) openTLS(s *control.Server, f *operatorFlags, held net.Listener) (listener net.Listener, err error) {
+	switch {
+	case held != nil:
+		listener, err = s.OverTLS(held, f.tls())
+	case f.listen != "":
+		listener, err = s.ListenTLS(f.listen, f.tls())
+	default:
 		return nil, nil
 	}
-	listener, err := s.ListenTLS(f.listen, f.tls())
 	if err != nil {
 		return nil, err
 	}

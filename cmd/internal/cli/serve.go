@@ -47,6 +47,10 @@ func (a *app) serve(ctx context.Context, f *serveFlags) (err error) {
 		return err
 	}
 	defer closeAll(sockets)
+	if err := f.comeIn(sockets); err != nil {
+		return err
+	}
+	life.sockets = sockets
 	if l := sockets[socketControl]; l != nil {
 		cfg.Socket = l.Addr().String()
 	} else if err := f.operators.place(cfg.Socket, a.socket != ""); err != nil {
@@ -86,7 +90,7 @@ func (a *app) serve(ctx context.Context, f *serveFlags) (err error) {
 	})
 	life.host.Store(client.Over(dial))
 	life.running.Store(&h)
-	far, err := life.openTLS(server, &f.operators)
+	far, err := life.openTLS(server, &f.operators, sockets[socketControlTLS])
 	if err != nil {
 		return errors.Join(err, h.Close())
 	}
@@ -94,7 +98,7 @@ func (a *app) serve(ctx context.Context, f *serveFlags) (err error) {
 		cfg.Log.Info().Str("address", far.Addr().String()).Msg("operators come in here by TLS")
 		serving.Go(func() {
 			if err := server.Serve(far); err != nil {
-				failed <- fault.New(fault.HostUnsupported, "--listen-tls", f.operators.listen, err).WithHint("the listener for operators failed: see the log")
+				failed <- fault.New(fault.HostUnsupported, "--listen-tls", far.Addr().String(), err).WithHint("the listener for operators failed: see the log")
 			}
 		})
 	}
@@ -175,9 +179,6 @@ func openDoors(f *serveFlags, sockets map[string]net.Listener) (all doors, err e
 	}{{"--app-listen", f.appListen, socketApps, running.ServeApps}, {"--app-tls", f.appTLS, socketAppsTLS, running.ServeTLS}} {
 		l, held := sockets[d.socket]
 		switch {
-		case held && d.address != "":
-			all.close()
-			return nil, usage(d.flag+" and a socket "+d.socket+" of the service manager", "choose one of them")
 		case !held && d.address == "":
 			continue
 		case !held:
@@ -194,9 +195,10 @@ func openDoors(f *serveFlags, sockets map[string]net.Listener) (all doors, err e
 
 // Names of sockets that a service manager may hold for a 'serve'.
 const (
-	socketControl = "control"
-	socketApps    = "apps"
-	socketAppsTLS = "apps-tls"
+	socketControl    = "control"
+	socketControlTLS = "control-tls"
+	socketApps       = "apps"
+	socketAppsTLS    = "apps-tls"
 )
 
 // takeSockets takes over the sockets that a service manager holds for this process.
@@ -204,7 +206,7 @@ func (a *app) takeSockets() (map[string]net.Listener, error) {
 	if a.sockets == nil {
 		return nil, nil
 	}
-	return a.sockets(socketControl, socketApps, socketAppsTLS)
+	return a.sockets(socketControl, socketControlTLS, socketApps, socketAppsTLS)
 }
 
 func closeAll(sockets map[string]net.Listener) {

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"strconv"
 	"strings"
@@ -141,8 +142,6 @@ func (f *serveFlags) config(dir string) (host.Config, error) {
 	switch {
 	case f.appTLS != "" && f.certificates == "":
 		return cfg, usage("--app-tls without --app-cert", "name a directory of certificates")
-	case f.appTLS == "" && f.certificates != "":
-		return cfg, usage("--app-cert without --app-tls", "say where TLS connections come in")
 	case f.passphrase != "" && cfg.Apps.KeyFile != "":
 		return cfg, usage("both --key-passphrase-file and --key-file", "choose one of them")
 	case f.certificates != "" && !isDir(f.certificates):
@@ -162,6 +161,25 @@ func (f *serveFlags) config(dir string) (host.Config, error) {
 		}
 	}
 	return cfg, err
+}
+
+// comeIn finds what fits no place where operators and the users of apps come in: their flags, and the sockets of a service manager.
+func (f *serveFlags) comeIn(sockets map[string]net.Listener) error {
+	held := sockets[socketAppsTLS] != nil
+	switch {
+	case held && f.appTLS != "":
+		return usage("--app-tls and a socket "+socketAppsTLS+" of the service manager", "choose one of them")
+	case sockets[socketApps] != nil && f.appListen != "":
+		return usage("--app-listen and a socket "+socketApps+" of the service manager", "choose one of them")
+	case held && f.certificates == "":
+		return usage("a socket "+socketAppsTLS+" of the service manager without --app-cert", "name a directory of certificates")
+	case !held && f.appTLS == "" && f.certificates != "":
+		return usage("--app-cert without --app-tls", "say where TLS connections come in, or give the service manager a socket "+socketAppsTLS)
+	}
+	if l := sockets[socketControl]; l != nil && l.Addr().Network() != "unix" {
+		return usage("a socket "+socketControl+" of the service manager that is not a Unix socket", "callers are known there by their user; on TCP they come by TLS: name it "+socketControlTLS)
+	}
+	return f.operators.comeIn(sockets[socketControlTLS] != nil)
 }
 
 func (a *app) serveVerb() verb {

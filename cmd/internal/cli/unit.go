@@ -14,8 +14,8 @@ const hereabouts = "/usr/bin/troupe"
 func (a *app) unitVerb() verb {
 	return verb{
 		use: "unit", short: "Print a unit file for systemd, which runs this program",
-		long: `It is hardened, and says of each line why it is there. A socket unit may hold the sockets, with FileDescriptorName= control, apps or
-apps-tls.`,
+		long: `It is hardened, and says of each line why it is there. A socket unit may hold the sockets, with FileDescriptorName= control,
+control-tls, apps or apps-tls; those by TLS need the flags of their certificates.`,
 		examples: []string{
 			"troupe node unit | sudo tee /etc/systemd/system/troupe.service", "then: systemctl daemon-reload && systemctl enable --now troupe",
 		},
