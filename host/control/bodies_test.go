@@ -63,7 +63,7 @@ func TestBodiesShareAnAmount(t *testing.T) {
 		if held := s.bodies.held; held > s.bodies.each || in == 0 || in == 16 {
 			t.Errorf("%d requests hold %d bytes, of %d", in, held, s.bodies.each)
 		}
-		time.Sleep(bodyWait + time.Second)
+		<-time.After(bodyWait + time.Second)
 		synctest.Wait()
 		for range len(answers) {
 			w := <-answers

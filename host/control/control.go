@@ -382,6 +382,9 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		}()
 		_ = http.NewResponseController(w).EnableFullDuplex() // only HTTP/1 is served, and it can: a reply does not wait for the body
 		s.hurry(w)
+		if len(r.TransferEncoding) > 0 { // who stands before us may see another end of this body: nothing that follows it is a request
+			w.Header().Set("Connection", "close")
+		}
 		v, err := s.enter(r)
 		w.visit = v
 		if err != nil {
@@ -458,6 +461,7 @@ func (s *Server) fail(w http.ResponseWriter, err error) {
 	}
 	w.Header().Set("Connection", "close") // who knows what is left of the body
 	s.reply(w, api.StatusOf(f), api.Failure{Error: api.ErrorOf(f)})
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(lingerTimeout)) // net/http reads on for a while
 }
 
 // logWriter takes net/http's own complaints.

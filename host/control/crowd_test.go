@@ -180,7 +180,7 @@ func TestStrangersAreBounded(t *testing.T) {
 					t.Errorf("who was known is cut off: status %d", status)
 				}
 				_ = first.Close()
-				time.Sleep(3 * headerTimeout) // for the handshake, and then for a request
+				<-time.After(3 * headerTimeout) // for the handshake, and then for a request
 				if got := open(); got != 0 {
 					t.Errorf("%d are open when their time is over", got)
 				}
@@ -206,6 +206,6 @@ func TestTheCrowdIsCounted(t *testing.T) {
 				t.Errorf("token %q: status %d", token, status)
 			}
 		}
-		time.Sleep(3 * headerTimeout) // a pipe has no room for the last words of a server
+		<-time.After(3 * headerTimeout) // a pipe has no room for the last words of a server
 	})
 }

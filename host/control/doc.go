@@ -18,7 +18,7 @@
 // stands between a handler and the host, in one place: the gate. What changes something, and what is refused, is in the audit log.
 // A blob that is too large or whose sender breaks off is an error for the store that reads it, never an end.
 //
-// Limits: [Options], each with a default; bodies, the memory that all of them share, headers, requests and streams at once, TLS connections of strangers, the time to send a request, the time
-// that a slow reader may take, the bytes that wait for readers, plans (256, for 10 minutes), operations (1024) and answers that are
-// kept for idempotency keys (1024, for an hour) are all bounded.
+// Limits: [Options], each with a default; bodies, the memory that all of them share, headers, requests and streams at once, TLS
+// connections of strangers, the time to send a request, the time that a slow reader may take, the bytes that wait for readers, plans
+// (256, for 10 minutes), operations (1024) and answers that are kept for idempotency keys (1024, for an hour) are all bounded.
 package control

@@ -61,10 +61,13 @@ func (s *Server) eachPart(w http.ResponseWriter, r *http.Request, order []string
 	if err != nil || kind != "multipart/form-data" || params["boundary"] == "" {
 		return invalid("the body", "send multipart/form-data with the parts "+names)
 	}
-	parts := multipart.NewReader(r.Body, params["boundary"])
+	body := &between{r: r.Body}
+	parts := multipart.NewReader(body, params["boundary"])
 	next := 0
 	for next < len(order) {
+		body.headers = maxPartHeader
 		p, err := parts.NextRawPart()
+		body.headers = inPart
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -95,6 +98,29 @@ func (s *Server) eachPart(w http.ResponseWriter, r *http.Request, order []string
 	}
 	_ = rc.SetReadDeadline(time.Time{})
 	return nil
+}
+
+const (
+	maxPartHeader = 64 << 10 // bytes between two parts: mime/multipart would take 10 MiB
+	inPart        = -1
+)
+
+// between reads a form, and bounds what comes before a part.
+type between struct {
+	r       io.Reader
+	headers int // bytes that may still come; inPart: they are counted elsewhere
+}
+
+func (b *between) Read(p []byte) (int, error) {
+	if b.headers == inPart {
+		return b.r.Read(p)
+	}
+	if b.headers == 0 {
+		return 0, errors.New("the header of a part is too long")
+	}
+	n, err := b.r.Read(p[:min(len(p), b.headers)])
+	b.headers -= n
+	return n, err
 }
 
 func (s *Server) decode(r *http.Request, p io.Reader, v any) error {
