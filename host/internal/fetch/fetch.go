@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -40,6 +41,8 @@ type Config struct {
 	Queue int
 	// Marked is how long a source is asked last that gave wrong bytes. Default 10 min.
 	Marked time.Duration
+
+	resolver *net.Resolver // of a test
 }
 
 const (

@@ -6,15 +6,18 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/base32"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -275,52 +278,92 @@ func TestTooLarge(t *testing.T) {
 	}
 }
 
-func TestRedirects(t *testing.T) {
+// rebinding is a resolver of one answer for each question: the next address in turn. It counts the questions.
+func rebinding(asked *atomic.Int64, addresses ...string) *net.Resolver {
+	return &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+		near, far := net.Pipe()
+		go func() {
+			defer far.Close()
+			var size [2]byte // as on TCP, since this is no PacketConn
+			for {
+				if _, err := io.ReadFull(far, size[:]); err != nil {
+					return
+				}
+				q := make([]byte, binary.BigEndian.Uint16(size[:]))
+				if _, err := io.ReadFull(far, q); err != nil {
+					return
+				}
+				end := 12 + bytes.IndexByte(q[12:], 0) + 5 // of the question
+				answer := slices.Clone(q[:end])
+				answer[2], answer[3] = 0x81, 0x80
+				copy(answer[4:], []byte{0, 1, 0, 0, 0, 0, 0, 0})
+				if binary.BigEndian.Uint16(q[end-4:]) == 1 { // A
+					answer[7] = 1
+					n := asked.Add(1) - 1
+					ip := netip.MustParseAddr(addresses[int(n)%len(addresses)]).As4()
+					answer = append(append(answer, 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4), ip[:]...)
+				}
+				if _, err := far.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(answer))), answer...)); err != nil {
+					return
+				}
+			}
+		}()
+		return near, nil
+	}}
+}
+
+// redirected fetches by a gateway that redirects, and returns how often the other one was asked. {port} is its port.
+func redirected(t *testing.T, to string, resolver *net.Resolver) (asked int64, err error) {
+	t.Helper()
 	text := []byte("text")
 	inner := newGateway(t, map[string][]byte{hash256(text): text})
 	u, err := url.Parse(inner.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var to string
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, to+r.URL.Path, http.StatusFound) }))
-	defer s.Close()
-	for _, test := range []struct {
-		to string
-		ok bool
-	}{
-		{inner.URL, true}, // the host that the operator named
-		{"http://localhost:" + u.Port(), false},
-		{"http://[::1]:" + u.Port(), false},
-		{"ftp://127.0.0.1", false},
-		{"http://169.254.169.254", false},
-		{s.URL, false}, // without end
-	} {
-		to = test.to
-		asked := inner.asked.Load()
-		f := newFetcher(t, Config{Sources: []string{s.URL}})
-		if _, err := readBlob(t, f, hash256(text), ""); (err == nil) != test.ok {
-			t.Errorf("%s: %v", test.to, err)
+	to = strings.ReplaceAll(to, "{port}", u.Port())
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/again/"+hash256(text) {
+			_, _ = w.Write(text)
+			return
 		}
-		if !test.ok && inner.asked.Load() != asked {
-			t.Errorf("%s was asked", test.to)
+		http.Redirect(w, r, strings.ReplaceAll(to, "{self}", "http://"+r.Host)+r.URL.Path, http.StatusFound)
+	}))
+	defer s.Close()
+	f := newFetcher(t, Config{Sources: []string{s.URL}, resolver: resolver})
+	_, err = readBlob(t, f, hash256(text), "")
+	return inner.asked.Load(), err
+}
+
+// A1: a gateway leads to itself and to the public network, not to this machine and its networks: not by an address of any form, not by
+// a name, not by a name that means something else when it is asked again.
+func TestRedirects(t *testing.T) {
+	for to, ok := range map[string]bool{
+		"{self}/again":           true,
+		"{self}":                 false, // without end
+		"ftp://127.0.0.1:{port}": false, "gopher://127.0.0.1:{port}": false, "file:///etc/passwd": false,
+		"http://127.0.0.1:{port}": false, // another service of the machine that the operator named
+		"http://localhost:{port}": false, "http://127.1:{port}": false, "http://2130706433:{port}": false, "http://0x7f.1:{port}": false,
+		"http://0.0.0.0:{port}": false, "http://[::]:{port}": false, "http://[::1]:{port}": false,
+		"http://[::ffff:127.0.0.1]:{port}": false, "http://[::127.0.0.1]:{port}": false, "http://[::ffff:0:127.0.0.1]:{port}": false,
+		"http://[64:ff9b::7f00:1]:{port}": false, "http://[64:ff9b:1::7f00:1]:{port}": false, "http://[2002:7f00:1::]:{port}": false, "http://[2001:0:1::80ff:fffe]:{port}": false,
+		"http://169.254.169.254": false, "http://[fd00:ec2::254]": false, "http://[fe80::a9fe:a9fe%25lo]": false, "http://100.100.100.200": false, "http://[::ffff:a9fe:a9fe]": false,
+		"http://10.0.0.1": false, "http://172.16.0.1": false, "http://192.168.0.1": false, "http://100.64.0.1": false, "http://198.18.0.1": false,
+		"http://192.88.99.1": false, "http://224.0.0.1": false, "http://255.255.255.255": false, "http://240.0.0.1": false,
+	} {
+		asked, err := redirected(t, to, rebinding(new(atomic.Int64), "127.0.0.1"))
+		if (err == nil) != ok || asked != 0 {
+			t.Errorf("%s: %v, asked %d times", to, err, asked)
 		}
 	}
 }
 
-func TestPublic(t *testing.T) {
-	for _, a := range []string{
-		"10.0.0.1", "127.0.0.1", "::1", "192.168.1.1", "172.16.0.1", "169.254.169.254", "100.64.0.1", "fe80::1", "fc00::1", "0.0.0.0", "::", "224.0.0.1",
-		"::ffff:10.0.0.1", "255.255.255.255", "64:ff9b::a00:1", "2002:a00:1::",
-	} {
-		if public(netip.MustParseAddr(a)) {
-			t.Errorf("%s is public", a)
-		}
-	}
-	for _, a := range []string{"1.1.1.1", "2606:4700::1"} {
-		if !public(netip.MustParseAddr(a)) {
-			t.Errorf("%s is not public", a)
-		}
+// The address that is looked at is the one that is dialled: a name is asked for once, and not again between the two.
+func TestANameThatChangesLeadsNowhere(t *testing.T) {
+	var asked atomic.Int64
+	inner, err := redirected(t, "http://changes.example:{port}", rebinding(&asked, "127.0.0.1", "203.0.113.1"))
+	if err == nil || inner != 0 || asked.Load() != 1 {
+		t.Errorf("%v, it was asked %d times, and the name %d times", err, inner, asked.Load())
 	}
 }
 

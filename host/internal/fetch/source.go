@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/host/internal/reach"
 )
 
 // Where 'troupe app build' puts things.
@@ -92,8 +93,8 @@ func open(name string, cfg Config) (*source, error) {
 func client(base *url.URL, cfg Config) *http.Client {
 	transport := &http.Transport{
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			d := net.Dialer{Timeout: cfg.Connect}
-			if host, _, err := net.SplitHostPort(addr); err != nil || !strings.EqualFold(host, base.Hostname()) {
+			d := net.Dialer{Timeout: cfg.Connect, Resolver: cfg.resolver}
+			if !strings.EqualFold(addr, placeOf(base)) {
 				d.Control = publicOnly // the operator did not name it, a gateway did
 			}
 			return d.DialContext(ctx, network, addr)
@@ -119,27 +120,25 @@ func client(base *url.URL, cfg Config) *http.Client {
 	}}
 }
 
-// publicOnly refuses addresses that mean something else here than elsewhere.
+// placeOf is what a client dials for a URL.
+func placeOf(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	return net.JoinHostPort(u.Hostname(), port)
+}
+
+// publicOnly sees the address that is dialled, whatever a name meant before. It refuses addresses that mean something else here than elsewhere.
 func publicOnly(_, address string, _ syscall.RawConn) error {
 	to, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return err
 	}
-	if !public(to.Addr()) {
+	if !anyGateway && !reach.Public(to.Addr()) {
 		return fmt.Errorf("a redirect to %s, which is no public address", to.Addr())
 	}
 	return nil
-}
-
-// reserved are networks that are not of the Internet, beside those that netip knows.
-var reserved = []netip.Prefix{
-	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"), netip.MustParsePrefix("198.18.0.0/15"),
-	netip.MustParsePrefix("240.0.0.0/4"), netip.MustParsePrefix("64:ff9b::/96"), netip.MustParsePrefix("64:ff9b:1::/48"), netip.MustParsePrefix("2002::/16"),
-}
-
-func public(a netip.Addr) bool {
-	a = a.Unmap()
-	return a.IsGlobalUnicast() && !a.IsPrivate() && !slices.ContainsFunc(reserved, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
 func (s *source) close() error {
