@@ -42,16 +42,15 @@ const webPatience = 60 * time.Second
 // openPage opens a link in a headless Chromium. It is skipped loudly where there is none.
 func openPage(t *testing.T, link string) *webPage {
 	t.Helper()
-	program, err := exec.LookPath("chromium")
-	if err != nil {
-		t.Skip("THERE IS NO CHROMIUM IN PATH: the web console is not tested at a real host")
+	program := webtest.Find()
+	if program == "" {
+		t.Skip(webtest.Missing)
 	}
-	ctx, cancel := chromedp.NewExecAllocator(t.Context(), chromedp.ExecPath(program), chromedp.UserDataDir(t.TempDir()),
-		chromedp.Flag("headless", "new"), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun, chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
-		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true), chromedp.Flag("disable-dev-shm-usage", true), chromedp.Flag("hide-scrollbars", true), chromedp.Flag("disable-default-apps", true))
-	t.Cleanup(cancel)
-	ctx, stop := chromedp.NewContext(ctx)
-	t.Cleanup(stop)
+	ctx, end, err := webtest.Start(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(end)
 	p := &webPage{t: t, ctx: ctx}
 	must := func(err error) {
 		t.Helper()
@@ -59,7 +58,6 @@ func openPage(t *testing.T, link string) *webPage {
 			t.Fatal(err)
 		}
 	}
-	must(chromedp.Do(ctx))
 	must(chromedp.Listen(ctx, p.hear))
 	_, err = chromedp.Call(ctx, network.Enable, network.EnableParams{})
 	must(err)
@@ -256,8 +254,8 @@ func (h *hostProcess) web(args ...string) *webVerbProcess {
 
 // TestWebAtARealHost does in a browser at a real host what an operator comes for.
 func TestWebAtARealHost(t *testing.T) {
-	if _, err := exec.LookPath("chromium"); err != nil {
-		t.Skip("THERE IS NO CHROMIUM IN PATH: the web console is not tested at a real host")
+	if webtest.Find() == "" {
+		t.Skip(webtest.Missing)
 	}
 	h := newHostProcess(t)
 	g := guests(t)

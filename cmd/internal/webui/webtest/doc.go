@@ -1,2 +1,2 @@
-// Package webtest types into the web console for its tests.
+// Package webtest is a browser, and types into the web console in it, for the tests of the console.
 package webtest
