@@ -18,11 +18,15 @@ const every = `Promise.all([import('/js/cols.js'), import('/js/plan.js'), fetch(
 	const all = [];
 	for (const [, views] of cols.groups) for (const [v] of views) {
 		all.push(cols.command(v, {}), cols.command(v, { q: "state!=idle path~\"it's\"", sort: '-state' }), cols.command(v, { cause: 'ab'.repeat(16), actor: '' }), cols.command(v, { actor: 'troupe/execute' }));
-		for (const kind of cols.tables[v] ? [cols.tables[v].kind, cols.tables[v].kindOf ? 'job' : ''] : []) all.push(cols.commandOf(v, kind, 'troupe/a b'));
+		const t = cols.tables[cols.listed(v)];
+		for (const kind of t ? [t.kind, t.kindOf ? 'job' : ''] : []) all.push(cols.commandOf(cols.listed(v), kind, 'troupe/a b'));
 	}
 	const args = { priority: 'high', level: 'debug', for_us: '90000000' };
-	for (const v of verbs.verbs || verbs) {
+	const generation = new Set(Object.values(cols.tables).filter((t) => t.generation).map((t) => t.kind));
+	for (const v of verbs) {
 		const its = Object.fromEntries(v.args.map((a) => a.replace('?', '')).map((a) => [a, args[a]]));
+		all.push(plan.cliOf(v, { ids: ['one'] }, {}, '').replace(/ log-level /, ' log-level warn '), plan.cliOf(v, { ids: ['-one', '--yes'] }, its, 'slow'));
+		if (generation.has(v.kind)) all.push(plan.cliOf(v, { ids: ['one'], match: { one: 3 } }, its, 'slow'), plan.cliOf(v, { ids: ['one', 'two'], match: { one: 3, two: 4 } }, its, 'slow'));
 		all.push(plan.cliOf(v, { ids: ['one'] }, its, ''), plan.cliOf(v, { ids: ['one', "it's"] }, its, 'it\'s slow'));
 		if (!['node', 'chain'].includes(v.kind)) all.push(plan.cliOf(v, { ids: [], selector: 'state=busy age>5s' }, its, 'slow', [{ id: 'one' }]));
 	}

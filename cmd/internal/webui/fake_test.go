@@ -29,6 +29,7 @@ import (
 type fake struct {
 	mu       sync.Mutex // guards what follows
 	boot     string
+	large    bool // frames come as they were asked for, not sooner
 	rights   []api.Right
 	started  time.Time
 	actors   []inspect.Actor
@@ -50,6 +51,9 @@ type fake struct {
 	ops      map[string]api.Operation
 	applied  []api.Plan
 	watching map[string]int
+	wishes   []api.Wish
+	refuse   error  // of the next plan
+	news     string // what an explanation says instead
 	moves    func() // changes something before each frame
 }
 
@@ -124,7 +128,15 @@ func (f *fake) handler() http.Handler {
 		}
 		return nil, missing(r.PathValue("id"))
 	})
-	mux.HandleFunc("GET /v1/explain/{id...}", func(w http.ResponseWriter, r *http.Request) { answer(w, explained(r.PathValue("id")), nil) })
+	mux.HandleFunc("GET /v1/explain/{id...}", func(w http.ResponseWriter, r *http.Request) {
+		x := explained(r.PathValue("id"))
+		f.mu.Lock()
+		if f.news != "" {
+			x.Summary = f.news
+		}
+		f.mu.Unlock()
+		answer(w, x, nil)
+	})
 	on(api.RouteCause, func(r *http.Request) (any, error) {
 		return api.Page[inspect.Trace]{Rows: traces(r.PathValue("id")), At: time.Now()}, nil
 	})
@@ -238,7 +250,11 @@ func (f *fake) watch(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", api.TypeSSE)
-	tick := time.NewTicker(max(time.Duration(every)*time.Microsecond/4, 50*time.Millisecond))
+	pause := max(time.Duration(every)*time.Microsecond/4, 50*time.Millisecond)
+	if f.large {
+		pause = time.Duration(every) * time.Microsecond
+	}
+	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	var last map[string]json.RawMessage
 	var order []string
@@ -281,6 +297,11 @@ func (f *fake) plan(r *http.Request) (any, error) {
 	if err := json.NewDecoder(r.Body).Decode(&wish); err != nil {
 		return nil, err
 	}
+	if err := f.refuse; err != nil {
+		f.refuse = nil
+		return nil, err
+	}
+	f.wishes = append(f.wishes, wish)
 	at := slices.IndexFunc(api.Verbs, func(v api.Verb) bool { return v.Name == wish.Verb })
 	if at < 0 {
 		return nil, missing(wish.Verb)

@@ -27,7 +27,7 @@ var cause = hash("cause")[:32]
 func world(actors int) *fake {
 	now := time.Now().UTC().Truncate(time.Second)
 	ago := func(d time.Duration) time.Time { return now.Add(-d) }
-	f := &fake{boot: "b00t1a2b3c4d", rights: api.Rights, started: now, plans: map[string]api.Plan{}, ops: map[string]api.Operation{}, watching: map[string]int{}}
+	f := &fake{boot: "b00t1a2b3c4d", rights: api.Rights, started: now, large: actors > 500, plans: map[string]api.Plan{}, ops: map[string]api.Operation{}, watching: map[string]int{}}
 	actor := func(path, kind, state string, depth int) {
 		a := inspect.Actor{Path: path, Kind: kind, Incarnation: 3, State: state, Since: ago(76 * time.Hour), Depth: depth, Cap: 256, Accepted: 81233, Handled: 81230, MaxRestarts: 5, At: now,
 			Handler: inspect.Timing{Count: 81230, P50Micros: 64, P99Micros: 1024, MaxMicros: 88000}, Lanes: []inspect.Lane{{Name: "system", Cap: 0}, {Name: "control", Cap: 64}, {Name: "answers", Cap: 1024}, {Name: "work", Depth: depth, Cap: 256}},

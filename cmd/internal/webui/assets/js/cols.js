@@ -50,7 +50,7 @@ export const tables = {
     ],
   },
   queues: {
-    title: 'Queues', kind: 'queue', cli: 'queue list', id: 'name',
+    title: 'Queues', kind: 'queue', cli: 'queue list', one: 'queue show', id: 'name',
     cols: [
       text('name', 'Queue', '140px'), { f: 'paused', t: 'State', w: '110px', p: 1, cell: (r) => state(r.paused ? 'paused' : 'live') },
       { f: 'waiting', t: 'Waiting', w: '170px', p: 1, cell: (r) => bar(waiting(r), r.cap, num(waiting(r)) + ' / ' + num(r.cap)) }, since('oldest_since', 'Oldest', '84px', 1),
@@ -58,7 +58,7 @@ export const tables = {
     ],
   },
   workers: {
-    title: 'Workers', kind: 'worker', cli: 'worker list', id: 'id',
+    title: 'Workers', kind: 'worker', cli: 'worker list', one: 'worker show', id: 'id',
     cols: [
       idOf('id', 'Worker', '150px'), text('kind', 'Kind', '90px', 2), { f: 'pid', t: 'PID', w: '76px', p: 3, right: true, cell: (r) => String(r.pid) },
       { f: 'state', t: 'State', w: '120px', p: 1, cell: (r) => state(r.state) }, since('since', 'For', '76px', 1), idOf('job', 'Does', 'minmax(110px,1fr)', 2), text('tenant', 'Tenant', '110px', 3, 40),
@@ -127,6 +127,10 @@ const sorts = {
 };
 for (const [name, t] of Object.entries(tables)) for (const c of t.cols) c.s = name === 'queues' && c.f === 'oldest_since' ? 'since' : name === 'queues' && c.f === 'waiting' ? 'parked' : sorts[c.f] || c.f;
 
+// What other views list, of which each has a way of its own to show it.
+const lists = { overview: 'failures', mailboxes: 'actors', sandbox: 'workers' };
+export const listed = (view) => lists[view] || view;
+
 tables.tree = { ...tables.actors, title: 'Tree', cli: 'actor tree', inOrder: true };
 
 // views of the rail, in groups.
@@ -145,12 +149,13 @@ export const quote = (s) => (/^[\w@%+=:,./-]+$/.test(s) ? s : "'" + String(s).re
 // command is the command line that shows what a view shows.
 export function command(view, params) {
   const t = tables[view];
-  const base = { overview: 'status', mailboxes: 'actor list', sandbox: 'worker sandbox', chain: 'chain status', flow: 'actor trace', trace: 'actor trace', compare: 'node snapshot' };
+  const base = { overview: 'status', mailboxes: 'actor list', sandbox: 'worker list', chain: 'chain status', flow: 'actor trace', trace: 'actor trace', compare: 'node snapshot' };
   let c = 'troupe ' + (t ? t.cli : base[view] || 'status');
   if (view === 'trace' && params.cause) c += ' --cause ' + quote(params.cause);
   if (view === 'trace' && params.actor) c += ' ' + quote(params.actor);
-  if (t && params.q && !t.whole) c += ' --selector ' + quote(params.q);
-  if (t && params.sort && !t.whole && !t.inOrder) c += ' --sort ' + quote(params.sort);
+  if (params.q && (t ? !t.whole : view === 'mailboxes' || view === 'sandbox')) c += ' --selector ' + quote(params.q);
+  const sort = params.sort || (view === 'mailboxes' ? '-mailbox' : '');
+  if (sort && (t ? !t.whole && !t.inOrder : view === 'mailboxes')) c += ' --sort ' + quote(sort);
   return c + (view === 'compare' ? '' : ' -o json');
 }
 

@@ -2,7 +2,7 @@
 
 import { h } from './dom.js';
 import * as net from './net.js';
-import { app, draw, toast, addressOf } from './store.js';
+import { app, draw, show, toast, addressOf } from './store.js';
 import { clean, num, micros, bytes, ago, clock, brief, state, blame, bar, utc } from './fmt.js';
 import { tables, quote, keyOf, commandOf } from './cols.js';
 import { verbsFor, begin } from './plan.js';
@@ -17,35 +17,49 @@ export function kindOf(view, row) {
 // inspectRow opens the drawer. tab: what to show first.
 export function inspectRow(view, id, row, tab = '') {
   const kind = kindOf(view, row);
-  const d = { view, id, kind, key: keyOf(view, id, row), tab, explain: null, more: null, timeline: null, mailbox: null, error: null };
+  const d = { view, id, kind, key: keyOf(view, id, row), tab, row, explain: null, more: null, timeline: null, mailbox: null, asked: 0 };
   app.drawer = d;
-  draw();
-  load(d, row);
+  load(d);
+  show();
+}
+
+const again = 2000; // ms between two questions about what the drawer shows
+
+// refresh asks once more about what the drawer shows. What was answered before stays until there is another answer.
+export function refresh() {
+  const d = app.drawer;
+  if (d && !d.asking && Date.now() - d.asked >= Math.max(again, app.every)) load(d);
 }
 
 const quietly = (p) => p.catch((e) => ({ problem: e }));
 
-async function load(d, row) {
+async function load(d) {
   const jobs = [];
-  const take = (name, p) => jobs.push(quietly(p).then((v) => { d[name] = v; if (app.drawer === d) draw(); }));
+  const take = (name, p) => jobs.push(quietly(p).then((v) => {
+    if (v.problem && d[name] && !d[name].problem) return;
+    d[name] = v;
+    if (app.drawer === d) draw();
+  }));
+  d.asking = true;
   const explains = ['actor', 'job', 'artifact', 'worker', 'app', 'queue', 'letter', 'outgoing', 'ticket', 'request'];
   if (explains.includes(d.kind)) take('explain', net.get('/v1/explain/' + encodeURIComponent(d.key)));
   if (d.kind === 'actor') {
     take('more', net.get('/v1/actor/' + net.segments(d.key)));
     take('mailbox', net.get('/v1/mailbox/' + net.segments(d.key)));
   }
-  if (d.kind === 'job' || d.view === 'guests') take('timeline', net.get('/v1/jobs/' + encodeURIComponent(row.job || d.key) + '/timeline'));
+  if (d.kind === 'job' || d.view === 'guests') take('timeline', net.get('/v1/jobs/' + encodeURIComponent(d.row.job || d.key) + '/timeline'));
   if (d.kind === 'artifact') take('more', net.get('/v1/artifacts/' + encodeURIComponent(d.key)));
   if (d.kind === 'app') take('more', net.get('/v1/apps/' + encodeURIComponent(d.key)));
   if (d.kind === 'job') take('more', net.get('/v1/jobs/' + encodeURIComponent(d.key)));
   await Promise.all(jobs);
+  d.asking = false;
+  d.asked = Date.now();
 }
 
 export function closeDrawer() {
   app.drawer = null;
-  draw();
-  const g = document.getElementById('grid');
-  if (g) g.focus();
+  show();
+  (document.getElementById('grid') || document.getElementById('main')).focus({ preventScroll: true });
 }
 
 const section = (title, ...kids) => h('section', { class: 'part' }, h('h3', null, title), kids);
@@ -100,12 +114,11 @@ const parts = {
 export function drawer(rowOf) {
   const d = app.drawer;
   if (!d) return null;
-  const row = rowOf(d) || d.row || {};
-  d.row = row;
+  const row = d.row = rowOf(d) || d.row;
   const actions = verbsFor(d.kind, row);
   const title = clean(row.label || row.path || row.name || d.key, 120);
   const cli = () => commandOf(d.view, d.kind, d.key);
-  return h('aside', { class: 'drawer', id: 'drawer', 'aria-label': 'Details of ' + title, tabindex: '-1' },
+  return h('aside', { key: 'drawer', class: 'drawer', id: 'drawer', 'aria-label': 'Details of ' + title, tabindex: '-1' },
     h('header', null, h('div', { class: 'grow' }, h('p', { class: 'kicker' }, clean(d.kind || d.view, 20)), h('h2', { title: clean(d.key) }, title), h('p', null, row.state ? state(row.paused ? 'paused' : row.state) : null, row.since ? h('span', { class: 'dim' }, '  for ', ago(row.since)) : null)),
       h('button', { class: 'icon', 'aria-label': 'Close the details (escape)', onclick: closeDrawer }, '×')),
     actions.length ? h('div', { class: 'actions' }, actions.map((v) => h('button', { key: v.name, class: v.danger ? 'risky' : '', title: clean(v.effect), onclick: () => begin(v, { ids: [d.key], match: matchOf(d, row) }) }, v.action, v.key ? h('kbd', null, v.key) : null))) : null,

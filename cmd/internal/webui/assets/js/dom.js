@@ -41,7 +41,8 @@ function update(el, v) {
   for (const name in v.props) if (name !== 'value' && v.props[name] !== was[name]) put(el, name, v.props[name], was[name]);
   el.shown.props = v.props;
   if (!v.props.raw) children(el, v.kids);
-  if ('value' in v.props && el.value !== v.props.value) el.value = v.props.value;
+  // What somebody types is not written over, unless something else is meant now.
+  if ('value' in v.props && el.value !== v.props.value && (v.props.value !== was.value || el !== document.activeElement)) el.value = v.props.value;
   if (v.props.then) v.props.then(el);
 }
 

@@ -2,12 +2,12 @@
 
 import { h } from './dom.js';
 import * as net from './net.js';
-import { app, watch, draw, set, go, pause, toast, addressOf, may } from './store.js';
+import { app, watch, draw, show, set, go, pause, toast, addressOf, may, unmark } from './store.js';
 import { clean, num, ago, age, span, state, bytes } from './fmt.js';
-import { groups, titles, tables, command } from './cols.js';
+import { groups, titles, tables, command, listed } from './cols.js';
 import { table } from './table.js';
 import { drawer } from './detail.js';
-import { verbsFor, begin } from './plan.js';
+import { verbsFor, begin, trap } from './plan.js';
 import { inSight, keymap, clip, theme, openPalette, targets } from './keys.js';
 import { kindOf } from './detail.js';
 import * as boards from './boards.js';
@@ -42,19 +42,60 @@ function top(o) {
     h('button', { id: 'pause', 'aria-pressed': app.paused ? 'true' : 'false', title: 'freeze the display (f)', onclick: () => { pause(!app.paused); } }, app.paused ? '▶ Go on' : '❙❙ Freeze'),
     h('button', { class: 'icon', title: 'go to a view, or do something (:)', 'aria-label': 'Commands', onclick: openPalette }, '⌘'),
     h('button', { class: 'icon', title: 'dark, light or as the system has it (d)', 'aria-label': 'Colours', onclick: theme }, '◐'),
-    h('button', { class: 'icon', title: 'keys (?)', 'aria-label': 'Keys', onclick: () => { app.help = !app.help; draw(); } }, '?'));
+    h('button', { class: 'icon', title: 'keys (?)', 'aria-label': 'Keys', onclick: () => { app.help = !app.help; show(); } }, '?'));
 }
 
 // Completion: what the grammar offers at the end of the text, then values that are in sight.
 async function complete(text) {
-  const view = app.view === 'tree' || app.view === 'mailboxes' ? 'actors' : app.view === 'sandbox' ? 'workers' : app.view;
+  const view = app.view === 'tree' ? 'actors' : listed(app.view);
+  let list = [];
   try {
-    const list = await (await fetch('/complete/' + encodeURIComponent(view) + '?q=' + encodeURIComponent(text))).json();
-    if (app.local.query && app.local.query.text === text) { app.local.query.list = list; draw(); }
+    list = await (await fetch('/complete/' + encodeURIComponent(view) + '?q=' + encodeURIComponent(text))).json();
   } catch { /* typing goes on without */ }
+  const q = typed();
+  if (!q || q.text !== text || q.list) return;
+  q.list = list;
+  if (q.early && q.open && suggestions(q).length) put(suggestions(q)[0].text);
+  draw();
 }
 
-function suggestions(q, live) {
+// typed is what stands in the filter and does not hold yet.
+const typed = () => app.local.query;
+
+let live = null; // the subscription that is filtered
+
+const put = (text) => {
+  app.local.query = { text, open: true, at: -1, list: null, early: false };
+  complete(text);
+  draw();
+};
+
+const done = (text) => set({ q: text.trim() });
+
+// keys goes by what was typed, not by what was drawn of it: the next key does not wait for a frame.
+function keys(e) {
+  const q = typed();
+  const list = q && q.open ? suggestions(q) : [];
+  if (e.key === 'Enter') {
+    e.preventDefault();
+    if (q && list[q.at]) { put(list[q.at].text); return; }
+    app.local.query = null;
+    done(e.target.value);
+    (document.getElementById('grid') || document.getElementById('main')).focus();
+  } else if (e.key === 'Tab' && !e.shiftKey && list.length) {
+    e.preventDefault();
+    put(list[Math.max(q.at, 0)].text);
+  } else if (e.key === 'Tab' && !e.shiftKey && q && q.open && !q.list && !q.early) {
+    e.preventDefault();
+    q.early = true; // the answer is still on its way
+  } else if ((e.key === 'ArrowDown' || e.key === 'ArrowUp') && list.length) {
+    e.preventDefault();
+    q.at = e.key === 'ArrowDown' ? (q.at + 1) % list.length : (Math.max(q.at, 0) + list.length - 1) % list.length;
+    draw();
+  } else if (e.key === 'Escape') app.local.query = null;
+}
+
+function suggestions(q) {
   const text = q.text;
   const word = /[^\s]*$/.exec(text)[0];
   const before = text.slice(0, text.length - word.length);
@@ -71,25 +112,18 @@ function suggestions(q, live) {
   return out.filter((x) => x.text !== text).slice(0, 8);
 }
 
-function query(live) {
-  const q = app.local.query;
-  const text = q && q.view === app.view ? q.text : app.params.q || '';
-  const list = q && q.open && q.view === app.view ? suggestions(q, live) : [];
+function query(l) {
+  live = l;
+  const q = typed();
+  const text = q ? q.text : app.params.q || '';
+  const list = q && q.open ? suggestions(q) : [];
   const wrong = live && live.state === 'refused' && live.error;
   const column = wrong && Number((/column (\d+)/.exec(wrong.error.message + ' ' + wrong.hint) || [])[1]);
-  const put = (typed) => {
-    const t = app.local.slash && typed === '/' ? '' : typed; // the key that led here
-    app.local.slash = false;
-    app.local.query = { view: app.view, text: t, open: true, at: -1, list: null }; complete(t); draw(); };
-  const done = (t) => { app.local.query = null; app.allMatch = false; set({ q: t.trim() }); };
-  return h('div', { class: 'querybar' },
+  return h('div', { key: 'query', class: 'querybar' },
     h('label', { class: 'hidden', for: 'query' }, 'Filter'),
     h('div', { class: 'queryfield' }, h('span', { class: 'slash', 'aria-hidden': 'true' }, '/'),
       h('input', { id: 'query', class: 'query', value: text, placeholder: hints[app.view] || 'filter: a word, field=value, field>5, -word', autocomplete: 'off', spellcheck: 'false', role: 'combobox', 'aria-expanded': list.length ? 'true' : 'false', 'aria-controls': 'suggestions', 'aria-invalid': wrong ? 'true' : 'false', 'aria-describedby': 'query-says',
-        oninput: (e) => put(e.target.value), onblur: () => { if (app.local.query) app.local.query.open = false; draw(); },
-        onkeydown: (e) => {
-          if (e.key === 'Enter') { e.preventDefault(); if (q && q.at >= 0 && list[q.at]) { put(list[q.at].text); return; } done(e.target.value); const g = document.getElementById('grid'); if (g) g.focus(); } else if (e.key === 'Tab' && list.length && !e.shiftKey) { e.preventDefault(); put(list[Math.max(q.at, 0)].text); } else if ((e.key === 'ArrowDown' || e.key === 'ArrowUp') && list.length) { e.preventDefault(); q.at = (q.at + (e.key === 'ArrowDown' ? 1 : list.length)) % list.length; draw(); } else if (e.key === 'Escape') app.local.query = null;
-        } }),
+        oninput: (e) => put(e.target.value), onblur: () => { if (typed()) typed().open = false; draw(); }, onkeydown: keys }),
       list.length ? h('ul', { id: 'suggestions', class: 'suggestions', role: 'listbox' }, list.map((s, i) => h('li', { key: s.text, role: 'option', 'aria-selected': q.at === i ? 'true' : 'false', class: q.at === i ? 'at' : '', onmousedown: (e) => { e.preventDefault(); put(s.text); } }, h('b', null, clean(s.text, 120)), h('span', { class: 'dim' }, clean(s.help, 100))))) : null),
     app.params.q ? h('button', { class: 'quiet', onclick: () => done('') }, 'Clear') : null,
     h('p', { id: 'query-says', class: wrong ? 'problem' : 'dim says', role: 'status' }, wrong ? [column ? h('code', { class: 'caret' }, clean(app.params.q || '', 200).slice(0, column - 1) + '▸' + clean(app.params.q || '', 200).slice(column - 1)) : null, ' ', clean(wrong.message, 200), wrong.hint ? h('span', { class: 'dim' }, ' — ' + clean(wrong.hint, 200)) : null] : live && live.at ? `${num(live.order.length)} shown · ${num(live.matched)} match · ${num(live.total)} in all` + (live.dropped ? ` · ${num(live.dropped)} overtaken` : '') : ''));
@@ -98,11 +132,11 @@ function query(live) {
 function chosen() {
   if (!app.marks.size) return null;
   const [id, row] = app.marks.entries().next().value;
-  const kind = kindOf(app.view, row);
+  const kind = kindOf(listed(app.view), row);
   const verbs = verbsFor(kind, app.marks.size > 1 ? { ...row, any: true } : row);
-  return h('div', { class: 'chosen', role: 'toolbar', 'aria-label': 'What to do with what is marked' }, h('b', null, app.allMatch ? 'all that match' : num(app.marks.size) + ' marked'),
+  return h('div', { key: 'chosen', class: 'chosen', role: 'toolbar', 'aria-label': 'What to do with what is marked' }, h('b', null, app.allMatch ? 'all that match' : num(app.marks.size) + ' marked'),
     verbs.map((v) => h('button', { key: v.name, class: v.danger ? 'risky' : '', title: clean(v.effect), onclick: () => begin(v, targets({ id, row }, kind)) }, v.action, v.key ? h('kbd', null, v.key) : null)),
-    h('button', { class: 'quiet', onclick: () => { app.marks = new Map(); draw(); } }, 'Unmark'));
+    h('button', { class: 'quiet', onclick: () => { unmark(); draw(); } }, 'Unmark'));
 }
 
 function view() {
@@ -129,46 +163,46 @@ function help() {
   if (!app.help) return null;
   const kinds = new Map();
   for (const v of app.verbs) if (may(v.right) && v.key) kinds.set(v.kind, [...(kinds.get(v.kind) || []), v]);
-  return h('div', { class: 'veil', onclick: (e) => { if (e.target === e.currentTarget) { app.help = false; draw(); } } }, h('section', { class: 'dialog help', role: 'dialog', 'aria-modal': 'true', 'aria-label': 'Keys' }, h('h2', null, 'Keys'),
+  return h('div', { key: 'help', class: 'veil', onclick: (e) => { if (e.target === e.currentTarget) { app.help = false; show(); } } }, h('section', { class: 'dialog help', role: 'dialog', 'aria-modal': 'true', tabindex: '-1', 'aria-label': 'Keys', onkeydown: trap }, h('h2', null, 'Keys'),
     h('div', { class: 'columns' }, keymap.map(([title, list]) => h('div', { key: title }, h('h3', null, title), h('dl', { class: 'keys' }, list.map(([k, w]) => [h('dt', null, k.split(' ').map((x) => (x === '…' ? ' … ' : h('kbd', null, x)))), h('dd', null, w)])))),
       kinds.size ? h('div', null, h('h3', null, 'Do'), h('dl', { class: 'keys' }, [...kinds].map(([kind, list]) => [h('dt', null, kind), h('dd', null, list.map((v) => [h('kbd', null, v.key), ' ' + v.action + '  ']))]))) : h('p', { class: 'dim' }, 'You may look, and change nothing.')),
     h('p', { class: 'dim' }, 'Filters are written as in the terminal and on the command line: field=value,other  field!=value  field~part  field>5  age>5s. '),
-    h('div', { class: 'buttons' }, h('button', { class: 'primary', onclick: () => { app.help = false; draw(); } }, 'Close'))));
+    h('div', { class: 'buttons' }, h('button', { class: 'primary', id: 'close', onclick: () => { app.help = false; show(); } }, 'Close'))));
 }
 
 // page is all that is on the screen.
 export function page(dialog, palette) {
   if (app.fatal) {
-    return h('main', { class: 'fatal', id: 'main', tabindex: '-1' }, h('h1', null, 'troupe'), h('p', { role: 'alert' }, clean(app.fatal.message || 'There is no session.', 300)), h('p', { class: 'dim' }, clean(app.fatal.hint || '', 300)));
+    return h('main', { key: 'fatal', class: 'fatal', id: 'main', tabindex: '-1' }, h('h1', null, 'troupe'), h('p', { role: 'alert' }, clean(app.fatal.message || 'There is no session.', 300)), h('p', { class: 'dim' }, clean(app.fatal.hint || '', 300)));
   }
   const o = watch('overview');
   const v = view();
   const stale = v.live && v.live.state !== 'live' && v.live.state !== 'refused' && v.live.at && !app.paused && !app.hidden;
   const title = titles[app.view] || 'Troupe';
   const d = drawer((x) => (v.live && v.live.rows.get(x.id)) || findRow(x));
-  return h('div', { class: 'shell' + (d ? ' with-drawer' : '') + (app.banner ? ' with-banner' : '') },
+  return h('div', { key: 'shell', class: 'shell' + (d ? ' with-drawer' : '') + (app.banner ? ' with-banner' : '') },
     top(o), rail(),
-    h('main', { id: 'main', tabindex: '-1', class: stale ? 'stale' : '' },
-      app.banner ? h('p', { class: 'banner', role: 'alert' }, app.banner, h('button', { class: 'quiet', onclick: () => { app.banner = ''; draw(); } }, 'Understood')) : null,
-      h('div', { class: 'title' }, h('h1', null, title), h('span', { class: 'grow' }),
+    h('main', { key: 'main', id: 'main', tabindex: '-1', class: stale ? 'stale' : '' },
+      app.banner ? h('p', { key: 'banner', class: 'banner', role: 'alert' }, app.banner, h('button', { class: 'quiet', onclick: () => { app.banner = ''; draw(); } }, 'Understood')) : null,
+      h('div', { key: 'title', class: 'title' }, h('h1', null, title), h('span', { class: 'grow' }),
         tables[app.view] && pagesOf[app.view] ? h('button', { class: 'quiet', onclick: () => set({ as: asTable() ? '' : 'table' }) }, asTable() ? 'Board' : 'Table') : null,
         h('button', { class: 'quiet', title: command(app.view, app.params), onclick: () => clip(command(app.view, app.params)) }, 'Copy as CLI'),
         h('button', { class: 'quiet', onclick: () => { const l = v.live || o; net.save(`troupe-${app.view}.json`, { view: app.view, q: app.params.q, at: l.at, boot: app.boot, matched: l.matched, total: l.total, rows: l.list() }); } }, 'Download JSON')),
       filtered.has(app.view) ? query(v.live) : null,
-      stale ? h('p', { class: 'banner', role: 'status' }, 'Not connected. This is what was seen ', age(v.live.at), ' ago; it is tried again.', v.live.error ? h('span', { class: 'dim' }, ' ' + clean(v.live.error.message, 200)) : null) : null,
-      v.live && v.live.state === 'refused' && !(app.params.q && filtered.has(app.view)) && !v.live.at ? h('p', { class: 'problem', role: 'alert' }, h('b', null, clean(v.live.error.code)), ' ', clean(v.live.error.message), ' ', h('span', { class: 'dim' }, clean(v.live.error.hint))) : null,
+      stale ? h('p', { key: 'stale', class: 'banner', role: 'status' }, 'Not connected. This is what was seen ', age(v.live.at), ' ago; it is tried again.', v.live.error ? h('span', { class: 'dim' }, ' ' + clean(v.live.error.message, 200)) : null) : null,
+      v.live && v.live.state === 'refused' && !(app.params.q && filtered.has(app.view)) && !v.live.at ? h('p', { key: 'refused', class: 'problem', role: 'alert' }, h('b', null, clean(v.live.error.code)), ' ', clean(v.live.error.message), ' ', h('span', { class: 'dim' }, clean(v.live.error.hint))) : null,
       chosen(),
       h('div', { class: 'view', key: app.view }, v.body)),
     d,
     dialog, palette, help(),
-    h('div', { class: 'toasts', role: 'status', 'aria-live': 'polite' }, app.toasts.map((t) => h('p', { key: t.id, class: 'toast tone-' + t.tone }, t.words))));
+    h('div', { key: 'toasts', class: 'toasts', role: 'status', 'aria-live': 'polite' }, app.toasts.map((t) => h('p', { key: t.id, class: 'toast tone-' + t.tone }, t.words))));
 }
 
 let found = null;
 // findRow looks for what the drawer shows in the other subscriptions.
 function findRow(d) {
   found = null;
-  app.eachLive((l) => { if (!found && (l.view === d.view || (d.view === 'mailboxes' && l.view === 'actors') || (d.view === 'tree' && l.view === 'actors')) && l.rows.has(d.id)) found = l.rows.get(d.id); });
+  app.eachLive((l) => { if (!found && (l.view === d.view || (d.view === 'tree' && l.view === 'actors')) && l.rows.has(d.id)) found = l.rows.get(d.id); });
   return found;
 }
 

@@ -7,7 +7,7 @@ export const app = {
   me: null, verbs: [], rights: new Set(), readOnly: false,
   paused: false, pausedAt: 0, every: 1000, hidden: false,
   view: 'overview', params: {}, // of the address
-  cursor: 0, anchor: -1, marks: new Map(), // of the table in sight; ids and rows
+  cursor: 0, anchor: -1, anew: false, marks: new Map(), allMatch: false, // of the table in sight; ids and rows
   drawer: null, dialog: null, palette: null, help: false,
   toasts: [], ops: new Map(), boot: '', banner: '',
   fatal: null, draw: () => {},
@@ -19,9 +19,22 @@ let asked = false;
 export function draw() {
   if (asked) return;
   asked = true;
-  const go = () => { asked = false; app.draw(); };
+  const go = () => { if (asked) show(); };
   if (document.hidden) setTimeout(go, 100); // no frames are drawn then
   else requestAnimationFrame(go);
+}
+
+// show draws at once, where something opens, closes or gives way to another view: the next key may come before the next frame, and it is
+// meant for what this one has brought.
+export function show() {
+  asked = false;
+  app.draw();
+}
+
+export function unmark() {
+  app.marks = new Map();
+  app.anchor = -1;
+  app.allMatch = false;
 }
 
 // Where the page is: #/view?q=&sort=&…
@@ -31,10 +44,16 @@ export function readAddress() {
   for (const [k, v] of new URLSearchParams(query || '')) p[k] = v;
   let view = 'overview';
   try { view = decodeURIComponent(path || 'overview'); } catch { /* not of ours */ }
-  if (view !== app.view) { app.cursor = 0; app.anchor = -1; app.marks = new Map(); app.drawer = null; }
+  if (view !== app.view) { unmark(); app.drawer = null; }
+  if (view !== app.view || p.q !== app.params.q || p.sort !== app.params.sort) { // other rows
+    app.cursor = 0;
+    app.anew = true;
+    app.allMatch = false;
+    app.local.query = null;
+  }
   app.view = view;
   app.params = p;
-  draw();
+  show();
 }
 
 export function addressOf(view, params) {
@@ -45,16 +64,15 @@ export function addressOf(view, params) {
 }
 
 export function go(view, params) {
-  const to = addressOf(view, params);
-  if (location.hash === to) readAddress();
-  else location.hash = to;
+  location.hash = addressOf(view, params);
+  readAddress(); // now: the event of it comes later than the next key may
 }
 
 // set changes parameters of the address, as a step back or in place.
 export function set(changes, replace) {
   const to = addressOf(app.view, { ...app.params, ...changes });
-  if (!replace) { location.hash = to; return; }
-  history.replaceState(null, '', to);
+  if (replace) history.replaceState(null, '', to);
+  else location.hash = to;
   readAddress();
 }
 

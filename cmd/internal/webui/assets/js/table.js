@@ -22,12 +22,14 @@ function columnsFor(t, narrow) {
 }
 
 let place = 0; // how far the table is scrolled
+let placed = ''; // the view of it
 let tall = 600;
 let wideAsk = 0;
 
 // table draws rows: a list of {id, row}. opts: open(id), cells(row, index, col, cell) to change a cell.
 export function table(t, rows, opts = {}) {
   opts.rows = rows;
+  if (placed !== app.view) { placed = app.view; place = 0; }
   const height = t.dense ? denseHeight : rowHeight;
   const cols = columnsFor(t, wideAsk);
   const template = '26px ' + cols.map((c) => c.w).join(' ');
@@ -86,12 +88,14 @@ function line({ id, row, depth }, i, cols, template, height, opts) {
 }
 
 export function mark(id, row) {
+  app.allMatch = false;
   if (app.marks.has(id)) app.marks.delete(id);
   else app.marks.set(id, row);
   app.anchor = app.cursor;
 }
 
 export function range(rows, to) {
+  app.allMatch = false;
   const from = app.anchor < 0 ? app.cursor : app.anchor;
   for (let i = Math.min(from, to); i <= Math.max(from, to) && i < rows.length; i++) app.marks.set(rows[i].id, rows[i].row);
   app.anchor = to;
