@@ -13,7 +13,7 @@ const contrasts = `
 		let faded = false;
 		for (let x = e; x; x = x.parentElement) if (getComputedStyle(x).opacity !== '1') faded = true;
 		const s = getComputedStyle(e);
-		if (faded || e.closest('svg, .hidden, .skip')) continue;
+		if (faded || e.closest('svg, .hidden, .skip, [aria-hidden="true"]')) continue;
 		const under = ground(e);
 		const ink = over(parse(s.color), under);
 		const [a, b] = [light(ink), light(under)].sort((x, y) => y - x);

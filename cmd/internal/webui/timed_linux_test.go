@@ -19,7 +19,7 @@ func TestTimedManyRows(t *testing.T) {
 	browser := chromium(t)
 	for _, n := range []int{1000, 10_000} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
-			scroll, filter := manyRows(t, browser, n)
+			scroll, filter := manyRows(t, browser, n, 40)
 			t.Logf("%d rows: two frames of a scroll take %.0f ms, limit %d, at most %.0f, limit %d; a filter %v, limit %v", n, scroll.Median, maxMedian, scroll.Worst, maxWorst, filter, maxFilter)
 			if scroll.Median > maxMedian || scroll.Worst > maxWorst || filter > maxFilter {
 				t.Error("the page is slower than its lines")

@@ -118,8 +118,8 @@ func TestChromiumCursor(t *testing.T) {
 		b.goTo("#/actors?sort=-mailbox")
 		b.rows(15)
 		b.keys("j", "j", " ")
+		b.until(`document.querySelector('#row-2.cursor.marked')`)
 		who := value[string](b, `document.querySelector('.row.cursor .cell').innerText`)
-		b.says(".chosen", "1 marked")
 		f.mu.Lock()
 		for i := range f.actors {
 			f.actors[i].Depth = 250 - f.actors[i].Depth

@@ -16,10 +16,10 @@ export function spark(values, label, width = 120, height = 28) {
 }
 
 // plot draws points {at, v} over time, with axes that say what they count.
-export function plot(points, { title, unit = num, height = 130, width = 420, note = '' }) {
+export function plot(points, { title, unit = num, height = 120, width = 290, note = '' }) {
   const name = title + ', ' + (points.length ? unit(points[points.length - 1].v) : 'nothing') + ' now';
   if (points.length < 2) return h('figure', { class: 'plot' }, h('figcaption', null, h('strong', null, title)), h('p', { class: 'dim' }, 'Not enough samples yet.'));
-  const left = 52; const bottom = 18; const right = 8; const top = 8;
+  const left = 60; const bottom = 18; const right = 8; const top = 8;
   const a = points[0].at; const b = points[points.length - 1].at;
   const most = Math.max(...points.map((p) => p.v), 1e-9);
   const nice = ceiling(most);
@@ -148,13 +148,13 @@ export function graph(nodes, edges, size = 460) {
   const pos = new Map(nodes.map((n, i) => { const a = (i / nodes.length) * 2 * Math.PI - Math.PI / 2; return [n.name, { x: mid + r * Math.cos(a), y: mid + r * Math.sin(a), a }]; }));
   const most = Math.max(...edges.map((e) => e.n), 1);
   return s('svg', { class: 'graph', viewBox: `-60 0 ${size + 120} ${size}`, role: 'img', 'aria-label': nodes.length + ' kinds and ' + edges.length + ' paths of messages between them; the table says the same' },
-    s('defs', null, s('marker', { id, viewBox: '0 0 8 8', refX: 7, refY: 4, markerWidth: 5, markerHeight: 5, orient: 'auto' }, s('path', { class: 'tip', d: 'M0 0 8 4 0 8z' }))),
+    s('defs', null, s('marker', { id, viewBox: '0 0 8 8', refX: 7, refY: 4, markerWidth: 4, markerHeight: 4, orient: 'auto' }, s('path', { class: 'tip', d: 'M0 0 8 4 0 8z' }))),
     edges.map((e) => {
       const a = pos.get(e.from); const b = pos.get(e.to);
       if (!a || !b) return null;
       const cx = mid + (a.x + b.x - 2 * mid) * 0.18; const cy = mid + (a.y + b.y - 2 * mid) * 0.18;
       const d = e.from === e.to ? `M${a.x - 6} ${a.y} C${a.x + 46 * Math.cos(a.a - 0.5)} ${a.y + 46 * Math.sin(a.a - 0.5)} ${a.x + 46 * Math.cos(a.a + 0.5)} ${a.y + 46 * Math.sin(a.a + 0.5)} ${a.x + 6} ${a.y}` : `M${a.x} ${a.y} Q${cx} ${cy} ${b.x} ${b.y}`;
-      return s('path', { class: 'edge', d, 'stroke-width': (0.8 + 4 * (Math.log1p(e.n) / Math.log1p(most))).toFixed(1), 'marker-end': `url(#${id})` }, s('title', null, `${clean(e.from)} → ${clean(e.to)}: ${num(e.n)}`));
+      return s('path', { class: 'edge', d, 'stroke-width': (0.8 + 2.4 * (Math.log1p(e.n) / Math.log1p(most))).toFixed(1), 'marker-end': `url(#${id})` }, s('title', null, `${clean(e.from)} → ${clean(e.to)}: ${num(e.n)}`));
     }),
     nodes.map((n) => { const p = pos.get(n.name); const east = Math.cos(p.a) > 0.15; const west = Math.cos(p.a) < -0.15; return [s('circle', { class: 'node', cx: p.x, cy: p.y, r: 5 + 5 * (Math.log1p(n.n) / Math.log1p(most * 2)) }), s('text', { class: 'name', x: p.x + (east ? 14 : west ? -14 : 0), y: p.y + (east || west ? 4 : Math.sin(p.a) < 0 ? -14 : 24), 'text-anchor': east ? 'start' : west ? 'end' : 'middle' }, clean(n.name, 22))]; }));
 }

@@ -10,7 +10,7 @@ const idOf = (f, t, w = '140px', p = 1) => ({ f, t, w, p, cell: (r) => brief(r[f
 
 export const waiting = (q) => Object.values(q.parked || {}).reduce((a, b) => a + b, 0);
 
-const rate = (r) => (r.rates ? num(r.rates.handled.s10) + '/s' : '–');
+const rate = (r) => (r.rates ? h('span', { title: 'a second, over the last ten' }, num(r.rates.handled.s10)) : '–');
 
 export const tables = {
   actors: {
@@ -22,7 +22,7 @@ export const tables = {
       since('since', 'Since', '76px', 2),
       { f: 'mailbox_depth', t: 'Mailbox', w: '120px', p: 1, cell: (r) => bar(r.mailbox_depth, r.mailbox_cap, num(r.mailbox_depth) + ' / ' + (r.mailbox_cap ? num(r.mailbox_cap) : '∞')) },
       since('oldest_since', 'Oldest', '76px', 2),
-      { f: 'handled_total', t: 'Handled/10 s', w: '92px', p: 2, right: true, cell: rate },
+      { f: 'handled_total', t: 'Handled/s', w: '92px', p: 2, right: true, cell: rate },
       { f: 'handler.p99_us', t: 'p99', w: '76px', p: 3, right: true, cell: (r) => (r.handler && r.handler.count ? micros(r.handler.p99_us) : '–') },
       { f: 'restarts', t: 'Restarts', w: '80px', p: 2, right: true, cell: (r) => h('span', { class: r.restarts >= r.max_restarts && r.max_restarts ? 'bad' : '' }, r.restarts + ' / ' + r.max_restarts) },
       text('last_fault', 'Last fault', 'minmax(110px,1fr)', 2, 60),
@@ -69,15 +69,15 @@ export const tables = {
   artifacts: {
     title: 'Artifacts', kind: 'artifact', cli: 'artifact list', one: 'artifact show', id: 'key', generation: 'generation',
     cols: [
-      idOf('key', 'Artifact', 'minmax(130px,1fr)'), { f: 'state', t: 'State', w: '120px', p: 1, cell: (r) => state(r.state) }, { f: 'bytes', t: 'Size', w: '90px', p: 1, right: true, cell: (r) => bytes(r.bytes) },
-      count('in_use', 'In use', '70px', 2), count('waiting', 'Waiting', '76px', 1), text('priority', 'Priority', '92px', 2), { f: 'pins', t: 'Pins', w: '90px', p: 3, cell: (r) => clean((r.pins || []).join(', '), 60) },
-      since('last_needed', 'Needed', '84px', 2), { f: 'prepare_cpu_us', t: 'Preparing took', w: '110px', p: 3, right: true, cell: (r) => micros(r.prepare_cpu_us) }, text('fault', 'Fault', 'minmax(110px,1fr)', 1, 60), since('retry_at', 'Tried again', '96px', 2),
+      idOf('key', 'Artifact', 'minmax(110px,1fr)'), { f: 'state', t: 'State', w: '120px', p: 1, cell: (r) => state(r.state) }, { f: 'bytes', t: 'Size', w: '76px', p: 1, right: true, cell: (r) => bytes(r.bytes) },
+      count('in_use', 'In use', '70px', 2), count('waiting', 'Waiting', '76px', 2), text('priority', 'Priority', '92px', 2), { f: 'pins', t: 'Pins', w: '90px', p: 3, cell: (r) => clean((r.pins || []).join(', '), 60) },
+      since('last_needed', 'Needed', '84px', 2), { f: 'prepare_cpu_us', t: 'Preparing took', w: '110px', p: 3, right: true, cell: (r) => micros(r.prepare_cpu_us) }, text('fault', 'Fault', 'minmax(110px,1fr)', 2, 60), since('retry_at', 'Tried again', '96px', 2),
     ],
   },
   failures: {
     title: 'Failures', kind: '', cli: 'failures', one: 'explain', id: 'id', kindOf: (r) => r.kind, keyOf: (r) => r.id,
     cols: [
-      { f: 'blame', t: 'Blame', w: '90px', p: 1, cell: (r) => blame(r.blame) }, text('kind', 'What', '84px', 1), idOf('id', 'Which', 'minmax(130px,1fr)'), text('code', 'Code', 'minmax(140px,1fr)', 1, 60),
+      { f: 'blame', t: 'Blame', w: '84px', p: 1, cell: (r) => blame(r.blame) }, text('kind', 'What', '84px', 2), idOf('id', 'Which', 'minmax(100px,1fr)'), text('code', 'Code', 'minmax(110px,1fr)', 1, 60),
       text('message', 'Message', 'minmax(140px,2fr)', 2, 300), since('at', 'Ago', '76px', 1), { f: 'retryable', t: 'Retry', w: '110px', p: 2, cell: (r) => (r.retryable ? (r.retry_at ? h('span', null, 'by itself ', ago(r.retry_at)) : 'can be') : 'never') }, text('tenant', 'Tenant', '100px', 3, 40),
     ],
   },
@@ -92,8 +92,8 @@ export const tables = {
   apps: {
     title: 'Apps', kind: 'app', cli: 'app list', one: 'app show', id: 'address',
     cols: [
-      { f: 'label', t: 'App', w: 'minmax(130px,1.2fr)', p: 1, cell: (r) => h('span', { title: clean(r.address) }, clean(r.label || r.address, 60)) }, { f: 'state', t: 'State', w: '120px', p: 1, cell: (r) => state(r.state) }, text('reason', 'Why', 'minmax(110px,1.4fr)', 2, 120),
-      { f: 'running', t: 'Instances', w: '92px', p: 1, right: true, cell: (r) => r.running + ' of ' + r.wanted }, count('active', 'Active', '70px', 2), count('queued', 'Queued', '76px', 1), count('restarts', 'Restarts', '80px', 2),
+      { f: 'label', t: 'App', w: 'minmax(100px,1.2fr)', p: 1, cell: (r) => h('span', { title: clean(r.address) }, clean(r.label || r.address, 60)) }, { f: 'state', t: 'State', w: '120px', p: 1, cell: (r) => state(r.state) }, text('reason', 'Why', 'minmax(110px,1.4fr)', 2, 120),
+      { f: 'running', t: 'Instances', w: '84px', p: 1, right: true, cell: (r) => r.running + ' of ' + r.wanted }, count('active', 'Active', '70px', 2), count('queued', 'Queued', '76px', 2), count('restarts', 'Restarts', '80px', 2),
       { f: 'metrics.gas_consumed', t: 'Gas, total', w: '92px', p: 2, right: true, cell: (r) => num(r.metrics && r.metrics.gas_consumed) }, text('tenant', 'Tenant', '100px', 3, 40), idOf('address', 'Address', '120px', 3),
     ],
   },
@@ -106,7 +106,7 @@ export const tables = {
   log: {
     title: 'Log', kind: '', cli: 'node log', inOrder: true, id: 'seq', dense: true, newest: true,
     cols: [
-      { f: 'at', t: 'UTC', w: '106px', p: 1, cell: (r) => clock(r.at) }, { f: 'level', t: 'Level', w: '84px', p: 1, cell: (r) => state(r.level) }, text('code', 'Code', '150px', 3, 60), text('message', 'Message', 'minmax(160px,2fr)', 1, 400),
+      { f: 'at', t: 'UTC', w: '106px', p: 1, cell: (r) => clock(r.at) }, { f: 'level', t: 'Level', w: '84px', p: 1, cell: (r) => state(r.level) }, text('code', 'Code', '150px', 3, 60), text('message', 'Message', 'minmax(110px,2fr)', 1, 400),
       { f: 'fields', t: 'Fields', w: 'minmax(120px,1.6fr)', p: 2, cell: (r) => h('span', { class: 'dim', title: clean(r.fields && JSON.stringify(r.fields)) }, Object.entries(r.fields || {}).map(([k, v]) => clean(k, 30) + '=' + clean(v, 80)).join('  ')) },
       { f: 'suppressed', t: 'Left out', w: '76px', p: 3, right: true, cell: (r) => (r.suppressed ? num(r.suppressed) : '') },
     ],

@@ -111,7 +111,7 @@ export const tone = (word) => toneOf[word] || 'none';
 
 export function state(word, extra) {
   const t = tone(word);
-  return h('span', { class: 'state tone-' + t }, h('span', { class: 'mark', 'aria-hidden': 'true' }, marks[t]), clean(word || '–', 40), extra ? h('span', { class: 'extra' }, extra) : null);
+  return h('span', { class: 'state tone-' + t }, h('span', { class: 'mark', 'aria-hidden': 'true' }, marks[t]), clean(word || '–', 40).replace(/_/g, ' '), extra ? h('span', { class: 'extra' }, extra) : null);
 }
 
 // blame says whose fault it was; each has its own letter.

@@ -19,11 +19,13 @@ const pagesOf = {
   trace: () => ({ body: pages.tracePage() }), flow: () => ({ body: pages.flowPage() }), chain: pages.chainPage, compare: () => ({ body: pages.comparePage() }),
 };
 const filtered = new Set([...Object.keys(tables), 'queues', 'workers', 'sandbox', 'mailboxes']);
-const hints = { actors: 'filter: state=busy,backoff mailbox>80% worker', tree: 'filter: state=busy,backoff mailbox>80% worker', jobs: 'filter: state=queued age>1m priority>=high', failures: 'filter: blame=guest since:10m', guests: 'filter: cpu>80% age>5s', artifacts: 'filter: state=failed size>10MiB', log: 'filter: level>=warn since:10m worker', apps: 'filter: state!=running restarts>3', workers: 'filter: state=busy rss>100MiB' };
+const hints = { actors: 'filter: state=busy,backoff mailbox>80% worker', tree: 'filter: state=busy,backoff mailbox>80% worker', mailboxes: 'filter: state=busy,backoff mailbox>80% worker', jobs: 'filter: state=queued age>1m priority>=high', failures: 'filter: blame=guest since:10m', guests: 'filter: cpu>80% age>5s', artifacts: 'filter: state=failed size>10MiB', log: 'filter: level>=warn since:10m worker', apps: 'filter: state!=running restarts>3', workers: 'filter: state=busy rss>100MiB' };
 const asTable = () => app.params.as === 'table';
 
+let shownView = ''; // in the rail, which may have to be scrolled to it
+
 function rail() {
-  return h('nav', { class: 'rail', 'aria-label': 'Views' }, groups.map(([g, list]) => h('div', { key: g, class: 'group' }, h('h2', null, g), h('ul', null, list.map(([name, title]) => h('li', { key: name }, h('a', { href: addressOf(name), 'aria-current': app.view === name ? 'page' : undefined }, title)))))));
+  return h('nav', { class: 'rail', 'aria-label': 'Views' }, groups.map(([g, list]) => h('div', { key: g, class: 'group' }, h('h2', null, g), h('ul', null, list.map(([name, title]) => h('li', { key: name }, h('a', { href: addressOf(name), 'aria-current': app.view === name ? 'page' : undefined, then: app.view === name && shownView !== name ? (el) => { shownView = name; el.scrollIntoView({ block: 'nearest', inline: 'nearest' }); } : undefined }, title)))))));
 }
 
 function top(o) {

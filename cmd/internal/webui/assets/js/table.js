@@ -12,9 +12,9 @@ const beyond = 8; // rows above and below what is in sight
 function columnsFor(t, narrow) {
   const width = narrow || window.innerWidth;
   const cols = t.cols.filter((c) => c.p <= (width < 560 ? 1 : width < 1000 ? 2 : 3));
-  const least = (c) => Number(/\d+/.exec(c.w)[0]) + 12; // with the gap
-  for (let rest = width - 52 - cols.reduce((n, c) => n + least(c), 0), p = 3; rest < 0 && p > 1;) {
-    const at = cols.findLastIndex((c) => c.p === p);
+  const least = (c) => Number(/\d+/.exec(c.w)[0]) + (window.innerWidth < 760 ? 8 : 16); // with the gap
+  for (let rest = width - 52 - cols.reduce((n, c) => n + least(c), 0), p = 3; rest < 0 && (p > 1 || cols.length > 2);) {
+    const at = p > 1 ? cols.findLastIndex((c) => c.p === p) : cols.length - 1;
     if (at < 0) p--;
     else rest += least(cols.splice(at, 1)[0]);
   }
