@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -43,22 +44,44 @@ func (h *Host) facts(ctx context.Context, id string) (*explain.Facts, error) {
 	if f.Letters, err = h.DeadLetters(ctx); err != nil {
 		h.log.Debug().Err(err).Msg("an explanation lacks the dead letters")
 	}
-	if j, err := h.Job(ctx, id); err == nil {
-		f.Jobs = append(f.Jobs, j)
-	}
-	for after, n := uint64(0), 0; n < maxAppPages; n++ {
-		page, next, err := h.Apps(ctx, AppFilter{After: after})
-		f.Apps = append(f.Apps, page...)
-		if after = next; err != nil || next == 0 {
-			break
+	h.gather(ctx, f, func(ctx context.Context) error {
+		j, err := h.Job(ctx, id)
+		if err == nil {
+			f.Jobs = append(f.Jobs, j)
 		}
-	}
-	if s, err := h.Session(ctx); err == nil {
-		f.Session = s
-	}
+		return err
+	})
+	h.gather(ctx, f, func(ctx context.Context) (err error) {
+		for after, n := uint64(0), 0; n < maxAppPages; n++ {
+			page, next, err := h.Apps(ctx, AppFilter{After: after})
+			if f.Apps = append(f.Apps, page...); err != nil {
+				return err
+			}
+			if after = next; next == 0 {
+				break
+			}
+		}
+		f.Session, err = h.Session(ctx)
+		return err
+	})
 	h.chainFacts(ctx, id, f)
 	f.At = time.Now()
 	return f, ctx.Err()
+}
+
+// gather has one question answered, or notes who does not answer it: an actor that is wedged, or that an operator has paused, keeps nobody
+// from an explanation, which may well be about it.
+func (h *Host) gather(ctx context.Context, f *explain.Facts, question func(context.Context) error) {
+	within, cancel := context.WithTimeout(ctx, silentAfter)
+	defer cancel()
+	err := question(within)
+	if err == nil || within.Err() == nil {
+		return
+	}
+	if who := fault.From(err).Subject; !slices.Contains(f.Silent, who) {
+		f.Silent = append(f.Silent, who)
+	}
+	h.log.Debug().Err(err).Msg("an explanation lacks what an actor knows")
 }
 
 // chainFacts adds what concerns the chain.
@@ -67,29 +90,43 @@ func (h *Host) chainFacts(ctx context.Context, id string, f *explain.Facts) {
 	if p == nil {
 		return
 	}
-	if v, err := h.Chain(ctx); err == nil {
-		f.Chain = &v
-	}
-	for after, n := "", 0; n < maxAppPages; n++ {
-		page, next, err := h.ChainDemands(ctx, after, 0)
-		f.Demands = append(f.Demands, page...)
-		if after = next; err != nil || next == "" {
-			break
+	h.gather(ctx, f, func(ctx context.Context) error {
+		v, err := h.Chain(ctx)
+		if err == nil {
+			f.Chain = &v
 		}
-	}
-	if c, err := kernel.Ask(ctx, p.outbox, func(to kernel.Reply[inspect.Outgoing]) chain.Message { return chain.Show{Key: id, Reply: to} }); err == nil {
-		f.Calls = append(f.Calls, c)
-	} else if fault.CodeOf(err) != fault.CallerNotFound {
-		h.log.Debug().Err(err).Msg("an explanation lacks a call")
-	}
+		return err
+	})
+	h.gather(ctx, f, func(ctx context.Context) error {
+		for after, n := "", 0; n < maxAppPages; n++ {
+			page, next, err := h.ChainDemands(ctx, after, 0)
+			f.Demands = append(f.Demands, page...)
+			if after = next; err != nil || next == "" {
+				return err
+			}
+		}
+		return nil
+	})
+	h.gather(ctx, f, func(ctx context.Context) error {
+		c, err := kernel.Ask(ctx, p.outbox, func(to kernel.Reply[inspect.Outgoing]) chain.Message { return chain.Show{Key: id, Reply: to} })
+		if err == nil {
+			f.Calls = append(f.Calls, c)
+		}
+		return err
+	})
 	text, ok := strings.CutPrefix(id, "call/")
 	number, err := strconv.ParseUint(text, 10, 64)
 	if !ok || err != nil || number == 0 {
 		return
 	}
-	for _, history := range []bool{false, true} {
-		if page, err := p.calls(ctx, history, false, number-1, 1); err == nil {
+	h.gather(ctx, f, func(ctx context.Context) error {
+		for _, history := range []bool{false, true} {
+			page, err := p.calls(ctx, history, false, number-1, 1)
+			if err != nil {
+				return err
+			}
 			f.Calls = append(f.Calls, page.Calls...)
 		}
-	}
+		return nil
+	})
 }

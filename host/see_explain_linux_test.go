@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -36,5 +37,28 @@ func TestExplainOfAHost(t *testing.T) {
 	}
 	if _, err := h.Explain(t.Context(), "nobody"); fault.CodeOf(err) != fault.CallerNotFound {
 		t.Error(err)
+	}
+}
+
+// TestExplainWhileActorsArePaused: an actor that answers nothing keeps its own facts from an explanation, and is named by it.
+func TestExplainWhileActorsArePaused(t *testing.T) {
+	h := start(t, host.Config{})
+	for _, path := range []string{"troupe/jobs", "troupe/sessions"} {
+		if err := h.PauseActor(t.Context(), path, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for id, want := range map[string][2]string{
+		"troupe/jobs":                {"actor", "its work lane is paused"},
+		"execute":                    {"queue", "waits for nothing"},
+		"01JQ7000000000000000000000": {"unknown", "may know: troupe/jobs, troupe/sessions"},
+	} {
+		e, err := h.Explain(t.Context(), id)
+		if err != nil || e.Kind != want[0] || !strings.Contains(e.Summary, want[1]) {
+			t.Errorf("%s: %+v, %v", id, e, err)
+		}
+		if want[0] == "unknown" && (len(e.Because) < 2 || !slices.Contains(e.Advice, "troupe actor resume troupe/jobs")) {
+			t.Errorf("%+v", e)
+		}
 	}
 }

@@ -24,6 +24,7 @@ type Facts struct {
 	Demands []inspect.Demand
 	Calls   []inspect.Outgoing
 	Session inspect.Session
+	Silent  []string // paths of actors that were asked and did not answer
 }
 
 // Bounds of what is said.
@@ -49,6 +50,10 @@ func Explain(f *Facts, id string) (inspect.Explanation, error) {
 	}
 	if found, err := x.byHash(id); found || err != nil {
 		return x.e, err
+	}
+	if len(f.Silent) > 0 {
+		x.silent(id)
+		return x.e, nil
 	}
 	if kind, number, ok := strings.Cut(id, "-"); ok && (kind == "execute" || kind == "prepare") && strings.Trim(number, "0123456789") == "" {
 		return x.e, fault.New(fault.CallerNotFound, "explain", "worker "+id, nil).

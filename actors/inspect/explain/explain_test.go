@@ -288,6 +288,9 @@ func TestReasons(t *testing.T) {
 		"dead letter": {id: "d-1", facts: func(f *Facts) {
 			f.Letters = []inspect.Letter{{ID: "d-1", Actor: "troupe/jobs", Type: "jobs.Tick", Code: string(fault.BusyQueueFull), Replayable: true, At: ago(time.Second)}}
 		}, sum: "was not delivered, the queue is full", blame: "busy", words: []string{"it was for troupe/jobs"}, advice: []string{"retry later", "troupe dead replay d-1", "troupe dead drop d-1"}},
+		"thing of an actor that is paused": {id: "j-9f3", facts: func(f *Facts) {
+			f.Host.Actors, f.Silent = []inspect.Actor{{Path: "troupe/jobs", State: "idle", Paused: true, Since: ago(time.Minute)}}, []string{"troupe/jobs"}
+		}, sum: "It is not known what j-9f3 is: these do not answer, and may know: troupe/jobs.", words: []string{"actor troupe/jobs is paused"}, advice: []string{"troupe actor resume troupe/jobs", "troupe actor show troupe/jobs"}, owner: "an operator"},
 		"guest": {id: "run-4", facts: busyExecute, sum: "The run run-4 waits for nothing but its own code", words: []string{"runs on worker execute-2"}, advice: []string{"troupe worker kill --reason WHY execute-2"}},
 	} {
 		f := &Facts{At: now}

@@ -282,6 +282,18 @@ func (x *telling) actorLink(a inspect.Actor) {
 	}
 }
 
+// silent tells of a thing that nobody who answers has heard of, when those who may know of it do not answer.
+func (x *telling) silent(id string) {
+	x.is("unknown", id, "unknown")
+	x.sum("It is not known what %s is: these do not answer, and may know: %s.", fault.QuoteTo(id, 128), strings.Join(x.f.Silent, ", "))
+	for _, path := range x.f.Silent {
+		if n := slices.IndexFunc(x.f.Host.Actors, func(a inspect.Actor) bool { return a.Path == path }); n >= 0 {
+			x.actorLink(x.f.Host.Actors[n])
+		}
+		x.advise("troupe actor show " + path)
+	}
+}
+
 // hostLinks are the reasons for which the whole host begins nothing.
 func (x *telling) hostLinks() {
 	h := x.f.Host
