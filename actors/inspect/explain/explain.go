@@ -60,7 +60,7 @@ func Explain(f *Facts, id string) (inspect.Explanation, error) {
 			WithHint("it has ended, or there was none: 'troupe worker list' shows those that live, and 'troupe failures' the jobs that ended with one")
 	}
 	return x.e, fault.New(fault.CallerNotFound, "explain", fault.QuoteTo(id, 128), nil).
-		WithHint("give the id of a job, artifact, worker, app or call, the path of an actor, 'prepare', 'execute', 'jobs' or 'chain'")
+		WithHint("give an id from some list, the path of an actor, 'prepare', 'execute', 'jobs' or 'chain'")
 }
 
 // telling is an explanation that is being made.

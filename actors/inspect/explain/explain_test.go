@@ -66,7 +66,7 @@ func TestReasons(t *testing.T) {
 		f.Chain = &v
 	}
 	app := func(f *Facts, state string, change func(a *inspect.App)) {
-		a := inspect.App{Address: addr, Label: "pricing", State: state, CodeHash: code, Wanted: 1, LastEndAt: ago(9 * time.Minute)}
+		a := inspect.App{Address: addr, Label: "pricing", State: state, CodeHash: "sha256:" + code, Wanted: 1, LastEndAt: ago(9 * time.Minute)}
 		if change != nil {
 			change(&a)
 		}

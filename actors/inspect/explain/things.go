@@ -99,8 +99,9 @@ func (x *telling) underWay(j run.Job) {
 	x.hostLinks()
 }
 
-// artifactOfCode returns the entry of a code that says most of what is waited for.
+// artifactOfCode returns the entry of a code that says most of what is waited for. Manifests name the kind of a hash before it.
 func (x *telling) artifactOfCode(hash string) (best inspect.Artifact, ok bool) {
+	hash = strings.TrimPrefix(hash, "sha256:")
 	rank := map[string]int{"preparing": 3, "failed": 2, "prepared": 1}
 	for _, a := range x.f.Host.Artifacts {
 		if a.CodeHash == hash && hash != "" && (!ok || rank[a.State] > rank[best.State]) {
