@@ -147,7 +147,7 @@ func TestSort(t *testing.T) {
 		}
 	}
 	err := query.Sort("actors", rows(), "-mailbx", now)
-	if e, ok := errors.AsType[*query.Error](err); !ok || e.Near != "mailbox" || e.Column != 2 {
+	if e, ok := errors.AsType[*query.Error](err); !ok || e.Near != "mailbox" || e.Column != 2 || fault.From(err).Op != "sort" {
 		t.Errorf("got %v", err)
 	}
 	jobs := []run.Job{{Priority: "high"}, {Priority: "background"}, {Priority: "critical"}}

@@ -37,7 +37,9 @@ func Order[T any](q Query, rows []T, by string) ([]int, error) {
 	switch {
 	case name == "":
 	case f == nil:
-		return nil, wrong(len(by)-len(name), name, nearest(strings.ToLower(name), v.names()), "there is no field %s to sort by", fault.Quote(name))
+		word := fault.Quote(name)
+		return nil, fault.New(fault.CallerQuery, "sort", "", &Error{Column: len(by) - len(name) + 1, Word: word, Say: "there is no field " + word + " to sort by", // not in the query
+			Near: nearest(strings.ToLower(name), v.names())})
 	default:
 		read = accessor(reflect.TypeFor[T](), f.path, f)
 	}
