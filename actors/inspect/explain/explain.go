@@ -176,7 +176,7 @@ func short(id string) string {
 
 // byHash looks for artifacts, codes and apps by a beginning.
 func (x *telling) byHash(id string) (bool, error) {
-	id = strings.TrimPrefix(id, "0x")
+	id = strings.TrimPrefix(strings.TrimPrefix(id, "0x"), "sha256:")
 	if len(id) < minPrefix || strings.Trim(id, "0123456789abcdef") != "" {
 		return false, nil
 	}

@@ -354,8 +354,10 @@ func TestWhatIsNotThere(t *testing.T) {
 			t.Errorf("%q: %v", id, err)
 		}
 	}
-	if e, err := Explain(f, code); err != nil || e.Kind != "artifact" { // one code, under several options
-		t.Errorf("%+v, %v", e, err)
+	for _, id := range []string{code, "sha256:" + code} { // one code, under several options
+		if e, err := Explain(f, id); err != nil || e.Kind != "artifact" {
+			t.Errorf("%s: %+v, %v", id, e, err)
+		}
 	}
 }
 
