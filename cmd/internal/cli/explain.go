@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/inspect"
 )
 
@@ -13,7 +14,8 @@ func (a *app) explainVerb() verb {
 	return verb{
 		use: "explain ID", short: "Say what a thing waits for, who owns that, and since when",
 		long: `Of an actor, job, artifact, worker, app, queue, ticket, request, call to the chain, blob or message: of whatever has an id in some
-list. Ends with what can be done about it.`,
+list. A unique beginning of the id of a job is enough, and so is the last part of the path of an actor. Ends with what can be done
+about it.`,
 		examples: []string{
 			"troupe explain 01jq7", "why a job has not begun",
 			"troupe explain execute", "what a queue waits for",
@@ -21,7 +23,7 @@ list. Ends with what can be done about it.`,
 		exits: exitsOnKey, args: exactly(1, "one id"), complete: a.completeAny,
 		run: func(ctx context.Context, args []string) error {
 			return a.at(ctx, served, func(ctx context.Context, n *node) error {
-				x, err := n.Explain(ctx, args[0])
+				x, err := explainAny(ctx, n, args[0])
 				switch {
 				case err != nil:
 					return err
@@ -34,6 +36,32 @@ list. Ends with what can be done about it.`,
 			})
 		},
 	}
+}
+
+// explainAny asks about a thing by its id as people type it. The host knows whole ids, and the beginnings of hashes.
+func explainAny(ctx context.Context, n *node, id string) (inspect.Explanation, error) {
+	if id == "" {
+		return inspect.Explanation{}, fault.New(fault.CallerInvalid, "explain", "", nil).WithHint("give an id from some list")
+	}
+	x, err := n.Explain(ctx, id)
+	if fault.CodeOf(err) != fault.CallerNotFound {
+		return x, err
+	}
+	path, no := resolveActor(ctx, n, id)
+	if no == nil && path != id {
+		return n.Explain(ctx, path)
+	}
+	if fault.CodeOf(no) == fault.CallerConflict {
+		return x, no
+	}
+	j, no := resolveJob(ctx, n, id)
+	switch {
+	case no == nil:
+		return n.Explain(ctx, j.ID)
+	case fault.CodeOf(no) == fault.CallerConflict:
+		return x, no
+	}
+	return x, err
 }
 
 func (a *app) printExplanation(x inspect.Explanation) {
