@@ -146,7 +146,12 @@ A target that has changed since the plan was made is left alone, and called supe
 had changed, or are not in the state for it. Ctrl-C stops the waiting, not the operation.
 `
 
-const environmentHelp = `  XDG_DATA_HOME     the data directory is troupe below it (default ~/.local/share)
+const environmentHelp = `  TROUPE_SETTING    any setting by its name in capitals, with _ for each -: TROUPE_EXECUTE_WORKERS is --execute-workers, which
+                    beats it; 'troupe config show --origin' lists all settings
+  TROUPE_CONTEXT    the context to talk to, if --context does not name one; see 'troupe context'
+  TROUPE_DEBUG_*    knobs for those who look for a fault; 'troupe version -v' lists them
+  XDG_CONFIG_HOME   the file of settings and the contexts are below troupe in it (default ~/.config)
+  XDG_DATA_HOME     the data directory is troupe below it (default ~/.local/share)
   HOME              where that is, if XDG_DATA_HOME is not set
   XDG_RUNTIME_DIR   sockets whose path would be too long are there
   TMPDIR            throw-away caches and such sockets are there (default /tmp)
