@@ -2,8 +2,10 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,7 +26,7 @@ func (a *app) docsVerb() verb {
 		exits:    []int{exitOK, exitUsage},
 		verbs: []verb{
 			{
-				use: "man DIR", short: "Write a manual page for each command into a directory",
+				use: "man DIR", short: "Write a manual page for each command into a directory, which is made if there is none",
 				examples: []string{"troupe docs man man1 && man ./man1/troupe-job-list.1", "made anew, those that are there are overwritten"},
 				exits:    with(exitsText, exitNotFound), args: exactly(1, "one directory"),
 				run: func(ctx context.Context, args []string) error { return a.writeMan(ctx, args[0]) },
@@ -98,6 +100,9 @@ func (a *app) shared(ctx context.Context) (all []*pflag.Flag) {
 }
 
 func (a *app) writeMan(ctx context.Context, dir string) error {
+	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fileError(dir, err)
+	}
 	if info, err := os.Stat(dir); err != nil {
 		return fileError(dir, err)
 	} else if !info.IsDir() {
@@ -166,7 +171,15 @@ func roffText(s string) string {
 	if strings.HasPrefix(s, ".") || strings.HasPrefix(s, "'") {
 		s = `\&` + s
 	}
-	return s
+	var b strings.Builder
+	for _, r := range s {
+		if r > '~' {
+			fmt.Fprintf(&b, `\[u%04X]`, r) // roff reads bytes
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
 }
 
 func (a *app) writeMarkdown(ctx context.Context, w io.Writer) {

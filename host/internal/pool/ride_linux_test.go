@@ -423,3 +423,23 @@ func TestRidesUnderStress(t *testing.T) {
 		w.Close()
 	}
 }
+
+// TestSinceWhenAWorkerIsIdle: its last run counts, and not its birth.
+func TestSinceWhenAWorkerIsIdle(t *testing.T) {
+	r := newRig(t, "")
+	b := r.prepared(t, adder())
+	w := r.worker(t, b)
+	loaded := r.Workers()[0]
+	j := execute.Job{Binding: b, Entry: invoke("add", "1", "2"), Limits: run.Limits{MemoryBytes: b.MemoryBytes}}
+	if o, alive := w.Ride(t.Context(), j, execute.IO{}); !alive || o.Fault != nil {
+		t.Fatalf("%+v", o)
+	}
+	ran := r.Workers()[0]
+	if ran.State != "idle" || !ran.Since.After(loaded.Since) || !loaded.Since.After(loaded.StartedAt) || !ran.StartedAt.Equal(loaded.StartedAt) {
+		t.Errorf("%+v, and before the run %+v", ran, loaded)
+	}
+	w.(*executor).line.turn.Store(ran.StartedAt.Add(time.Hour).UnixNano()) // as a run does that has begun then
+	if busy := r.Workers()[0]; busy.State != "busy" || !busy.Since.Equal(ran.StartedAt.Add(time.Hour)) {
+		t.Errorf("with a run: %+v", busy)
+	}
+}
