@@ -1,7 +1,7 @@
 // Plots, drawn by hand: lines over time, a treemap, a strip of heat, bars of stages and of messages.
 
 import { h } from './dom.js';
-import { clean, num, micros, span, utc } from './fmt.js';
+import { clean, num, micros, span, utc, owner } from './fmt.js';
 
 const s = (tag, props, ...kids) => h('svg:' + tag, props, ...kids);
 let unique = 0;
@@ -89,7 +89,7 @@ export function stages(t) {
   return h('div', { class: 'stages' },
     h('div', { class: 'stagebar', role: 'img', 'aria-label': t.stages.map((x) => x.name + ' ' + micros(x.us)).join(', ') },
       t.stages.map((x) => h('span', { class: 'stage st-' + (stageClass[x.name] || 'hand'), css: { 'flex-grow': String(Math.max(x.us / total, 0.004)) }, title: clean(x.name) + ' · ' + micros(x.us) + (x.waits_for ? ' · waited for ' + clean(x.waits_for) : '') }, x.us / total > 0.14 ? clean(x.name, 20) : ''))),
-    h('ol', { class: 'stagelist' }, t.stages.map((x) => h('li', null, h('span', { class: 'swatch st-' + (stageClass[x.name] || 'hand'), 'aria-hidden': 'true' }), h('span', { class: 'name', title: utc(x.at) }, clean(x.name, 30)), h('span', { class: 'took' }, micros(x.us)), x.waits_for ? h('span', { class: 'why' }, 'waited for ' + clean(x.waits_for, 200), x.owner ? h('span', { class: 'dim' }, ' · ' + clean(x.owner, 80)) : null) : null))),
+    h('ol', { class: 'stagelist' }, t.stages.map((x) => h('li', null, h('span', { class: 'swatch st-' + (stageClass[x.name] || 'hand'), 'aria-hidden': 'true' }), h('span', { class: 'name', title: utc(x.at) }, clean(x.name, 30)), h('span', { class: 'took' }, micros(x.us)), x.waits_for ? h('span', { class: 'why' }, 'waited for ' + clean(x.waits_for, 200), x.owner ? h('span', { class: 'dim' }, ' · ', owner(x.owner)) : null) : null))),
     h('p', { class: 'sums' }, h('span', null, 'wall ', h('b', null, micros(t.wall_us))), h('span', null, 'CPU ', h('b', null, micros(t.cpu_us))), h('span', null, 'waiting ', h('b', null, micros(t.wait_us)))));
 }
 

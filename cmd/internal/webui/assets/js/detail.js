@@ -3,7 +3,7 @@
 import { h } from './dom.js';
 import * as net from './net.js';
 import { app, draw, show, toast, addressOf } from './store.js';
-import { clean, num, micros, bytes, ago, clock, brief, state, blame, bar, utc } from './fmt.js';
+import { clean, num, micros, bytes, ago, clock, brief, state, blame, bar, utc, owner } from './fmt.js';
 import { tables, quote, keyOf, commandOf } from './cols.js';
 import { verbsFor, begin } from './plan.js';
 import { stages } from './charts.js';
@@ -70,7 +70,7 @@ function explanation(x) {
   if (x.problem) return section('Why', trouble(x.problem));
   return h('section', { class: 'part why', id: 'explain' }, h('h3', null, 'Why'),
     h('p', { class: 'summary' }, x.blame ? [blame(x.blame), ' '] : null, clean(x.summary, 400)),
-    (x.because || []).length ? h('ol', { class: 'because' }, x.because.map((b) => h('li', null, clean(b.words, 300), b.owner ? h('span', { class: 'dim' }, ' — can be ended by ' + clean(b.owner, 100)) : null, b.since ? h('span', { class: 'dim' }, ' · for ', ago(b.since)) : null, b.id ? h('span', { class: 'ref' }, clean(b.kind, 20) + ' ', brief(b.id)) : null))) : null,
+    (x.because || []).length ? h('ol', { class: 'because' }, x.because.map((b) => h('li', null, clean(b.words, 300), b.owner ? h('span', { class: 'dim' }, ' — can be ended by ', owner(b.owner)) : null, b.since ? h('span', { class: 'dim' }, ' · for ', ago(b.since)) : null, b.id ? h('span', { class: 'ref' }, clean(b.kind, 20) + ' ', brief(b.id)) : null))) : null,
     (x.advice || []).length ? h('ul', { class: 'advice' }, x.advice.map((a) => h('li', null, clean(a, 300)))) : null);
 }
 

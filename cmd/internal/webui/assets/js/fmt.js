@@ -97,6 +97,9 @@ export function brief(id, most = 12) {
   return h('span', { class: 'id', title: s }, /^[0-9a-f]{20,}$/.test(s) ? s.slice(0, most) + '…' : s);
 }
 
+// owner writes who can end something, which may be an artifact.
+export const owner = (s) => (/^[0-9a-f]{20,}$/.test(s) ? brief(s) : clean(s, 100));
+
 // State words and how they are marked: colour is never the only sign.
 const tones = {
   good: ['ready', 'running', 'idle', 'prepared', 'done', 'held', 'ok', 'live', 'following', 'success', 'settled', 'handled', 'in_block', 'delivered'],
