@@ -311,7 +311,7 @@ func (h *chronicle) judge(t *testing.T) {
 	}
 }
 
-var dataFiles = regexp.MustCompile(`^(VERSION|LOCK|host\.key|worker\.key|state|cache|logs|(state|cache)/(\d{6}\.(sst|vlog)|\d{5}\.mem|MANIFEST|KEYREGISTRY|DISCARD|CLOSED))$`)
+var dataFiles = regexp.MustCompile(`^(VERSION|WRITER|LOCK|host\.key|worker\.key|state|cache|logs|(state|cache)/(\d{6}\.(sst|vlog)|\d{5}\.mem|MANIFEST|KEYREGISTRY|DISCARD|CLOSED))$`)
 
 // tidy looks for what no file of a data directory is, and for anything at all where temporary files are made.
 func tidy(t *testing.T, dir, temp string) {
