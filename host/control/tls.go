@@ -122,7 +122,7 @@ func (s *Server) OverTLS(l net.Listener, t TLS) (net.Listener, error) {
 		return nil, fault.New(fault.CallerConflict, "listen", l.Addr().String(), nil).WithHint("a server has one TLS listener")
 	}
 	// Each connection takes what holds now, so that a reload needs no new listener.
-	return tls.NewListener(newCrowd(l, s.opts.MaxStrangers, s.opts.AddressMost, s.opts.Log), &tls.Config{MinVersion: tls.VersionTLS13, SessionTicketsDisabled: true,
+	return tls.NewListener(newLobby(l, s.opts.MaxStrangers, s.opts.AddressMost, s.opts.Log), &tls.Config{MinVersion: tls.VersionTLS13, SessionTicketsDisabled: true,
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return s.door.Load().config, nil }}), nil
 }
 

@@ -3,4 +3,4 @@
 package control
 
 // Defences that tests leave out.
-var anyBody, anyCrowd bool
+var anyBody, anyLobby bool

@@ -90,8 +90,8 @@ func TestUndefendedBodiesFillTheMemory(t *testing.T) {
 // TestUndefendedStrangersCrowdTheDoor: who says nothing has as many connections as it makes.
 func TestUndefendedStrangersCrowdTheDoor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		anyCrowd = true
-		defer func() { anyCrowd = false }()
+		anyLobby = true
+		defer func() { anyLobby = false }()
 		s, road := shopkeeper(t, newWorld(), Options{MaxStrangers: 16, AddressMost: 4})
 		defer s.Close()
 		if got := crowded(road, 100, oneAddress, silent)(); got != 100 {

@@ -190,7 +190,7 @@ func TestStrangersAreBounded(t *testing.T) {
 }
 
 // Who is known does not count, and who has gone does not either.
-func TestTheCrowdIsCounted(t *testing.T) {
+func TestTheLobbyIsCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, road := shopkeeper(t, newWorld(), Options{MaxStrangers: 2, AddressMost: 2})
 		defer s.Close()

@@ -10,10 +10,10 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// crowd is a listener that bounds the connections of strangers: over which nobody has yet been known by a certificate or a token.
+// lobby is a listener that bounds the connections of strangers: over which nobody has yet been known by a certificate or a token.
 // Of too many, the one that has waited longest is cut off, of the same address first. So a flood makes room for itself alone: who
 // says at once who it is has done so long before its turn comes.
-type crowd struct {
+type lobby struct {
 	net.Listener
 	most, each int // of all, and of one address
 	log        zerolog.Logger
@@ -25,25 +25,25 @@ type crowd struct {
 	noted time.Time // when the log was told last
 }
 
-func newCrowd(l net.Listener, most, each int, log zerolog.Logger) *crowd {
-	return &crowd{Listener: l, most: most, each: each, log: log, all: list.New(), by: map[netip.Prefix]int{}}
+func newLobby(l net.Listener, most, each int, log zerolog.Logger) *lobby {
+	return &lobby{Listener: l, most: most, each: each, log: log, all: list.New(), by: map[netip.Prefix]int{}}
 }
 
 // stranger is a connection, until it is known who is at the other end.
 type stranger struct {
 	net.Conn
-	crowd *crowd
+	lobby *lobby
 	from  netip.Prefix
-	at    *list.Element // in crowd.all; nil: it is none any more
+	at    *list.Element // in lobby.all; nil: it is none any more
 }
 
 // Accept implements net.Listener.
-func (c *crowd) Accept() (net.Conn, error) {
+func (c *lobby) Accept() (net.Conn, error) {
 	conn, err := c.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	n := &stranger{Conn: conn, crowd: c, from: cameFrom(conn.RemoteAddr())}
+	n := &stranger{Conn: conn, lobby: c, from: cameFrom(conn.RemoteAddr())}
 	if late := c.admit(n); late != nil {
 		_ = late.Conn.Close()
 	}
@@ -51,11 +51,11 @@ func (c *crowd) Accept() (net.Conn, error) {
 }
 
 // admit counts a stranger, and returns the one that has to go for it.
-func (c *crowd) admit(n *stranger) (late *stranger) {
+func (c *lobby) admit(n *stranger) (late *stranger) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case anyCrowd:
+	case anyLobby:
 	case c.by[n.from] >= c.each:
 		for e := c.all.Front(); e != nil && late == nil; e = e.Next() {
 			if old := e.Value.(*stranger); old.from == n.from {
@@ -78,10 +78,10 @@ func (c *crowd) admit(n *stranger) (late *stranger) {
 	return late
 }
 
-// known takes a connection out of the crowd.
+// known takes a connection out of the lobby.
 func (n *stranger) known() {
-	n.crowd.mu.Lock()
-	defer n.crowd.mu.Unlock()
+	n.lobby.mu.Lock()
+	defer n.lobby.mu.Unlock()
 	n.leaveLocked()
 }
 
@@ -89,10 +89,10 @@ func (n *stranger) leaveLocked() {
 	if n.at == nil {
 		return
 	}
-	n.crowd.all.Remove(n.at)
+	n.lobby.all.Remove(n.at)
 	n.at = nil
-	if n.crowd.by[n.from]--; n.crowd.by[n.from] == 0 {
-		delete(n.crowd.by, n.from)
+	if n.lobby.by[n.from]--; n.lobby.by[n.from] == 0 {
+		delete(n.lobby.by, n.from)
 	}
 }
 
