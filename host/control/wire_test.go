@@ -72,14 +72,14 @@ func TestRequestsThatAreNoneOnTheWire(t *testing.T) {
 		"a chunk of a huge size":      {plans + "Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n" + hidden, "400"},
 		"a negative chunk":            {plans + "Transfer-Encoding: chunked\r\n\r\n-1\r\n" + hidden, "400"},
 		"what follows a chunked body": {plans + "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n" + hidden, "400"},
-		"CL and TE, and a good one":   {me + fmt.Sprintf("Content-Length: %d\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", len(hidden)+5) + hidden, "200"},
+		"CL and TE before a good one": {me + fmt.Sprintf("Content-Length: %d\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", len(hidden)+5) + hidden, "200"},
 		"bare LF alone":               {strings.ReplaceAll(me+"Connection: close\r\n\r\n", "\r\n", "\n"), "200"}, // RFC 9112, 2.2: may be read as the end of a line; all agree on it
 		"a bare CR in a header":       {me + "X: a\rConnection: close\r\n\r\n" + hidden, "400"},
 		"a NUL in a header":           {me + "X: a\x00b\r\n\r\n" + hidden, "400"},
 		"no host":                     {"GET /v1/me HTTP/1.1\r\nAuthorization: Bearer ours\r\n\r\n" + hidden, "400"},
 		"two hosts":                   {"GET /v1/me HTTP/1.1\r\nHost: evil.example\r\n" + who + "\r\n" + hidden, "400"},
 
-		"the preface of HTTP/2":        {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00", "403"},
+		"the preface of HTTP 2":        {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00", "403"},
 		"the preface with a token":     {"PRI * HTTP/2.0\r\n" + who + "\r\nSM\r\n\r\n", "400"},
 		"an upgrade to h2c":            {me + "Connection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n\r\n", "200"},
 		"an upgrade to a websocket":    {me + "Connection: Upgrade, close\r\nUpgrade: websocket\r\nOrigin: https://evil.example\r\n\r\n", "403"},
@@ -98,11 +98,11 @@ func TestRequestsThatAreNoneOnTheWire(t *testing.T) {
 		"a NUL that is encoded":        {"GET /v1/jobs/j2%00 HTTP/1.1\r\n" + who + "Connection: close\r\n\r\n", "400"},
 		"a bad escape":                 {"GET /v1/jobs/%zz HTTP/1.1\r\n" + who + "\r\n" + hidden, "400"},
 
-		"a header of 100 KiB":   {me + "X: " + strings.Repeat("x", 100<<10) + "\r\n\r\n" + hidden, "431"},
-		"20,000 headers":        {me + strings.Repeat("a:\r\n", 20_000) + "\r\n" + hidden, "431"},
-		"a target of 100 KiB":   {"GET /" + strings.Repeat("x", 100<<10) + " HTTP/1.1\r\n" + who + "\r\n" + hidden, "431"},
-		"a trailer of 100 KiB":  {plans + "Transfer-Encoding: chunked\r\nTrailer: X\r\n\r\n0\r\nX: " + strings.Repeat("x", 100<<10) + "\r\n\r\n" + hidden, "400"},
-		"extensions of a chunk": {plans + "Transfer-Encoding: chunked\r\n\r\n" + strings.Repeat("1;"+strings.Repeat("x", 4000)+"\r\n{\r\n", 10) + "0\r\n\r\n" + hidden, "400"},
+		"a header of 100 KiB":     {me + "X: " + strings.Repeat("x", 100<<10) + "\r\n\r\n" + hidden, "431"},
+		"twenty thousand headers": {me + strings.Repeat("a:\r\n", 20_000) + "\r\n" + hidden, "431"},
+		"a target of 100 KiB":     {"GET /" + strings.Repeat("x", 100<<10) + " HTTP/1.1\r\n" + who + "\r\n" + hidden, "431"},
+		"a trailer of 100 KiB":    {plans + "Transfer-Encoding: chunked\r\nTrailer: X\r\n\r\n0\r\nX: " + strings.Repeat("x", 100<<10) + "\r\n\r\n" + hidden, "400"},
+		"extensions of a chunk":   {plans + "Transfer-Encoding: chunked\r\n\r\n" + strings.Repeat("1;"+strings.Repeat("x", 4000)+"\r\n{\r\n", 10) + "0\r\n\r\n" + hidden, "400"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, all := said(t, newWorld(), tt.text)
