@@ -76,6 +76,10 @@ func TestAWedgedActorIsSeen(t *testing.T) {
 // TestABundleOfAWedgedHost: while an actor is wedged a bundle has it, what it handles, and all that others say.
 func TestABundleOfAWedgedHost(t *testing.T) {
 	h := start(t, host.Config{})
+	waitFor(t, "the index to be read, which lists wait for", func() bool {
+		seen, err := h.Inspect(t.Context())
+		return err == nil && !slices.ContainsFunc(seen.Health, func(w inspect.Health) bool { return w.Code == "inspect.partial" })
+	})
 	release, err := h.Wedge()
 	if err != nil {
 		t.Fatal(err)

@@ -344,7 +344,7 @@ func (s *Server) handler() http.Handler {
 		mux.HandleFunc(spec.Route, s.route(spec, f))
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		s.refuse(w, r, fault.New(fault.CallerNotFound, "route", fault.Quote(r.Method+" "+r.URL.Path), nil).WithHint("see the routes of version 1 in host/control/api, or at /v1/openapi.json"))
+		s.refuse(w, r, fault.New(fault.CallerNotFound, api.OpRoute, fault.Quote(r.Method+" "+r.URL.Path), nil).WithHint("see the routes of version 1 in host/control/api, or at /v1/openapi.json"))
 	})
 	return s.guard(mux)
 }

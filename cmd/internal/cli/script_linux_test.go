@@ -175,30 +175,44 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 // pretend [VERSION] serves a host in trouble on the data directory of the script, until the script ends or pretends anew. What it
 // shows never changes; see seenServer for how its plans go.
 func pretend(ts *testscript.TestScript, _ bool, args []string) {
-	dir := filepath.Join(ts.Getenv("XDG_DATA_HOME"), "troupe")
-	ts.Check(os.MkdirAll(dir, 0o700))
 	s := newSeenServer()
 	s.traces = traced()
 	if len(args) > 0 {
 		s.version = args[0]
 	}
-	socket := filepath.Join(dir, "troupe.sock")
-	owner, err := json.Marshal(host.Owner{PID: os.Getpid(), Kind: ownerServe, Socket: socket})
+	stop, err := s.hold(filepath.Join(ts.Getenv("XDG_DATA_HOME"), "troupe"))
 	ts.Check(err)
-	lock := filepath.Join(dir, "LOCK")
+	ts.Defer(stop)
+}
+
+// hold serves on a data directory and holds it, as a 'serve' does.
+func (s *seenServer) hold(dir string) (stop func(), err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	socket, lock := filepath.Join(dir, "troupe.sock"), filepath.Join(dir, "LOCK")
+	owner, err := json.Marshal(host.Owner{PID: os.Getpid(), Kind: ownerServe, Socket: socket})
+	if err != nil {
+		return nil, err
+	}
 	_ = os.Remove(lock)
 	_ = os.Remove(socket)
-	ts.Check(os.WriteFile(lock, owner, 0o600))
+	if err := os.WriteFile(lock, owner, 0o600); err != nil {
+		return nil, err
+	}
 	f, err := os.OpenFile(lock, os.O_RDWR, 0)
-	ts.Check(err)
-	ts.Check(unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB))
-	ts.Check(unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK})) // as a host holds it
-	stop, err := s.serve(socket)
-	ts.Check(err)
-	ts.Defer(func() {
-		stop()
-		_ = f.Close()
-	})
+	if err != nil {
+		return nil, err
+	}
+	err = errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB), unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK}))
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	served, err := s.serve(socket)
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() { served(); _ = f.Close() }, nil
 }
 
 // await STATE waits until the host of the script's serve is idle, running (one guest, or two) or draining.

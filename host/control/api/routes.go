@@ -94,6 +94,9 @@ const (
 	HeaderSignature = "Troupe-Signature" // of a query: the signature of its sender in base64; default: it has no name
 )
 
+// OpRoute is Error.Op of a request that no route answers, as an older host does to a newer client.
+const OpRoute = "route"
+
 // HostName is what clients put into the Host header; "localhost" is accepted too, everything else is refused, so that
 // no web page can reach the API under a name of its own.
 const HostName = "troupe"

@@ -409,7 +409,9 @@ func TestCollectOfASickHost(t *testing.T) {
 		t.Errorf("%v, %v", b.Missing, err)
 	}
 	h, err := bundle.Host(b).Inspect(t.Context())
-	if err != nil || !slices.ContainsFunc(h.Health, func(w inspect.Health) bool { return w.Code == "bundle.partial" && strings.Contains(w.Message, "workers") }) {
+	if err != nil || !slices.ContainsFunc(h.Health, func(w inspect.Health) bool {
+		return w.Code == "bundle.partial" && strings.Contains(w.Message, "workers")
+	}) {
 		t.Errorf("nobody who opens it is told: %+v, %v", h.Health, err)
 	}
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/inspect"
+	"github.com/troupehost/troupe/host"
 	"github.com/troupehost/troupe/host/control/api"
 )
 
@@ -203,9 +204,22 @@ func (c *Client) exchange(ctx context.Context, route, key string, q url.Values, 
 		return nil
 	}
 	if err := json.NewDecoder(io.LimitReader(resp.Body, api.MaxReplyBytes)).Decode(v); err != nil {
+		if other := otherVersion(resp); other != nil && ctx.Err() == nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+			return other
+		}
 		return lost(ctx, err)
 	}
 	return nil
+}
+
+// otherVersion is why a reply is not understood, if its host has another version; nil: it has not.
+func otherVersion(resp *http.Response) error {
+	version := resp.Header.Get(api.HeaderVersion)
+	if version == "" || version == host.Version {
+		return nil
+	}
+	return fault.New(fault.HostUnsupported, "control", "", fmt.Errorf("the host has version %s, this program %s, and they do not understand each other", fault.Quote(version), host.Version)).
+		WithHint("use the troupe of that version, or restart 'troupe serve' with this one")
 }
 
 // do sends a request; a reply that is not a success becomes its error.
@@ -249,7 +263,13 @@ func (c *Client) doWith(ctx context.Context, route, key string, q url.Values, ki
 		return nil, dryRunOf(resp)
 	}
 	var f api.Failure
-	if err := json.NewDecoder(io.LimitReader(resp.Body, api.MaxReplyBytes)).Decode(&f); err != nil || f.Error.Code == "" {
+	err = json.NewDecoder(io.LimitReader(resp.Body, api.MaxReplyBytes)).Decode(&f)
+	if err != nil || f.Error.Code == "" || f.Error.Op == api.OpRoute { // an older host knows no route that was added since
+		if other := otherVersion(resp); other != nil {
+			return nil, other
+		}
+	}
+	if err != nil || f.Error.Code == "" {
 		return nil, fault.New(fault.BugProtocol, "control", resp.Status, err).WithHint("does something else listen on this socket?")
 	}
 	return nil, f.Error.Fault()
