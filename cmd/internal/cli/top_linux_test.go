@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -62,6 +63,51 @@ func (x *terminal) sees(want ...string) {
 		case <-give:
 			x.t.Fatalf("%q did not come:\n%s", missing, text)
 		case <-look.C:
+		}
+	}
+}
+
+// presses presses a key, every few seconds, until a text is on the screen.
+func (x *terminal) presses(key, want string) {
+	x.t.Helper()
+	give := time.After(terminalPatience)
+	press := time.NewTicker(5 * time.Second)
+	defer press.Stop()
+	look := time.NewTicker(50 * time.Millisecond)
+	defer look.Stop()
+	for x.keys(key); !strings.Contains(x.text(), want); {
+		select {
+		case <-give:
+			x.t.Fatalf("%q did not come of %s:\n%s", want, key, x.text())
+		case <-press.C:
+			x.keys(key)
+		case <-look.C:
+		}
+	}
+}
+
+// gone waits until a text has left the screen.
+func (x *terminal) gone(text string) {
+	x.t.Helper()
+	give := time.After(terminalPatience)
+	look := time.NewTicker(50 * time.Millisecond)
+	defer look.Stop()
+	for strings.Contains(x.text(), text) {
+		select {
+		case <-give:
+			x.t.Fatalf("%q stays:\n%s", text, x.text())
+		case <-look.C:
+		}
+	}
+}
+
+// never fails if one of the texts is on the screen.
+func (x *terminal) never(texts ...string) {
+	x.t.Helper()
+	seen := x.text()
+	for _, text := range texts {
+		if strings.Contains(seen, text) {
+			x.t.Fatalf("%q is there:\n%s", text, seen)
 		}
 	}
 }
@@ -257,4 +303,45 @@ func TestTopNeedsATerminal(t *testing.T) {
 	if code := c.main([]string{"top"}); code != exitUsage || !strings.Contains(c.err.String(), "needs a terminal") {
 		t.Errorf("exit code %d\n%s", code, c.err.String())
 	}
+}
+
+// TestTopOfAKilledHost: a host that was killed is looked at in its last bundle, with the screens of a live one, and a recording of it is
+// gone through step by step.
+func TestTopOfAKilledHost(t *testing.T) {
+	if _, err := exec.LookPath("tmux"); err != nil {
+		t.Skip("SKIPPED: the console is tried in a real terminal by tmux, and it is not installed")
+	}
+	d := startDaemon(t, "", nil, "--record", "64MiB")
+	d.hears("^READY=1")
+	self, err := exec.LookPath("troupe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	spinning := troupe(t, self, d.dir, "submit", "--cpu", "10m", filepath.Join(guests(t), "loop.wasm"))
+	for troupe(t, self, d.dir, "worker", "guests", "-o", "name", "--selector", "stage=running") == "" {
+	}
+	d.signal(syscall.SIGUSR1)
+	d.logs(`"message":"a bundle is written`)
+	d.signal(syscall.SIGKILL)
+	d.ends()
+	names, err := filepath.Glob(filepath.Join(d.dir, bundleDir, bundlePrefix+"*"+bundleSuffix))
+	if err != nil || len(names) != 1 {
+		t.Fatal(names, err)
+	}
+
+	x := openTerminal(t, 100, 30, "", self+" top --bundle "+names[0]+" --data-dir "+d.dir)
+	x.sees("OFFLINE", "snapshot of")
+	x.keys("4")
+	x.sees("1 of 1 jobs", spinning, "running")
+	x.keys("8")
+	x.sees("guests", "running")
+	x.keys("q")
+	x.sees("ENDED 0")
+
+	y := openTerminal(t, 100, 30, "", self+" replay --step --actor troupe/jobs "+names[0])
+	y.sees("troupe/jobs", "step 1", "given", "Enter: the next, q: the end")
+	y.keys("Enter")
+	y.sees("step 2")
+	y.keys("'q", "Enter")
+	y.sees("note:  it was ended before all was seen", "ENDED 0")
 }
