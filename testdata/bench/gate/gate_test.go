@@ -9,11 +9,15 @@ host: warm  12.50
 
 func TestLimits(t *testing.T) {
 	for _, c := range []struct {
+		name           string
 		limit, counted float64
 		want           bool
-	}{{3, 3, true}, {3, 4, false}, {0, 0, true}, {0, 0.05, true}, {0, 1, false}, {100, 105, true}, {100, 106, false}} {
-		if holds(c.limit, c.counted) != c.want {
-			t.Errorf("%v of %v: want %v", c.counted, c.limit, c.want)
+	}{
+		{"allocations", 3, 3, true}, {"allocations", 3, 4, false}, {"allocations", 0, 0, true}, {"allocations", 0, 0.05, true}, {"allocations", 0, 1, false},
+		{"allocations", 100, 105, true}, {"allocations", 100, 106, false}, {"call: bytes", 0, 4, true}, {"call: bytes", 0, 16, false}, {"call: bytes", 100, 116, false},
+	} {
+		if holds(c.name, c.limit, c.counted) != c.want {
+			t.Errorf("%s, %v of %v: want %v", c.name, c.counted, c.limit, c.want)
 		}
 	}
 	if v, err := limitOf(table, "host: warm"); v != 12.5 || err != nil {
