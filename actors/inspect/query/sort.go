@@ -1,7 +1,6 @@
 package query
 
 import (
-	"cmp"
 	"reflect"
 	"slices"
 	"strings"
@@ -51,27 +50,36 @@ func Order[T any](q Query, rows []T, by string) ([]int, error) {
 			return read(reflect.ValueOf(&rows[i]).Elem()), true
 		}), nil
 	}
-	type keyed struct {
-		at  int
-		key cell
-	}
-	var all []keyed
 	out := make([]int, 0, len(rows))
 	for i := range rows {
-		if !q.Match(&rows[i]) {
-			continue
-		}
-		if read == nil {
+		if q.Match(&rows[i]) {
 			out = append(out, i)
-			continue
 		}
-		all = append(all, keyed{i, f.sortable(read(reflect.ValueOf(&rows[i]).Elem()))})
+	}
+	if read == nil {
+		return out, nil
+	}
+	type keyed struct {
+		text string
+		at   int32
+		ok   bool
+	}
+	all := make([]keyed, len(out))
+	for n, i := range out {
+		c := f.sortable(read(reflect.ValueOf(&rows[i]).Elem()))
+		all[n] = keyed{c.text, int32(i), c.ok}
 	}
 	slices.SortFunc(all, func(a, b keyed) int {
-		return cmp.Or(last(a.key.ok, b.key.ok), turned(cmp.Compare(a.key.text, b.key.text), down), cmp.Compare(a.at, b.at))
+		if a.ok != b.ok {
+			return last(a.ok, b.ok)
+		}
+		if c := turned(strings.Compare(a.text, b.text), down); c != 0 {
+			return c
+		}
+		return int(a.at) - int(b.at)
 	})
-	for i := range all {
-		out = append(out, all[i].at)
+	for n := range all {
+		out[n] = int(all[n].at)
 	}
 	return out, nil
 }

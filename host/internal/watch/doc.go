@@ -1,7 +1,8 @@
 // Package watch makes rates of totals while somebody looks.
 //
 // Purpose: [Sampler.Watch] says that somebody looks. Until the last of them has left, totals are read once a second, and
-// [Sampler.Fill] shows them as rates over 1, 10 and 60 s. A rate of something that has stopped falls to 0 as its windows pass.
+// [Sampler.Look] shows them as rates over 1, 10 and 60 s. It reads the totals from what is looked at: then nothing is read a second
+// time. A rate of something that has stopped falls to 0 as its windows pass.
 //
 // Lifecycle: New; Watch, and the function that it returns; Close at the end. While nobody looks there is no goroutine, no timer and
 // no memory but for the sampler itself: what was gathered is forgotten with the last one who looked.

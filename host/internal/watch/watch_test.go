@@ -28,13 +28,31 @@ func (s *source) each(use func(string, uint64, uint64, uint64)) {
 	}
 }
 
+// set changes totals, or looks at what was read.
+func (s *source) set(change func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change()
+}
+
+// read is how often totals were read.
+func (s *source) read() (n int) {
+	s.set(func() { n = s.reads })
+	return n
+}
+
 func rates(s *Sampler, name string) *inspect.Rates {
 	a := []inspect.Actor{{Path: name}}
-	s.Fill(a)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.seen != nil {
+		s.seen.fill(a, false)
+	}
 	return a[0].Rates
 }
 
-func near(a, b float64) bool { return math.Abs(a-b) < 1e-6*max(1, math.Abs(b)) }
+// near allows for the rounding of rates.
+func near(a, b float64) bool { return math.Abs(a-b) < 0.0006 }
 
 // after lets virtual time go by, and all that comes of it.
 func after(d time.Duration) {
@@ -47,20 +65,20 @@ func TestNobodyLooksAndNothingHappens(t *testing.T) {
 		src := &source{totals: map[string]counts{"a": {5, 5, 0}}}
 		s := New(src.each)
 		after(time.Hour)
-		if src.reads != 0 || rates(s, "a") != nil {
-			t.Errorf("%d reads, %v", src.reads, rates(s, "a"))
+		if src.read() != 0 || rates(s, "a") != nil {
+			t.Errorf("%d reads, %v", src.read(), rates(s, "a"))
 		}
 		before := runtime.NumGoroutine()
 		one, two := s.Watch(), s.Watch()
 		after(5*time.Second + time.Millisecond)
-		if src.reads != 6 {
-			t.Errorf("%d reads in 5 s", src.reads)
+		if src.read() != 6 {
+			t.Errorf("%d reads in 5 s", src.read())
 		}
 		one()
 		one()
 		after(time.Second)
-		if src.reads != 7 {
-			t.Errorf("%d reads while one of two looks", src.reads)
+		if src.read() != 7 {
+			t.Errorf("%d reads while one of two looks", src.read())
 		}
 		two()
 		synctest.Wait()
@@ -68,8 +86,8 @@ func TestNobodyLooksAndNothingHappens(t *testing.T) {
 			t.Errorf("%d goroutines, %d before", n, before)
 		}
 		after(time.Hour)
-		if src.reads != 7 || rates(s, "a") != nil || s.seen != nil {
-			t.Errorf("%d reads, %v", src.reads, rates(s, "a"))
+		if src.read() != 7 || rates(s, "a") != nil || s.seen != nil {
+			t.Errorf("%d reads, %v", src.read(), rates(s, "a"))
 		}
 		s.Close()
 	})
@@ -86,8 +104,10 @@ func TestRatesHaveTheirWindowsAndDecay(t *testing.T) {
 			t.Errorf("there are rates of one look: %+v", r)
 		}
 		move := func(n uint64) {
-			c := src.totals["a"]
-			src.totals["a"] = counts{c[0] + n, c[1] + n, c[2]}
+			src.set(func() {
+				c := src.totals["a"]
+				src.totals["a"] = counts{c[0] + n, c[1] + n, c[2]}
+			})
 			after(time.Second)
 		}
 		check := func(when string, s1, s10, s60 float64) {
@@ -117,9 +137,11 @@ func TestRatesHaveTheirWindowsAndDecay(t *testing.T) {
 			move(0)
 		}
 		check("idle for 60 s", 0, 0, 0)
+		s.mu.Lock()
 		if s.seen.names["a"].ring != nil {
 			t.Error("an idle name keeps its memory")
 		}
+		s.mu.Unlock()
 		move(30)
 		check("again", 30, 3, 0.5)
 	})
@@ -153,6 +175,49 @@ func TestComingGoingAndSuccessors(t *testing.T) {
 	})
 }
 
+// TestLooksAreTicks: while actors are looked at each second, totals are not read beside that, and rates are the same.
+func TestLooksAreTicks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &source{totals: map[string]counts{}}
+		s := New(src.each)
+		defer s.Close()
+		defer s.Watch()()
+		after(300 * time.Millisecond)
+		if src.read() != 1 {
+			t.Fatalf("%d reads", src.read())
+		}
+		a := []inspect.Actor{{Path: "a"}, {Path: "b"}, {Path: "c"}}
+		for range 70 {
+			after(time.Second)
+			a[0].Accepted, a[2].Accepted = a[0].Accepted+10, a[2].Accepted+200
+			s.Look(a)
+			if r := a[1].Rates; r == nil || *r != (inspect.Rates{}) {
+				t.Fatalf("idle: %+v", r)
+			}
+		}
+		if src.read() > 2 || !near(a[0].Rates.Accepted.S1, 10) || !near(a[0].Rates.Accepted.S10, 10) || !near(a[2].Rates.Accepted.S10, 200) {
+			t.Errorf("%d reads beside the looks, %+v, %+v", src.read(), a[0].Rates, a[2].Rates)
+		}
+		was := a[0].Rates
+		after(time.Second)
+		a[0].Accepted, a[2].Accepted = a[0].Accepted+10, a[2].Accepted+200
+		if s.Look(a); a[0].Rates != was {
+			t.Errorf("what goes on as before is shown anew: %+v, %+v", was, a[0].Rates)
+		}
+		a = []inspect.Actor{{Path: "aa", Accepted: 50}, {Path: "c", Accepted: a[2].Accepted}} // others, in other places
+		after(time.Second)
+		if s.Look(a); !near(a[0].Rates.Accepted.S1, 50) || !near(a[1].Rates.Accepted.S1, 0) || len(s.seen.names) != 2 {
+			t.Errorf("%+v, %+v, %d names", a[0].Rates, a[1].Rates, len(s.seen.names))
+		}
+		src.set(func() { src.totals["aa"], src.totals["c"] = counts{}, counts{} })
+		reads := src.read()
+		after(5 * time.Second)
+		if src.read() < reads+3 {
+			t.Errorf("%d reads in 5 s without a look", src.read()-reads)
+		}
+	})
+}
+
 func TestALateTickIsALongerInterval(t *testing.T) {
 	begin := time.Unix(1000, 0)
 	src := &source{totals: map[string]counts{"a": {}}}
@@ -160,7 +225,7 @@ func TestALateTickIsALongerInterval(t *testing.T) {
 	v.tick(begin, src.each)
 	src.totals["a"] = counts{400, 0, 0}
 	v.tick(begin.Add(4*time.Second), src.each)
-	if r := v.rates(v.names["a"]); !near(r.Accepted.S1, 100) || !near(r.Accepted.S60, 100) {
+	if r := v.rates(v.names["a"], v.per(1), v.per(10), v.per(60)); !near(r.Accepted.S1, 100) || !near(r.Accepted.S60, 100) {
 		t.Errorf("%+v", r)
 	}
 }
@@ -175,8 +240,8 @@ func TestClosedIsClosed(t *testing.T) {
 		done()
 		s.Watch()()
 		after(time.Minute)
-		if src.reads != 1 {
-			t.Errorf("%d reads", src.reads)
+		if src.read() != 1 {
+			t.Errorf("%d reads", src.read())
 		}
 	})
 }
