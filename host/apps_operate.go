@@ -33,7 +33,7 @@ func (h *Host) Apps(ctx context.Context, f AppFilter) (apps []inspect.App, next 
 	if f.Limit <= 0 || f.Limit > maxAppPage {
 		f.Limit = maxAppPage
 	}
-	p, err := kernel.Ask(ctx, h.apps.actor, func(to kernel.Reply[sessions.Page]) sessions.Message {
+	p, err := kernel.Ask(kernel.Looking(ctx), h.apps.actor, func(to kernel.Reply[sessions.Page]) sessions.Message {
 		return sessions.List{After: f.After, Limit: f.Limit, Tenant: f.Tenant, Reply: to}
 	})
 	return p.Apps, p.Next, err
@@ -45,7 +45,7 @@ func (h *Host) Apps(ctx context.Context, f AppFilter) (apps []inspect.App, next 
 //
 // caller.not_found, caller.invalid_request.
 func (h *Host) App(ctx context.Context, address string) (inspect.App, error) {
-	app, err := onApp(ctx, h, address, func(a manifest.Address, to kernel.Reply[inspect.App]) sessions.Message {
+	app, err := onApp(kernel.Looking(ctx), h, address, func(a manifest.Address, to kernel.Reply[inspect.App]) sessions.Message {
 		return sessions.Show{Address: a, Reply: to}
 	})
 	if err == nil {

@@ -16,7 +16,7 @@ import (
 
 // Session shows the worker session.
 func (h *Host) Session(ctx context.Context) (inspect.Session, error) {
-	v, err := kernel.Ask(ctx, h.apps.actor, func(to kernel.Reply[sessions.SessionView]) sessions.Message { return sessions.Session{Reply: to} })
+	v, err := kernel.Ask(kernel.Looking(ctx), h.apps.actor, func(to kernel.Reply[sessions.SessionView]) sessions.Message { return sessions.Session{Reply: to} })
 	if err != nil {
 		return inspect.Session{}, err
 	}

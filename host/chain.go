@@ -154,7 +154,7 @@ func (p *chained) outcome(ctx context.Context, key string) (chain.Outcome, error
 }
 
 func (p *chained) calls(ctx context.Context, history, newest bool, after uint64, limit int) (chain.Page, error) {
-	return kernel.Ask(ctx, p.outbox, func(to kernel.Reply[chain.Page]) chain.Message {
+	return kernel.Ask(kernel.Looking(ctx), p.outbox, func(to kernel.Reply[chain.Page]) chain.Message {
 		return chain.List{History: history, Newest: newest, After: after, Limit: limit, Reply: to}
 	})
 }

@@ -33,6 +33,7 @@ func (h *Host) Chain(ctx context.Context) (v inspect.ChainView, err error) {
 		return v, err
 	}
 	v.URL = h.cfg.Chain.URL
+	ctx = kernel.Looking(ctx)
 	if v.Chain, err = kernel.Ask(ctx, p.outbox, func(to kernel.Reply[inspect.Chain]) chain.Message { return chain.Status{Reply: to} }); err != nil {
 		return v, err
 	}
@@ -83,7 +84,7 @@ func (h *Host) ChainDemands(ctx context.Context, after string, limit int) (deman
 	if err != nil {
 		return nil, "", err
 	}
-	page, err := kernel.Ask(ctx, p.follower, func(to kernel.Reply[follow.Page]) follow.Message {
+	page, err := kernel.Ask(kernel.Looking(ctx), p.follower, func(to kernel.Reply[follow.Page]) follow.Message {
 		return follow.List{After: after, Limit: pageSize(limit), Reply: to}
 	})
 	return page.Demands, page.Next, err
@@ -99,7 +100,7 @@ func (h *Host) ChainPay(ctx context.Context, after string, limit int) (apps []in
 	if err != nil {
 		return nil, "", err
 	}
-	page, err := kernel.Ask(ctx, p.reporter, func(to kernel.Reply[report.Pages]) report.Message {
+	page, err := kernel.Ask(kernel.Looking(ctx), p.reporter, func(to kernel.Reply[report.Pages]) report.Message {
 		return report.List{After: after, Limit: pageSize(limit), Reply: to}
 	})
 	return page.Apps, page.Next, err

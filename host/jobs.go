@@ -204,7 +204,7 @@ func (h *Host) askJob(ctx context.Context, build func(kernel.Reply[run.Job]) job
 //
 // caller.not_found; host.disk_io for a receipt that cannot be read.
 func (h *Host) Job(ctx context.Context, id string) (run.Job, error) {
-	j, err := h.askJob(ctx, func(to kernel.Reply[run.Job]) jobs.Message { return jobs.Get{ID: id, Reply: to} })
+	j, err := h.askJob(kernel.Looking(ctx), func(to kernel.Reply[run.Job]) jobs.Message { return jobs.Get{ID: id, Reply: to} })
 	one := []run.Job{j}
 	h.stages(ctx, one)
 	return one[0], err
@@ -219,7 +219,7 @@ func (h *Host) Jobs(ctx context.Context, f JobFilter) (list []run.Job, next stri
 	if f.Limit < 0 || f.Limit > maxJobs {
 		return nil, "", fault.New(fault.CallerInvalid, "jobs", "", nil).WithHint("a list has at most 10,000 jobs")
 	}
-	p, err := kernel.Ask(ctx, h.jobs, func(to kernel.Reply[jobs.Page]) jobs.Message {
+	p, err := kernel.Ask(kernel.Looking(ctx), h.jobs, func(to kernel.Reply[jobs.Page]) jobs.Message {
 		return jobs.List{Tenant: f.Tenant, State: f.State, After: f.After, Limit: cmp.Or(f.Limit, defaultJobs), Reply: to}
 	})
 	if err != nil {
@@ -357,5 +357,5 @@ func (h *Host) Revoke(ctx context.Context, tenant, tag string) (int, error) {
 
 // control asks on the control lane, which no full mailbox closes.
 func control[M, R any](ctx context.Context, h *Host, to kernel.Ref[M], build func(kernel.Reply[R]) M) (R, error) {
-	return asked(h, to, build)(ctx)
+	return asked(h, to.From(kernel.OriginOf(ctx)), build)(ctx)
 }

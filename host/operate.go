@@ -21,29 +21,40 @@ import (
 //
 // caller.host_closed.
 func (h *Host) Inspect(ctx context.Context) (inspect.Host, error) {
-	select {
-	case <-h.done:
-		return inspect.Host{}, fault.New(fault.CallerClosed, "host", h.cfg.Name, h.err)
-	default:
+	actors, err := h.Actors(ctx, nil)
+	if err != nil {
+		return inspect.Host{}, err
 	}
-	out, err := h.inspect(ctx)
+	out, err := h.Overview(ctx)
+	out.Actors = actors
+	return out, err
+}
+
+// Overview is Inspect without the actors, which may be many.
+//
+// # Errors
+//
+// caller.host_closed.
+func (h *Host) Overview(ctx context.Context) (inspect.Host, error) {
+	if _, err := h.actors(); err != nil {
+		return inspect.Host{}, err
+	}
+	out, err := h.overview(ctx)
 	if out.Draining && ctx.Err() == nil {
 		err = nil // parts that have stopped already are not a failure
 	}
 	return out, err
 }
 
-func (h *Host) inspect(ctx context.Context) (inspect.Host, error) {
+func (h *Host) overview(ctx context.Context) (inspect.Host, error) {
 	out := inspect.Host{Version: Version, BuildID: h.pool.Facts().BuildID, Name: h.cfg.Name, StartedAt: h.started, DataDir: h.cfg.DataDir,
 		Sandbox: h.pool.Facts().Sandbox, Health: h.health.list(), Store: h.storeState(), Boot: h.boot, At: time.Now()}
 	out.CPUMicros, out.RSSBytes = ownUse()
 	out.Draining, out.Requests = h.gate.look()
 	out.Ready = !out.Draining
-	out.Actors = h.system.Inspect()
-	h.rates.Fill(out.Actors)
-	counts := asked(h, h.jobs, func(r kernel.Reply[map[run.JobState]int]) jobs.Message { return jobs.Count{Reply: r} })
-	list := asked(h, h.cache, func(r kernel.Reply[[]inspect.Artifact]) cache.Message { return cache.List{Reply: r} })
-	flights := asked(h, h.jobs, func(r kernel.Reply[[]jobs.Flight]) jobs.Message { return jobs.Underway{Reply: r} })
+	counts := asked(h, onlooker(h.jobs), func(r kernel.Reply[map[run.JobState]int]) jobs.Message { return jobs.Count{Reply: r} })
+	list := asked(h, onlooker(h.cache), func(r kernel.Reply[[]inspect.Artifact]) cache.Message { return cache.List{Reply: r} })
+	flights := asked(h, onlooker(h.jobs), func(r kernel.Reply[[]jobs.Flight]) jobs.Message { return jobs.Underway{Reply: r} })
 	q := h.askQueues()
 	within, cancel := context.WithTimeout(ctx, silentAfter)
 	defer cancel()
@@ -85,7 +96,7 @@ func (h *Host) Artifact(ctx context.Context, key string) (inspect.Artifact, arti
 	if err != nil {
 		return inspect.Artifact{}, artifacts.Module{}, err
 	}
-	d, err := kernel.Ask(ctx, h.cache, func(r kernel.Reply[cache.Detail]) cache.Message { return cache.Show{Key: k, Reply: r} })
+	d, err := kernel.Ask(kernel.Looking(ctx), h.cache, func(r kernel.Reply[cache.Detail]) cache.Message { return cache.Show{Key: k, Reply: r} })
 	return d.Artifact, d.Meta.Module, err
 }
 

@@ -22,8 +22,11 @@ import (
 // longer keeps it from that.
 const silentAfter = time.Second
 
+// onlooker is an actor for those who ask how it stands: that they did shows nowhere.
+func onlooker[M any](r kernel.Ref[M]) kernel.Bound[M] { return r.From(kernel.Onlooker()) }
+
 // asked is a question to an actor that is under way: on the control lane, which no full mailbox and no pause closes.
-func asked[M, R any](h *Host, to kernel.Ref[M], build func(kernel.Reply[R]) M) (wait func(context.Context) (R, error)) {
+func asked[M, R any](h *Host, to kernel.Bound[M], build func(kernel.Reply[R]) M) (wait func(context.Context) (R, error)) {
 	type answer struct {
 		r   R
 		err error
@@ -91,8 +94,8 @@ type seen struct {
 // see asks all who know of runs and workers.
 func (h *Host) see(ctx context.Context) (*seen, error) {
 	s := &seen{at: time.Now()}
-	asks := asked(h, h.cache, func(r kernel.Reply[[]cache.Standing]) cache.Message { return cache.Underway{Reply: r} })
-	flights := asked(h, h.jobs, func(r kernel.Reply[[]jobs.Flight]) jobs.Message { return jobs.Underway{Reply: r} })
+	asks := asked(h, onlooker(h.cache), func(r kernel.Reply[[]cache.Standing]) cache.Message { return cache.Underway{Reply: r} })
+	flights := asked(h, onlooker(h.jobs), func(r kernel.Reply[[]jobs.Flight]) jobs.Message { return jobs.Underway{Reply: r} })
 	q := h.askQueues()
 	within, cancel := context.WithTimeout(ctx, silentAfter)
 	defer cancel()
@@ -127,9 +130,9 @@ type askedQueues struct {
 
 func (h *Host) askQueues() askedQueues {
 	return askedQueues{
-		prepare: asked(h, h.prepare, func(r kernel.Reply[inspect.Queue]) prepare.Message { return prepare.Inspect{Reply: r} }),
-		execute: asked(h, h.execute, func(r kernel.Reply[execute.Snapshot]) execute.Message { return execute.Inspect{Reply: r} }),
-		jobs:    asked(h, h.jobs, func(r kernel.Reply[inspect.Queue]) jobs.Message { return jobs.Inspect{Reply: r} }),
+		prepare: asked(h, onlooker(h.prepare), func(r kernel.Reply[inspect.Queue]) prepare.Message { return prepare.Inspect{Reply: r} }),
+		execute: asked(h, onlooker(h.execute), func(r kernel.Reply[execute.Snapshot]) execute.Message { return execute.Inspect{Reply: r} }),
+		jobs:    asked(h, onlooker(h.jobs), func(r kernel.Reply[inspect.Queue]) jobs.Message { return jobs.Inspect{Reply: r} }),
 	}
 }
 

@@ -108,7 +108,7 @@ func (h *Host) chainFacts(ctx context.Context, id string, f *explain.Facts) {
 		return nil
 	})
 	h.gather(ctx, f, func(ctx context.Context) error {
-		c, err := kernel.Ask(ctx, p.outbox, func(to kernel.Reply[inspect.Outgoing]) chain.Message { return chain.Show{Key: id, Reply: to} })
+		c, err := kernel.Ask(kernel.Looking(ctx), p.outbox, func(to kernel.Reply[inspect.Outgoing]) chain.Message { return chain.Show{Key: id, Reply: to} })
 		if err == nil {
 			f.Calls = append(f.Calls, c)
 		}

@@ -300,7 +300,7 @@ func (h *Host) Warm(ctx context.Context, r CodeRequest) (inspect.Warm, error) {
 
 // states returns the states of all artifacts by their keys.
 func (h *Host) states(ctx context.Context) (map[string]string, error) {
-	list, err := kernel.Ask(ctx, h.cache, func(r kernel.Reply[[]inspect.Artifact]) cache.Message { return cache.List{Reply: r} })
+	list, err := kernel.Ask(kernel.Looking(ctx), h.cache, func(r kernel.Reply[[]inspect.Artifact]) cache.Message { return cache.List{Reply: r} })
 	states := make(map[string]string, len(list))
 	for _, a := range list {
 		states[a.Key] = a.State
