@@ -38,6 +38,7 @@ type Host interface {
 	Precheck(context.Context, host.CodeRequest) (host.Judgement, error)
 	HeadsUp(context.Context, host.CodeRequest) error
 	Inspect(context.Context) (inspect.Host, error)
+	Overview(context.Context) (inspect.Host, error) // without the actors
 	Artifact(ctx context.Context, key string) (inspect.Artifact, artifacts.Module, error)
 	Verify(ctx context.Context, key string) error
 	Pin(ctx context.Context, tenant, key string) error
@@ -215,6 +216,7 @@ type Server struct {
 	plans    *plans
 	views    *viewSet
 	changes  atomic.Uint64 // by operators: what was told before one is not told on
+	began    time.Time
 	http     *http.Server
 	base     context.Context         // of all requests
 	end      context.CancelCauseFunc // of base
@@ -224,7 +226,7 @@ type Server struct {
 func New(h Host, opts Options) *Server {
 	opts = opts.withDefaults()
 	base, end := context.WithCancelCause(context.Background())
-	s := &Server{opts: opts, uid: os.Geteuid(), base: base, end: end, answers: newAnswers(), bodies: newBodies(opts.MaxBodyBytes, opts.LargestBody())}
+	s := &Server{opts: opts, uid: os.Geteuid(), base: base, end: end, answers: newAnswers(), began: time.Now(), bodies: newBodies(opts.MaxBodyBytes, opts.LargestBody())}
 	s.host = gate{h, s.Audited, newShown()}
 	s.slots, s.probes = make(chan struct{}, opts.MaxRequests), make(chan struct{}, opts.MaxRequests)
 	s.streams, s.making = make(chan struct{}, opts.MaxStreams), make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))

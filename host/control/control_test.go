@@ -51,6 +51,7 @@ func (f *fakeHost) Inspect(context.Context) (inspect.Host, error) {
 	}
 	return f.inspect(), nil
 }
+func (f *fakeHost) Overview(ctx context.Context) (inspect.Host, error) { return f.Inspect(ctx) }
 func (f *fakeHost) Artifact(_ context.Context, key string) (inspect.Artifact, artifacts.Module, error) {
 	if key != keyA {
 		return inspect.Artifact{}, artifacts.Module{}, fault.New(fault.CallerNotFound, "artifact", key, nil)

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/troupehost/troupe/actors/fault"
+	"github.com/troupehost/troupe/actors/inspect"
 	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/host/control/api"
 )
@@ -47,9 +48,14 @@ func (v *viewSet) fetchFailures(ctx context.Context) ([]api.Failing, error) {
 		add(api.Failing{ID: a.Address, Kind: "app", Code: codeIn(a.LastEnd), Message: cmp.Or(a.Reason, a.LastEnd), At: a.LastEndAt, Retryable: true, RetryAt: a.NextAt, Tenant: a.Tenant},
 			a.State == "failed" || a.State == "backoff")
 	}
-	for _, a := range h.Actors {
-		add(api.Failing{ID: a.Path, Kind: "actor", Code: codeIn(a.LastFault), Message: a.LastFault, At: a.Since, Retryable: a.State == "gave_up", RetryAt: a.NextRestart},
-			a.State == "gave_up" || a.State == "backoff")
+	if err := v.actors.with(ctx, func(actors []inspect.Actor) {
+		for i := range actors {
+			a := &actors[i]
+			add(api.Failing{ID: a.Path, Kind: "actor", Code: codeIn(a.LastFault), Message: a.LastFault, At: a.Since, Retryable: a.State == "gave_up", RetryAt: a.NextRestart},
+				a.State == "gave_up" || a.State == "backoff")
+		}
+	}); err != nil {
+		return nil, err
 	}
 	for _, c := range calls {
 		add(api.Failing{ID: "outgoing/" + strconv.FormatUint(c.Number, 10), Kind: "outgoing", Code: codeIn(c.Error), Blame: "host", Message: cmp.Or(c.Error, c.Call), At: cmp.Or(c.Since, c.Accepted)},

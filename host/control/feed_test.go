@@ -11,7 +11,7 @@ import (
 func TestFeedKnowsOfChanges(t *testing.T) {
 	var changes atomic.Uint64
 	asked := 0
-	f := newFeed(time.Hour, &changes, func(context.Context) (int, error) { asked++; return asked, nil })
+	f := newFeed(time.Hour, &changes, func(context.Context, int) (int, error) { asked++; return asked, nil })
 	want := func(n int) {
 		t.Helper()
 		if got, _, err := f.get(t.Context(), t.Context()); got != n || err != nil {

@@ -190,6 +190,29 @@ func shareless(a inspect.Artifact, tenant string) inspect.Artifact {
 // Inspect shows a confined caller the host itself, and what is its own.
 func (g gate) Inspect(ctx context.Context) (inspect.Host, error) {
 	h, err := g.Host.Inspect(ctx)
+	return g.reveal(ctx, h, err)
+}
+
+// Overview is Inspect without the actors.
+func (g gate) Overview(ctx context.Context) (inspect.Host, error) {
+	h, err := g.Host.Overview(ctx)
+	return g.reveal(ctx, h, err)
+}
+
+// Actors shows a confined caller those that serve apps of nobody else.
+func (g gate) Actors(ctx context.Context, dst []inspect.Actor) ([]inspect.Actor, error) {
+	all, err := g.Host.Actors(ctx, dst)
+	if _, yes := confinedTo(ctx); !yes || err != nil {
+		return all, err
+	}
+	o, err := g.own(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return ownActors(all, o), nil
+}
+
+func (g gate) reveal(ctx context.Context, h inspect.Host, err error) (inspect.Host, error) {
 	if why := g.audited(); why != nil {
 		h.Health = append(slices.Clone(h.Health), inspect.Health{Code: "audit.unwritten", Level: "error", Message: "who changes what is not written to disk: " + why.Error(),
 			Hint: "look at the disk and at the rights of the data directory; what is lost shows as a gap in the sequence"})

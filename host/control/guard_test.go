@@ -18,7 +18,11 @@ import (
 
 type quietHost struct{ Host }
 
-func (quietHost) Inspect(context.Context) (inspect.Host, error)   { return inspect.Host{}, nil }
+func (quietHost) Inspect(context.Context) (inspect.Host, error)  { return inspect.Host{}, nil }
+func (quietHost) Overview(context.Context) (inspect.Host, error) { return inspect.Host{}, nil }
+func (quietHost) Actors(context.Context, []inspect.Actor) ([]inspect.Actor, error) {
+	return nil, nil
+}
 func (quietHost) HeadsUp(context.Context, host.CodeRequest) error { return nil }
 func (quietHost) Submit(context.Context, host.JobRequest) (run.Job, error) {
 	return run.Job{}, nil

@@ -16,7 +16,7 @@ import (
 
 // bare asks the host itself, for what belongs to nobody.
 func (s *Server) bare(ctx context.Context) (inspect.Host, error) {
-	return s.host.(gate).Host.Inspect(ctx)
+	return s.host.(gate).Host.Overview(ctx)
 }
 
 func (s *Server) live(r *http.Request, _ caller) (any, error) {
@@ -55,7 +55,7 @@ func (s *Server) list(r *http.Request, _ caller) (any, error) {
 		p, err := s.views.cache.cut(r.Context(), f)
 		return api.ArtifactList{Artifacts: p.Rows, Next: p.Next}, err
 	}
-	h, err := s.host.Inspect(r.Context())
+	h, err := s.host.Overview(r.Context())
 	if err != nil {
 		return nil, err
 	}

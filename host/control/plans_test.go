@@ -99,7 +99,7 @@ func TestChangedTargetsAreSuperseded(t *testing.T) {
 			h := newWorld()
 			h.allowed = true
 			s := New(h, Options{})
-			s.views.host.fresh = 0
+			s.views.actors.feed.fresh = 0
 			p := planOf(t, s, tt.wish)
 			h.set(func() { tt.change(h) })
 			op := applyTo(t, s, p.ID)

@@ -14,6 +14,8 @@ import (
 // generations of artifacts; 0 matches all, any other must be that of the target: else caller.stale.
 type Seen interface {
 	Boot() string
+	// Actors appends all actors to dst. What dst[:cap(dst)] refers to is overwritten.
+	Actors(ctx context.Context, dst []inspect.Actor) ([]inspect.Actor, error)
 	Actor(ctx context.Context, path string) (inspect.ActorDetail, error)
 	Mailbox(ctx context.Context, path string) ([]inspect.Letter, error)
 	// Trace calls f for each message that the filter matches, from one goroutine, until f fails, ctx ends or the budget of

@@ -175,7 +175,7 @@ func (s *Server) beat(ctx context.Context, out *events, watch watch) {
 
 // stage tells what a run of this code waits for.
 func (s *Server) stage(ctx context.Context, code string) string {
-	h, err := s.host.Inspect(ctx)
+	h, err := s.host.Overview(ctx)
 	if err != nil {
 		return ""
 	}

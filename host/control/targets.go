@@ -236,10 +236,10 @@ func (s *Server) judgeNode(verb *api.Verb) error {
 func (s *Server) lookUp(ctx context.Context, kind, id string) (any, error) {
 	switch kind {
 	case "actor":
-		if h, err := s.views.inspect(ctx); err != nil {
+		if all, _, err := s.views.actors.rows(ctx); err != nil {
 			return nil, err
-		} else if i := slices.IndexFunc(h.Actors, func(a inspect.Actor) bool { return a.Path == id }); i >= 0 {
-			return &h.Actors[i], nil
+		} else if i := slices.IndexFunc(all, func(a inspect.Actor) bool { return a.Path == id }); i >= 0 {
+			return &all[i], nil
 		}
 	case "queue":
 		if h, err := s.views.inspect(ctx); err != nil {

@@ -2,202 +2,26 @@ package control
 
 import (
 	"context"
-	"encoding/json"
-	"net/http"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/troupehost/troupe/actors/fault"
 	"github.com/troupehost/troupe/actors/inspect"
-	"github.com/troupehost/troupe/actors/inspect/query"
 	"github.com/troupehost/troupe/actors/run"
 	"github.com/troupehost/troupe/host"
 	"github.com/troupehost/troupe/host/control/api"
 )
 
-// freshFor is how long what the host has told is told on: however many watch, it is asked no more often.
-const freshFor = 200 * time.Millisecond
-
-// feed asks for something, and shares the answer until it is old or an operator has changed something: who has paused a queue sees that
-// it is paused.
-type feed[T any] struct {
-	ask     func(context.Context) (T, error)
-	fresh   time.Duration
-	changes *atomic.Uint64 // see Server
-	busy    chan struct{}  // holds one: who asks
-
-	at   time.Time
-	as   uint64 // changes when it was asked
-	last T
-	err  error
-}
-
-func newFeed[T any](fresh time.Duration, changes *atomic.Uint64, ask func(context.Context) (T, error)) *feed[T] {
-	return &feed[T]{ask: ask, fresh: fresh, changes: changes, busy: make(chan struct{}, 1)}
-}
-
-// get returns an answer that is fresh. base is what the host is asked with, so that who leaves spoils it for nobody.
-func (f *feed[T]) get(ctx, base context.Context) (T, time.Time, error) {
-	var none T
-	select {
-	case f.busy <- struct{}{}:
-	case <-ctx.Done():
-		return none, time.Time{}, ctx.Err()
-	}
-	defer func() { <-f.busy }()
-	if as := f.changes.Load(); time.Since(f.at) >= f.fresh || f.err != nil || f.as != as {
-		f.as = as
-		asking, cancel := context.WithTimeout(base, jsonTimeout)
-		defer cancel()
-		f.last, f.err = f.ask(asking)
-		f.at = time.Now()
-	}
-	return f.last, f.at.UTC(), f.err
-}
-
-// find is what a request wants of a list.
-type find struct {
-	query query.Query
-	sort  string
-	after string
-	limit int
-}
-
-func findOf(r *http.Request, view string) (f find, err error) {
-	q := r.URL.Query()
-	if f.query, err = query.Parse(view, q.Get("q"), time.Now()); err != nil {
-		return f, err
-	}
-	if f.limit, err = limitOf(q.Get("limit")); err != nil {
-		return f, err
-	}
-	f.sort, f.after = q.Get("sort"), q.Get("after")
-	if len(f.sort) > 64 || len(f.after) > 1024 {
-		return f, invalid("sort or after", "they are a field, and the next of the page before")
-	}
-	return f, nil
-}
-
-// lister is one view.
-type lister interface {
-	page(ctx context.Context, f find) (any, error)
-	// window returns the rows that match, up to the limit, as JSON.
-	window(ctx context.Context, f find) (rows []api.Row, matched, total int, err error)
-	// targets returns the ids that match, with the rows.
-	targets(ctx context.Context, f find) (ids []string, rows []any, err error)
-}
-
-// table is a view whose rows are of one type.
-type table[T any] struct {
-	s       *Server
-	view    string
-	reverse bool // the host has the oldest first, and the newest is shown first
-	feed    *feed[[]T]
-	id      func(*T) string
-}
-
-func newTable[T any](s *Server, view string, reverse bool, fetch func(context.Context) ([]T, error)) *table[T] {
-	return &table[T]{s: s, view: view, reverse: reverse, feed: newFeed(freshFor, &s.changes, fetch), id: func(v *T) string { return query.ID(view, v) }}
-}
-
-// rows returns what the caller may see, and when it was so. They must not be changed.
-func (l *table[T]) rows(ctx context.Context) ([]T, time.Time, error) {
-	if _, yes := confinedTo(ctx); yes {
-		rows, err := l.feed.ask(ctx)
-		return rows, time.Now().UTC(), err
-	}
-	return l.feed.get(ctx, l.s.base)
-}
-
-func (l *table[T]) find(ctx context.Context, f find) (rows []T, order []int, at time.Time, err error) {
-	if rows, at, err = l.rows(ctx); err != nil {
-		return nil, nil, at, err
-	}
-	order, err = query.Order(f.query.At(time.Now()), rows, f.sort)
-	if l.reverse && f.sort == "" {
-		slices.Reverse(order)
-	}
-	return rows, order, at, err
-}
-
-// from returns where a page begins: behind the row that the page before ended with, or where that was.
-func (l *table[T]) from(rows []T, order []int, after string) (int, error) {
-	if after == "" {
-		return 0, nil
-	}
-	place, id, ok := strings.Cut(after, ":")
-	n, err := strconv.Atoi(place)
-	if !ok || err != nil || n < 0 {
-		return 0, invalid("after "+fault.Quote(after), "it is the next of the page before")
-	}
-	for i, at := range order {
-		if l.id(&rows[at]) == id {
-			return i + 1, nil
-		}
-	}
-	return min(n, len(order)), nil
-}
-
-func (l *table[T]) cut(ctx context.Context, f find) (p api.Page[T], err error) {
-	rows, order, at, err := l.find(ctx, f)
-	if err != nil {
-		return p, err
-	}
-	from, err := l.from(rows, order, f.after)
-	if err != nil {
-		return p, err
-	}
-	to := min(from+f.limit, len(order))
-	p = api.Page[T]{Rows: make([]T, 0, to-from), Matched: len(order), Total: len(rows), At: at.Truncate(time.Millisecond)}
-	for _, i := range order[from:to] {
-		p.Rows = append(p.Rows, rows[i])
-	}
-	if to < len(order) {
-		p.Next = strconv.Itoa(to) + ":" + l.id(&rows[order[to-1]])
-	}
-	return p, nil
-}
-
-func (l *table[T]) page(ctx context.Context, f find) (any, error) { return l.cut(ctx, f) }
-
-func (l *table[T]) window(ctx context.Context, f find) (out []api.Row, matched, total int, err error) {
-	rows, order, _, err := l.find(ctx, f)
-	if err != nil {
-		return nil, 0, 0, err
-	}
-	for _, i := range order[:min(f.limit, len(order))] {
-		text, err := json.Marshal(&rows[i])
-		if err != nil {
-			return nil, 0, 0, fault.New(fault.BugUnexpected, "encode row", "", err)
-		}
-		out = append(out, api.Row{ID: l.id(&rows[i]), Row: text})
-	}
-	return out, len(order), len(rows), nil
-}
-
-func (l *table[T]) targets(ctx context.Context, f find) (ids []string, out []any, err error) {
-	rows, order, _, err := l.find(ctx, f)
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, i := range order {
-		ids, out = append(ids, l.id(&rows[i])), append(out, &rows[i])
-	}
-	return ids, out, nil
-}
-
 // viewSet is all views, and who watches.
 type viewSet struct {
-	s     *Server
-	by    map[string]lister
-	host  *feed[inspect.Host]
-	jobs  *table[run.Job]
-	apps  *table[inspect.App]
-	cache *table[inspect.Artifact]
+	s      *Server
+	by     map[string]lister
+	host   *feed[inspect.Host] // without actors
+	actors *table[inspect.Actor]
+	jobs   *table[run.Job]
+	apps   *table[inspect.App]
+	cache  *table[inspect.Artifact]
 
 	stopped chan struct{}
 	once    sync.Once
@@ -209,16 +33,20 @@ type viewSet struct {
 
 func newViews(s *Server) *viewSet {
 	v := &viewSet{s: s, stopped: make(chan struct{})}
-	v.host = newFeed(freshFor, &s.changes, s.host.Inspect)
+	v.host = newFeed(freshFor, &s.changes, func(ctx context.Context, _ inspect.Host) (inspect.Host, error) { return s.host.Overview(ctx) })
 	v.jobs = newTable(s, "jobs", true, v.fetchJobs)
 	v.jobs.feed.fresh = time.Second // there may be many
 	v.apps = newTable(s, "apps", false, v.fetchApps)
 	v.cache = newTable(s, "artifacts", false, part(v, func(h inspect.Host) []inspect.Artifact { return h.Artifacts }))
+	v.actors = newTable[inspect.Actor](s, "actors", false, nil)
+	v.actors.feed.ask = func(ctx context.Context, old []inspect.Actor) ([]inspect.Actor, error) {
+		return s.host.Actors(ctx, old[:0])
+	}
+	v.actors.id, v.actors.stamp = func(a *inspect.Actor) string { return a.Path }, stampOf
 	v.by = map[string]lister{
-		"actors":    newTable(s, "actors", false, part(v, func(h inspect.Host) []inspect.Actor { return h.Actors })),
-		"queues":    newTable(s, "queues", false, part(v, func(h inspect.Host) []inspect.Queue { return h.Queues })),
-		"health":    newTable(s, "health", false, part(v, func(h inspect.Host) []inspect.Health { return h.Health })),
-		"artifacts": v.cache, "jobs": v.jobs, "apps": v.apps,
+		"queues": newTable(s, "queues", false, part(v, func(h inspect.Host) []inspect.Queue { return h.Queues })),
+		"health": newTable(s, "health", false, part(v, func(h inspect.Host) []inspect.Health { return h.Health })),
+		"actors": v.actors, "artifacts": v.cache, "jobs": v.jobs, "apps": v.apps,
 		"guests":   newTable(s, "guests", false, s.host.Guests),
 		"workers":  newTable(s, "workers", false, s.host.Workers),
 		"dead":     newTable(s, "dead", true, s.host.DeadLetters),
@@ -230,10 +58,10 @@ func newViews(s *Server) *viewSet {
 	return v
 }
 
-// inspect returns the host as the caller may see it.
+// inspect returns the host, without its actors, as the caller may see it.
 func (v *viewSet) inspect(ctx context.Context) (inspect.Host, error) {
 	if _, yes := confinedTo(ctx); yes {
-		return v.s.host.Inspect(ctx)
+		return v.s.host.Overview(ctx)
 	}
 	h, _, err := v.host.get(ctx, v.s.base)
 	return h, err
@@ -250,7 +78,7 @@ func part[T any](v *viewSet, of func(inspect.Host) []T) func(context.Context) ([
 // overview is one row: the host without its lists.
 func (v *viewSet) overview() lister {
 	l := newTable(v.s, "overview", false, part(v, func(h inspect.Host) []inspect.Host {
-		h.Actors, h.Artifacts, h.Workers = nil, nil, nil
+		h.Artifacts, h.Workers = nil, nil
 		h.Queues = slices.Clone(h.Queues)
 		for i := range h.Queues {
 			h.Queues[i].Preparations = nil

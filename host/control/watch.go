@@ -3,7 +3,6 @@ package control
 import (
 	"context"
 	"encoding/json"
-	"hash/maphash"
 	"net/http"
 	"slices"
 	"strconv"
@@ -81,6 +80,11 @@ func (e *sse) event(kind, id string, v any) error {
 	if err != nil {
 		return fault.New(fault.BugUnexpected, "encode event", "", err)
 	}
+	return e.text(kind, id, text)
+}
+
+// text sends one event, of which JSON is made already.
+func (e *sse) text(kind, id string, text []byte) error {
 	b := make([]byte, 0, len(text)+len(id)+32)
 	if kind != "" {
 		b = append(append(append(b, "event: "...), kind...), '\n')
@@ -198,7 +202,7 @@ func (s *Server) watchView(w http.ResponseWriter, r *http.Request) {
 	case "audit":
 		err = s.follow(r, out, f, every, s.auditSource())
 	default:
-		err = s.frames(r, out, s.views.by[view], view, f, every)
+		err = s.frames(r, out, s.views.by[view], f, every)
 	}
 	s.finish(w, out, err)
 }
@@ -238,56 +242,42 @@ func anew(r *http.Request) context.Context {
 }
 
 // frames sends all rows at first, and later those that have changed. A caller that is slow gets fewer frames, each up to date.
-func (s *Server) frames(r *http.Request, out *sse, l lister, view string, f find, every time.Duration) error {
+func (s *Server) frames(r *http.Request, out *sse, l lister, f find, every time.Duration) error {
 	boot := s.host.Boot()
-	var (
-		seed  = maphash.MakeSeed()
-		seen  map[string]uint64
-		order []string
-		last  = [2]int{-1, -1}
-		seq   uint64
-	)
-	if n, ok := resumes(r, boot); ok {
-		seq = n // what the caller knows is not known here: it gets all, under a later id
-	}
+	seq, _ := resumes(r, boot) // what the caller knows is not known here: it gets all, under a later id
+	p := l.open(r.Context(), f)
+	defer p.close()
+	var seen *window
 	for {
 		done, err := s.room(r.Context())
 		if err != nil {
 			return err
 		}
-		rows, matched, total, err := l.window(anew(r), f)
+		w, err := p.look(anew(r))
+		var text []byte
+		if err == nil && w != seen {
+			text, err = w.since(seen)
+		}
 		done()
 		if err != nil {
 			return err
 		}
-		frame := api.Frame{View: view, Full: seen == nil, Matched: matched, Total: total, Boot: boot, At: now()}
-		next, ids := make(map[string]uint64, len(rows)), make([]string, 0, len(rows))
-		for _, row := range rows {
-			h := maphash.Bytes(seed, row.Row)
-			if old, ok := seen[row.ID]; !ok || old != h {
-				frame.Rows = append(frame.Rows, row)
-			}
-			next[row.ID], ids = h, append(ids, row.ID)
-		}
-		for _, id := range order {
-			if _, still := next[id]; !still {
-				frame.Gone = append(frame.Gone, id)
-			}
-		}
-		if frame.Full || !slices.Equal(ids, order) {
-			frame.Order = ids
-		}
-		if frame.Full || frame.Rows != nil || frame.Gone != nil || frame.Order != nil || last != [2]int{matched, total} {
+		if text != nil {
 			seq++
-			if err := out.event("", mark(boot, seq), frame); err != nil {
+			if err := out.text("", mark(boot, seq), text); err != nil {
 				return err
 			}
 		}
-		seen, order, last = next, ids, [2]int{matched, total}
-		if goOn, err := s.wait(r.Context(), r, out, every); !goOn || err != nil {
+		seen = w
+		if goOn, err := s.wait(r.Context(), r, out, s.untilNext(every)); !goOn || err != nil {
 			return err
 		}
 	}
+}
+
+// untilNext is how long it is until the next of the moments at which all look who look so often: one look does for all of them.
+func (s *Server) untilNext(every time.Duration) time.Duration {
+	return every - time.Since(s.began)%every
 }
 
 // source is a log that is only ever added to.

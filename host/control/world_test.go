@@ -103,6 +103,18 @@ func (w *world) Inspect(context.Context) (inspect.Host, error) {
 		Workers: []inspect.Worker{{ID: "w1", State: "busy", PID: 7, Tenant: ours}, {ID: "w2", State: "busy", PID: 8, Tenant: theirs, Artifact: secret, App: theirApp, Job: "secret"}}}, nil
 }
 
+func (w *world) Overview(ctx context.Context) (inspect.Host, error) {
+	h, err := w.Inspect(ctx)
+	h.Actors = nil
+	return h, err
+}
+
+func (w *world) Actors(_ context.Context, dst []inspect.Actor) ([]inspect.Actor, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return append(dst, w.actors...), nil
+}
+
 func (w *world) Workers(ctx context.Context) ([]inspect.Worker, error) {
 	h, err := w.Inspect(ctx)
 	return h.Workers, err

@@ -49,6 +49,14 @@ func (f *fakeHost) Precheck(ctx context.Context, r host.CodeRequest) (host.Judge
 	return f.check(ctx, r)
 }
 func (f *fakeHost) Inspect(context.Context) (inspect.Host, error) { return f.state, nil }
+func (f *fakeHost) Overview(context.Context) (inspect.Host, error) {
+	h := f.state
+	h.Actors = nil
+	return h, nil
+}
+func (f *fakeHost) Actors(_ context.Context, dst []inspect.Actor) ([]inspect.Actor, error) {
+	return append(dst, f.state.Actors...), nil
+}
 func (f *fakeHost) Verify(_ context.Context, key string) error {
 	if strings.HasPrefix(key, "bad") {
 		return fault.New(fault.HostArtifactCorrupt, "verify", key, nil)

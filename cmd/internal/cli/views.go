@@ -42,7 +42,6 @@ var actorList = listing[inspect.Actor]{
 		wider("TASKS", func(x inspect.Actor) string { return fmt.Sprint(x.Tasks) }),
 		wider("LOG LEVEL", func(x inspect.Actor) string { return x.LogLevel }),
 		wider("INCARNATION", func(x inspect.Actor) string { return fmt.Sprint(x.Incarnation) }),
-		wider("SHOWN", func(x inspect.Actor) string { return since(x.At) }),
 	},
 }
 

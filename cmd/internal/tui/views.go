@@ -126,9 +126,6 @@ func actorPane(c *scene, r *row) []line {
 	default:
 		second = second.add(dim, "waits for messages")
 	}
-	if stale := c.now.Sub(a.At); !a.At.IsZero() && stale > 10*time.Second {
-		second = second.add(warn, "  snapshot is "+span(stale)+" old")
-	}
 	return []line{first, second}
 }
 

@@ -106,7 +106,8 @@ type Failing struct {
 	Tenant    string    `json:"tenant,omitempty"`
 }
 
-// Frame is one event of RouteWatch: all rows at first and after a gap, later those that changed.
+// Frame is one event of RouteWatch: all rows at first and after a gap, later those that changed. A row is as it was when only the moment of
+// the look would be another.
 type Frame struct {
 	View    string    `json:"view"`
 	Full    bool      `json:"full"`            // Rows are all that match, within the limit, in order

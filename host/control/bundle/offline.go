@@ -50,6 +50,19 @@ func notFound(what, id string) error {
 // Boot names the start of the host that the bundle is of.
 func (o *Offline) Boot() string { return o.b.Host.Boot }
 
+// Overview is Inspect without the actors.
+func (o *Offline) Overview(ctx context.Context) (inspect.Host, error) {
+	h, err := o.Inspect(ctx)
+	h.Actors = nil
+	return h, err
+}
+
+// Actors appends all actors to dst.
+func (o *Offline) Actors(ctx context.Context, dst []inspect.Actor) ([]inspect.Actor, error) {
+	h, err := o.Inspect(ctx)
+	return append(dst, h.Actors...), err
+}
+
 // Inspect returns everything at once. The host of a bundle is not ready: it takes no work.
 func (o *Offline) Inspect(context.Context) (inspect.Host, error) {
 	h := o.b.Host
