@@ -56,7 +56,7 @@ export function queueBoard() {
     h('div', { class: 'cols' },
       priorities.map((p) => h('div', { key: p, class: 'col' }, h('h3', null, p), h('p', { class: 'big' }, num((q.parked || {})[p] || 0)), h('div', { class: 'pips', 'aria-hidden': 'true' }, Array.from({ length: Math.min((q.parked || {})[p] || 0, 40) }, (_, n) => h('i', { key: n })), ((q.parked || {})[p] || 0) > 40 ? '…' : null))),
       h('div', { class: 'col wide' }, h('h3', null, 'under way'), (q.preparations || []).slice(0, 12).map((x) => h('p', { key: x.job, class: 'chip' }, state(x.state), brief(x.code_hash), h('span', { class: 'dim' }, clean(x.priority, 12)), ago(x.started_at || x.since), x.held ? h('span', { class: 'dim' }, 'held by ' + clean(x.held, 40)) : null)),
-        q.name !== 'prepare' ? guests.filter((x) => x.r.kind !== 'prepare').slice(0, 12).map((x) => h('button', { key: x.id, class: 'chip', onclick: () => inspectRow('guests', x.id, x.r) }, state(x.r.stage), brief(x.id), h('span', { class: 'dim' }, clean(x.r.priority, 12)), ago(x.r.since))) : null)))), list.length ? null : none('No queues.')) };
+        q.name !== 'prepare' ? guests.filter((x) => (q.name === 'jobs' ? x.r.kind === 'job' : x.r.worker && (x.r.kind === 'job' || x.r.kind === 'run'))).slice(0, 12).map((x) => h('button', { key: x.id, class: 'chip', onclick: () => inspectRow('guests', x.id, x.r) }, state(x.r.stage), brief(x.id), h('span', { class: 'dim' }, clean(x.r.priority, 12)), ago(x.r.since))) : null)))), list.length ? null : none('No queues.')) };
 }
 
 export function workerBoard() {
@@ -77,7 +77,7 @@ export function workerBoard() {
       return h('button', { key: id, class: 'worker t-' + clean(w.state, 12).replace(/[^a-z]/g, '') + (i === app.cursor ? ' cursor' : '') + (app.marks.has(id) ? ' marked' : ''), onclick: () => { app.cursor = i; inspectRow('workers', id, w); } },
         h('span', { class: 'top' }, h('b', null, clean(w.id, 40)), state(w.state), op ? state(op.state, op.words) : null),
         h('span', { class: 'dim' }, 'pid ' + w.pid + ' · for ', ago(w.since)),
-        r ? h('span', { class: 'does' }, clean(r.job || r.app || r.id, 30), r.cpu_cap_us ? bar(r.cpu_us || 0, r.cpu_cap_us, 'CPU ' + micros(r.cpu_us || 0) + ' of ' + micros(r.cpu_cap_us)) : null, r.memory_cap_bytes ? bar(r.memory_bytes || 0, r.memory_cap_bytes, bytes(r.memory_bytes || 0) + ' of ' + bytes(r.memory_cap_bytes)) : null) : h('span', { class: 'does dim' }, w.job ? clean(w.job, 40) : 'nothing to do'),
+        r ? h('span', { class: 'does' }, clean(r.job || r.app || r.id, 30), r.cpu_cap_us ? bar(r.cpu_us || 0, r.cpu_cap_us, 'CPU ' + micros(r.cpu_us || 0) + ' of ' + micros(r.cpu_cap_us)) : null, r.memory_cap_bytes ? bar(r.memory_bytes || 0, r.memory_cap_bytes, (r.memory_bytes ? bytes(r.memory_bytes) : 'memory –') + ' of ' + bytes(r.memory_cap_bytes)) : null) : h('span', { class: 'does dim' }, w.job ? clean(w.job, 40) : 'nothing to do'),
         h('span', { class: 'dim' }, `${num(w.runs)} runs, total · ${bytes(w.rss_bytes)}`, (w.defences || []).length ? ` · ${held} of ${w.defences.length} defences` : ''),
         w.recycle ? h('span', { class: 'warn' }, 'ends when idle: ' + clean(w.recycle, 80)) : null);
     })))), list.length ? null : none('No workers.')) };

@@ -21,8 +21,8 @@ export function plot(points, { title, unit = num, height = 120, width = 290, not
   if (points.length < 2) return h('figure', { class: 'plot' }, h('figcaption', null, h('strong', null, title)), h('p', { class: 'dim' }, 'Not enough samples yet.'));
   const left = 60; const bottom = 18; const right = 8; const top = 8;
   const a = points[0].at; const b = points[points.length - 1].at;
-  const most = Math.max(...points.map((p) => p.v), 1e-9);
-  const nice = ceiling(most);
+  const most = Math.max(...points.map((p) => p.v));
+  const nice = most > 0 ? ceiling(most) : 1;
   const x = (t) => left + ((t - a) / Math.max(b - a, 1)) * (width - left - right);
   const y = (v) => top + (1 - v / nice) * (height - top - bottom);
   const line = points.map((p) => x(p.at).toFixed(1) + ',' + y(p.v).toFixed(1)).join(' ');

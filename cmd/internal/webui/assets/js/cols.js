@@ -34,7 +34,7 @@ export const tables = {
       idOf('id', 'Guest', 'minmax(130px,1.4fr)'), text('kind', 'Kind', '82px', 2), text('tenant', 'Tenant', '100px', 3, 40),
       { f: 'stage', t: 'Stage', w: '130px', p: 1, cell: (r) => state(r.stage) }, since('since', 'In stage', '84px', 1),
       { f: 'cpu_us', t: 'CPU', w: '150px', p: 1, cell: (r) => bar(r.cpu_us || 0, r.cpu_cap_us, micros(r.cpu_us || 0) + (r.cpu_cap_us ? ' of ' + micros(r.cpu_cap_us) : '')) },
-      { f: 'memory_bytes', t: 'Memory', w: '150px', p: 2, cell: (r) => bar(r.memory_bytes || 0, r.memory_cap_bytes, bytes(r.memory_bytes || 0) + (r.memory_cap_bytes ? ' of ' + bytes(r.memory_cap_bytes) : '')) },
+      { f: 'memory_bytes', t: 'Memory', w: '150px', p: 2, cell: (r) => bar(r.memory_bytes || 0, r.memory_cap_bytes, (r.memory_bytes ? bytes(r.memory_bytes) : '–') + (r.memory_cap_bytes ? ' of ' + bytes(r.memory_cap_bytes) : '')) },
       { f: 'gas_used', t: 'Gas', w: '80px', p: 3, right: true, cell: (r) => num(r.gas_used) },
       idOf('worker', 'Worker', '110px', 2), idOf('job', 'Job', '130px', 3), text('priority', 'Priority', '90px', 2),
       { f: 'deadline', t: 'Deadline', w: '86px', p: 2, right: true, cell: (r) => ago(r.deadline) },
@@ -44,7 +44,7 @@ export const tables = {
     title: 'Jobs', kind: 'job', cli: 'job list', one: 'job show', id: 'id',
     cols: [
       idOf('id', 'Job', 'minmax(140px,1.4fr)'), { f: 'state', t: 'State', w: '110px', p: 1, cell: (r) => state((r.state === 'running' && r.stage) || r.state) },
-      { f: 'verdict', t: 'Verdict', w: 'minmax(140px,1.4fr)', p: 1, cell: (r) => (r.receipt ? h('span', null, state(r.receipt.verdict), r.receipt.fault ? h('span', { class: 'dim' }, ' ' + clean(r.receipt.fault, 50)) : null) : r.fault ? h('span', { class: 'bad', title: clean(r.message) }, clean(r.fault, 50)) : '–') },
+      { f: 'verdict', t: 'Verdict', w: 'minmax(140px,1.4fr)', p: 1, cell: (r) => (r.receipt ? state(r.receipt.verdict, r.receipt.fault ? clean(r.receipt.fault, 50) : null) : r.fault ? h('span', { class: 'bad', title: clean(r.message) }, clean(r.fault, 50)) : '–') },
       text('priority', 'Priority', '92px', 1), text('tenant', 'Tenant', '110px', 3, 40), idOf('code_hash', 'Code', '120px', 2),
       count('starts', 'Starts', '66px', 3), since('submitted_at', 'Submitted', '90px', 1), since('started_at', 'Started', '84px', 2), since('settled_at', 'Settled', '84px', 2),
     ],

@@ -106,8 +106,10 @@ export function appCharts(l) {
   if (a.value && a.seen !== l.version) { a.seen = l.version; a.more.push({ at: Date.parse(l.at), metrics: row.metrics, running: row.running, queued: row.queued }); if (a.more.length > 600) a.more.shift(); }
   const past = ((a.value && a.value.samples) || []).map((x) => ({ ...x, at: Date.parse(x.at) }));
   const last = past.length ? past[past.length - 1].at : 0;
-  const all = [...past, ...a.more.filter((x) => x.at > last)];
   const gap = a.value ? a.value.every_us / 1e6 : 0;
+  const all = [...past];
+  let at = last;
+  for (const x of a.more) if (x.at - at >= gap * 1000) { all.push(x); at = x.at; } // between two samples totals may stand still
   return h('section', { class: 'charts' }, h('h2', null, clean(row.label || row.address, 60), ' ', state(row.state), h('span', { class: 'dim' }, gap ? `  per second, from samples every ${num(gap)} s, and live` : '')),
     a.error ? trouble(a.error) : null,
     all.length < 2 ? none('Plots begin with the second sample.') : h('div', { class: 'plots' }, plot(all.map((x) => ({ at: x.at, v: x.running })), { title: 'Instances' }), plot(all.map((x) => ({ at: x.at, v: x.queued })), { title: 'Requests that wait' }),
