@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"container/list"
 	"context"
 	"crypto/rand"
@@ -322,10 +323,7 @@ func outcome(id, state string, err error) api.PlanOutcome {
 	o := api.PlanOutcome{ID: id, State: state}
 	if err != nil {
 		f := fault.From(err)
-		o.Code, o.Why = string(f.Code), f.Error()
-		if f.Hint != "" && f.Hint != fault.Describe(f.Code).Hint {
-			o.Why += "; " + f.Hint
-		}
+		o.Code, o.Why, o.Hint = string(f.Code), f.Error(), cmp.Or(f.Hint, fault.Describe(f.Code).Hint)
 	}
 	return o
 }

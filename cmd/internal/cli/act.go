@@ -271,10 +271,15 @@ func outcomeFault(x api.PlanOutcome) error {
 		}
 		why = strings.TrimLeft(after, ":; ")
 	}
-	if why == "" {
-		return fault.New(code, "", subject, nil)
+	var cause error
+	if why != "" {
+		cause = errors.New(why)
 	}
-	return fault.New(code, "", subject, errors.New(why))
+	f := fault.New(code, "", subject, cause)
+	if x.Hint != "" {
+		f = f.WithHint(oneLine(x.Hint))
+	}
+	return f
 }
 
 // mostTargets is how many targets of a plan are listed.

@@ -446,7 +446,7 @@ func (m *Model) dialogLines(cells int) (lines []line, cursor int, at int) {
 				lines = append(lines, styled(dim, fmt.Sprintf(" … %d are left out", len(p.Excluded))))
 				break
 			}
-			lines = append(lines, line{{" left out: ", warn}, {safe(x.ID), normal}, {"  " + safe(cmp.Or(x.Why, x.Code)), dim}})
+			lines = append(lines, line{{" left out: ", warn}, {safe(x.ID), normal}, {"  " + safe(because(x)), dim}})
 		}
 		lines = append(lines, line{{fmt.Sprintf("in all: %s affected, %s lost, %d left out", plural(children, "child"), plural(lost, "run"), len(p.Excluded)), dim}}, nil)
 		switch {
@@ -463,7 +463,7 @@ func (m *Model) dialogLines(cells int) (lines []line, cursor int, at int) {
 		room := max(1, m.h-12)
 		for i, r := range d.result.Results {
 			if i >= d.top && i < d.top+room {
-				lines = append(lines, line{{" " + safe(r.ID) + "  ", accent}, {safe(r.State) + "  ", normal}, {safe(cmp.Or(r.Why, r.Code)), dim}})
+				lines = append(lines, line{{" " + safe(r.ID) + "  ", accent}, {safe(r.State) + "  ", normal}, {safe(because(r)), dim}})
 			}
 		}
 		lines = append(lines, nil, styled(dim, "enter: go on"))
@@ -479,4 +479,13 @@ func plural(n int, what string) string {
 		return strconv.Itoa(n) + " children"
 	}
 	return strconv.Itoa(n) + " " + what + "s"
+}
+
+// because is why a target was left out or what it came to, and what helps.
+func because(x api.PlanOutcome) string {
+	why := cmp.Or(x.Why, x.Code)
+	if x.Hint == "" || x.State == "done" {
+		return why
+	}
+	return why + "; " + x.Hint
 }

@@ -168,6 +168,7 @@ type PlanOutcome struct {
 	State string `json:"state"` // done, failed, superseded, excluded
 	Code  string `json:"code,omitempty"`
 	Why   string `json:"why,omitempty"`
+	Hint  string `json:"hint,omitempty"` // what helps
 }
 
 // Operation is a plan that was applied.

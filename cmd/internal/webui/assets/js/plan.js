@@ -97,7 +97,7 @@ async function follow(op, verb, ids) {
     for (const r of op.results || []) app.ops.set(r.id, { state: r.state, words: verb.action + (r.code ? ' ' + clean(r.code, 40) : ''), of: op.id });
     const failed = (op.results || []).filter((r) => r.state !== 'done');
     const what = `${verb.action}: ${op.done} done` + (op.failed ? `, ${op.failed} failed` : '') + (op.state === 'superseded' ? ', changed meanwhile' : '');
-    toast(failed.length ? what + ' — ' + failed.slice(0, 3).map((r) => clean(r.id, 40) + ' ' + clean(r.why || r.code || r.state, 100)).join('; ') : what, failed.length || op.state === 'failed' ? 'bad' : 'good', failed.length ? 15000 : 6000);
+    toast(failed.length ? what + ' — ' + failed.slice(0, 3).map((r) => clean(r.id, 40) + ' ' + clean(r.why || r.code || r.state, 100) + (r.hint ? ' (' + clean(r.hint, 120) + ')' : '')).join('; ') : what, failed.length || op.state === 'failed' ? 'bad' : 'good', failed.length ? 15000 : 6000);
   } catch (e) {
     toast(verb.action + ': it is not known what became of it: ' + e.message, 'bad', 15000);
   }
