@@ -65,13 +65,13 @@ truth-peers: ## the same modules on wasmtime too, without metering (needs a C co
 race: race-host race-blobs race-store ## the concurrent packages under the race detector (needs a C compiler); the engine runs in one goroutine of a worker
 
 race-host:
-	CGO_ENABLED=1 go test -race -timeout 20m $(TESTFLAGS) $$(go list ./actors/... ./host/... ./cmd/internal/systemd | grep -v '/host/engine$$')
+	CGO_ENABLED=1 go test -race -timeout 30m $(TESTFLAGS) $$(go list ./actors/... ./host/... ./cmd/internal/systemd | grep -v '/host/engine$$')
 
 race-blobs:
-	CGO_ENABLED=1 go test -race -timeout 20m $(TESTFLAGS) ./artifacts/blob ./artifacts/db ./chainbridge/devchain ./chainbridge/fake
+	CGO_ENABLED=1 go test -race -timeout 30m $(TESTFLAGS) ./artifacts/blob ./artifacts/db ./chainbridge/devchain ./chainbridge/fake
 
 race-store:
-	CGO_ENABLED=1 go test -race -timeout 20m $(TESTFLAGS) -run 'Reader|Memory|Delete|Restart' ./artifacts/store
+	CGO_ENABLED=1 go test -race -timeout 30m $(TESTFLAGS) -run 'Reader|Memory|Delete|Restart' ./artifacts/store
 
 lint: $(TOOLS)/golangci-lint ## golangci-lint with the pinned version
 	$(TOOLS)/golangci-lint run ./... ./testdata/bench/...
