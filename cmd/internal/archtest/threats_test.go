@@ -15,7 +15,7 @@ import (
 const threats = "host/THREATS.md"
 
 // otherDefences is how many defences there are beside the layers of the sandbox. A row is added, never taken away.
-const otherDefences = 24
+const otherDefences = 25
 
 // TestEveryDefenceIsAttacked reads the table of threats: each layer of the sandbox and each other defence has a test that
 // attacks it, which is never skipped, and one that gets through without it.
