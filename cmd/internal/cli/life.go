@@ -193,12 +193,8 @@ func (l *life) untilOver(over <-chan struct{}, more <-chan os.Signal) {
 		case <-over:
 			return
 		case s := <-l.a.interrupts:
-			if s == syscall.SIGHUP {
-				continue // it is too late for settings
-			}
-			select {
-			case l.again <- s:
-			default:
+			if s != syscall.SIGHUP { // it is too late for settings
+				l.repeated(s)
 			}
 		case s := <-more:
 			l.beside(func() { l.signalled(s) })
@@ -213,8 +209,21 @@ func (l *life) interrupted(s os.Signal, cancel context.CancelCauseFunc) {
 		l.beside(func() { _, _ = l.reload() })
 		return
 	}
-	cancel(fault.New(fault.CanceledCaller, "signal", s.String(), nil))
-	l.drain()
+	select {
+	case <-l.drained: // the signal before has just had it drain
+		l.repeated(s)
+	default:
+		cancel(fault.New(fault.CanceledCaller, "signal", s.String(), nil))
+		l.drain()
+	}
+}
+
+// repeated has a host that drains stop now.
+func (l *life) repeated(s os.Signal) {
+	select {
+	case l.again <- s:
+	default:
+	}
 }
 
 func (l *life) signalled(s os.Signal) {
