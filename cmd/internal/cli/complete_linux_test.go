@@ -49,6 +49,8 @@ func TestCompletionInShells(t *testing.T) {
 			}
 			x.keys("'troupe worker kill nobody", "Tab", "'here")
 			x.sees("troupe worker kill nobodyhere")
+			x.keys("C-a", "C-k", "'exit", "Enter") // it writes its history until it has ended
+			x.sees("ENDED")
 		})
 	}
 }

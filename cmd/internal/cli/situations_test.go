@@ -44,7 +44,7 @@ var situations = map[string]situation{
 	"actor restart": asks("troupe/x"), "actor resume": asks("troupe/x"), "actor show": asks(bundletest.Wedged), "actor trace": asks(""), "actor tree": asks(""),
 
 	"app bench": asks("$KEY 1"), "app build": alone(exitNotFound, "$DIR/none"), "app deploy": alone(exitNotFound, "$DIR"), "app list": asks(""), "app logs": asks("$KEY"), "app query": asks("$KEY"),
-	"app raise": asks("$KEY"), "app remove": asks("$KEY"), "app resize": asks("$KEY 1"), "app restart": asks("$KEY"), "app show": asks("$KEY"), "app start": asks("$KEY"), "app stop": asks("$KEY --reason r"),
+	"app raise": asks("$KEY"), "app remove": asks("$KEY --reason r"), "app resize": asks("$KEY 1"), "app restart": asks("$KEY"), "app show": asks("$KEY"), "app start": asks("$KEY"), "app stop": asks("$KEY --reason r"),
 
 	"artifact check": alone(exitOK, "$FILE"), "artifact cool": either("$KEY"), "artifact evict": either("$KEY --reason r"), "artifact list": either(""), "artifact pin": either("$KEY"),
 	"artifact prepare": either("$FILE"), "artifact prune": either(""), "artifact raise": asks("$KEY"), "artifact retry": asks("$KEY"), "artifact show": either("$KEY"),

@@ -318,7 +318,7 @@ func TestTopOfAKilledHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	spinning := troupe(t, self, d.dir, "submit", "--cpu", "10m", filepath.Join(guests(t), "loop.wasm"))
-	for troupe(t, self, d.dir, "worker", "guests", "-o", "name", "--selector", "stage=running") == "" {
+	for troupe(t, self, d.dir, "worker", "guests", "-o", "name", "--selector", "kind=job stage=running") == "" {
 	}
 	d.signal(syscall.SIGUSR1)
 	d.logs(`"message":"a bundle is written`)
@@ -339,9 +339,9 @@ func TestTopOfAKilledHost(t *testing.T) {
 	x.sees("ENDED 0")
 
 	y := openTerminal(t, 100, 30, "", self+" replay --step --actor troupe/jobs "+names[0])
-	y.sees("troupe/jobs", "step 1", "given", "Enter: the next, q: the end")
+	y.sees("troupe/jobs", "step 0", "given", "Enter: the next, q: the end")
 	y.keys("Enter")
-	y.sees("step 2")
+	y.sees("step 1")
 	y.keys("'q", "Enter")
 	y.sees("note:  it was ended before all was seen", "ENDED 0")
 }
