@@ -213,10 +213,10 @@ func TestShell(t *testing.T) {
 			t.Errorf("%v, %v", claims, err)
 		}
 		w.mine(opClosing(1), opSide("1", kindDelete, 1))
-		for range 4 {
+		for range 12 { // what is read is final only with blocks that come after
 			w.mine()
+			<-time.After(5 * time.Second)
 		}
-		<-time.After(time.Minute)
 		synctest.Wait()
 		w.mu.Lock()
 		if len(w.h.apps) != 0 || len(w.h.jobs) != 0 || w.h.settled[appNo(1)] != 1 || len(w.h.saved.Placed) != 0 || len(w.h.problems) != 0 {
