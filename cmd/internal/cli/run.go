@@ -38,7 +38,8 @@ func (a *app) runVerb() verb {
 	f := &runFlags{workFlags: newWorkFlags(), sandbox: choice{host.SandboxDefault, []string{host.SandboxDefault, host.SandboxStrict}}}
 	return verb{
 		use: "run [flags] app.wasm [-- args]", short: "Run a WebAssembly program once, in a confined process",
-		long: `The guest's output, or the result, goes to stdout; a one-line receipt goes to stderr. While a 'troupe serve' holds
+		long: `The guest's output, or the result, goes to stdout as it is, escape codes too: 'troupe submit --wait' and 'troupe job wait' clean
+it. A one-line receipt goes to stderr. While a 'troupe serve' holds
 the data directory, its host is used; otherwise a private host that ends with the run. A guest
 that reads may be given more of stdin than it uses; one that never reads takes nothing. In a receipt, what nobody could
 measure is unknown (JSON: null): the memory peak of a run that was killed, and all but the code of one that --timeout ended.`,

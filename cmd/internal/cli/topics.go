@@ -104,8 +104,8 @@ Functions of templates, beside those of Go's text/template:
 
   troupe job list --all -o 'template={{.id}} {{.submitted_at | ago}} {{.fault}}'
 
-Data goes to stdout, all else to stderr. Text of guests is made harmless in each form. Colour is for terminals only, and not
-if NO_COLOR is set.
+Data goes to stdout, all else to stderr. Text of guests is made harmless in each form, but for
+what a guest of 'troupe run' writes, which is passed on as it is. Colour is for terminals only, and not if NO_COLOR is set.
 `
 
 // atOnce are the verbs that go by a plan only if a flag of plans is given, a line for each noun.
