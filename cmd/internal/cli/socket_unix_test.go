@@ -27,7 +27,7 @@ func stranger(t *testing.T, file string) bool {
 // socketIn listens in a directory of this mode, which strangers can get to.
 func socketIn(t *testing.T, mode os.FileMode) string {
 	t.Helper()
-	top, err := os.MkdirTemp("", "troupe-socket-")
+	top, err := os.MkdirTemp("", "troupe-socket-") //nolint:usetesting // strangers cannot get into t.TempDir
 	if err != nil {
 		t.Fatal(err)
 	}
