@@ -209,7 +209,7 @@ func (a *app) followLog(ctx context.Context, n *node, f *find) error {
 	if ctx.Err() != nil {
 		return a.stopped(ctx)
 	}
-	return pointed(f, err)
+	return pointed(f, overWith(err))
 }
 
 // logEvery is how often a host tells of new lines.

@@ -595,3 +595,13 @@ func (l *lingering) Close() error {
 	<-l.left
 	return l.fakeHost.Close()
 }
+
+// TestWhoFollowsIsToldOfTheEnd: a stream that the host has ended is no success of who follows it.
+func TestWhoFollowsIsToldOfTheEnd(t *testing.T) {
+	if err := overWith(nil); fault.CodeOf(err) != fault.CallerUnreachable {
+		t.Error(err)
+	}
+	if err := overWith(io.EOF); !errors.Is(err, io.EOF) {
+		t.Error(err)
+	}
+}

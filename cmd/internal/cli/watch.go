@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -109,7 +110,16 @@ func watch[T any](ctx context.Context, a *app, n *node, l listing[T], f *find) e
 	if ctx.Err() != nil { // told to stop, which is how this ends
 		return a.stopped(ctx)
 	}
-	return pointed(f, err)
+	return pointed(f, overWith(err))
+}
+
+// overWith is the failure of what follows a host until it is told to stop: nil means that the host has ended it.
+func overWith(err error) error {
+	if err != nil {
+		return err
+	}
+	return fault.New(fault.CallerUnreachable, "watch", "", errors.New("the host has ended the stream")).
+		WithHint("it drains, or has ended: follow it again when it is there")
 }
 
 // stopped is nil if the user has seen enough, and the fault if the time of the call is over.
