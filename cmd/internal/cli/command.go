@@ -50,7 +50,7 @@ func (a *app) tree(ctx context.Context) *cobra.Command {
 	p.VarP(&a.format, "format", "o", "form of what is printed: wide has more columns than table; the JSON is a contract, tables are not; see 'troupe help output'")
 	p.Var(word{&a.dataDir, "DIR"}, "data-dir", "data directory (default $XDG_DATA_HOME/troupe, else ~/.local/share/troupe)")
 	p.Var(word{&a.worker, "FILE"}, "worker", "worker program (default troupe-worker beside this program)")
-	p.Var(&a.progress, "progress", "progress on stderr; auto is a line on a terminal and silence in a pipe")
+	p.Var(&a.progress, "progress", "progress on stderr; auto is a line on a terminal and silence in a pipe, plain and json a line for each stage")
 	p.Var(limit{&a.timeout, minSpan, maxTimeout}, "timeout", "give up after D (default none)")
 	p.BoolVarP(&a.quiet, "quiet", "q", false, "no receipt, notes or progress on stderr; errors only")
 	p.BoolVarP(&a.verbose, "verbose", "v", false, "log of the private host on stderr")

@@ -116,7 +116,7 @@ func (a *app) main(args []string) int { return a.mainIn(context.Background(), ar
 
 func (a *app) mainIn(parent context.Context, args []string) int {
 	a.format = form{value: formTable}
-	a.progress = choice{"auto", []string{"auto", "plain", "none"}}
+	a.progress = choice{"auto", []string{"auto", "plain", "json", "none"}}
 	// Wanted even when the flags before or after it do not parse.
 	a.guestExit = slices.Contains(untilDashes(args), "--guest-exit")
 

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"sync"
@@ -18,6 +19,7 @@ const (
 type progress struct {
 	w     io.Writer
 	lines bool // one line per stage, instead of one that changes
+	json  bool // these lines are objects
 	start time.Time
 	quit  chan struct{}
 	event func(api.Progress) // nil: nobody looks
@@ -37,8 +39,8 @@ func (a *app) startProgress() *progress {
 	case a.quiet, a.progress.value == "none", a.progress.value == "auto" && (!a.errTerminal || a.verbose):
 		p.stopped = true
 		return p
-	case a.progress.value == "plain":
-		p.lines = true
+	case a.progress.value != "auto":
+		p.lines, p.json = true, a.progress.value == "json"
 	}
 	p.event = p.set
 	go p.draw()
@@ -77,9 +79,19 @@ func (p *progress) print() {
 		fmt.Fprintf(p.w, "\r\x1b[K%s %.1fs", p.stage, elapsed.Seconds())
 		p.drawn = true
 	case p.told != p.stage:
-		fmt.Fprintf(p.w, "%s %.1fs\n", p.stage, elapsed.Seconds())
 		p.told = p.stage
+		if p.json {
+			_ = json.NewEncoder(p.w).Encode(staged{p.stage, elapsed.Microseconds()})
+			return
+		}
+		fmt.Fprintf(p.w, "%s %.1fs\n", p.stage, elapsed.Seconds())
 	}
+}
+
+// staged is a line of --progress json.
+type staged struct {
+	Stage         string `json:"stage"`
+	ElapsedMicros int64  `json:"elapsed_us"`
 }
 
 func (p *progress) wipeLocked() {

@@ -424,7 +424,7 @@ func TestKeysMayBeShortened(t *testing.T) {
 func TestProgress(t *testing.T) {
 	code := artifacts.HashCode([]byte("\x00asm\x01\x00\x00\x00")).String()
 	for mode, want := range map[string]string{
-		"terminal": "\r\x1b[Kpreparing ", "plain": "preparing ", "pipe": "", "none": "", "quiet": "",
+		"terminal": "\r\x1b[Kpreparing ", "plain": "preparing ", "json": `{"stage":"preparing","elapsed_us":`, "pipe": "", "none": "", "quiet": "",
 	} {
 		t.Run(mode, func(t *testing.T) {
 			h := &fakeHost{state: inspect.Host{Artifacts: []inspect.Artifact{{CodeHash: code, State: "preparing"}}}}
@@ -441,7 +441,7 @@ func TestProgress(t *testing.T) {
 			switch mode {
 			case "terminal":
 				c.errTerminal = true
-			case "plain", "none":
+			case "plain", "json", "none":
 				args = append(args, "--progress", mode)
 			case "quiet":
 				c.errTerminal = true
