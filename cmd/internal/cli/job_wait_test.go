@@ -108,7 +108,7 @@ func TestWaitingForSeveralJobs(t *testing.T) {
 
 // Whoever stops waiting does not stop the job, and is told so.
 func TestWaitsThatEndEarly(t *testing.T) {
-	goesOn := "hint:  the job goes on: 'troupe job wait job-0002' waits again, 'troupe job cancel job-0002' ends it\n"
+	goesOn := "hint:  the job goes on: 'troupe job wait job-0002' waits again, 'troupe job cancel --reason WHY job-0002' ends it\n"
 	for name, tt := range map[string]struct {
 		args []string
 		fail error

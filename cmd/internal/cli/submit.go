@@ -145,7 +145,7 @@ func awaitJob(ctx context.Context, n *node, id string, p *progress) (run.Job, er
 		case errors.Is(err, fault.CallerUnreachable), errors.Is(err, fault.CanceledStopped):
 			return j, fault.From(err).WithHint("the job is kept: start 'troupe serve' again, then 'troupe job wait " + id + "'")
 		case errors.Is(err, fault.Canceled):
-			return j, fault.From(err).WithHint("the job goes on: 'troupe job wait " + id + "' waits again, 'troupe job cancel " + id + "' ends it")
+			return j, fault.From(err).WithHint("the job goes on: 'troupe job wait " + id + "' waits again, 'troupe job cancel --reason WHY " + id + "' ends it")
 		case err != nil, j.State == run.JobSettled:
 			return j, err
 		}
